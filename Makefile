@@ -1,0 +1,53 @@
+# Everything a newcomer and CI need. All targets work on a fresh clone with Python 3.11+ and make.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+FOR    ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-integration test-system lint format docs clean system-packages
+
+help:            ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+
+# Two stamps: what it takes to run, and what it takes to test. A changed pyproject.toml renews both.
+$(VENV)/.run: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group test --group lint --editable .
+	@touch $@
+
+demo: $(VENV)/.run  ## three simulated PLCs, a centre, an agent and a page; FOR=30s ends with a verdict
+	@$(BIN)/edge-agent demo $(if $(FOR),--for $(FOR))
+
+test: $(VENV)/.dev  ## unit, contract, property and short crash tests
+	$(BIN)/python -m pytest tests/unit tests/contract tests/property tests/crash
+
+system-packages:
+	@tests/install-system-packages
+
+test-integration: $(VENV)/.dev system-packages  ## against software that others wrote; installs it (root)
+	$(BIN)/python -m pytest tests/integration
+
+test-system: $(VENV)/.dev system-packages  ## the installed programs as a user runs them (root)
+	$(BIN)/python -m pytest tests/system
+
+lint: $(VENV)/.dev  ## ruff, mypy --strict, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+
+format: $(VENV)/.dev  ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/.dev  ## generate the sample files and reference pages
+	$(BIN)/python -m edge_agent docs
+
+clean:
+	rm -rf $(VENV) .demo build dist *.egg-info

@@ -1,0 +1,190 @@
+"""The settings of the agent as frozen models. Drivers extend the connection's models in their rooms.
+
+Every field carries a description, a default or an example, and its unit: the sample files, the
+reference page and the editors' JSON Schema are generated from here.
+"""
+
+import re
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from edge_agent.config.units import Bytes, Duration, Rate, Seconds, Size
+from edge_agent.wire.schema import ValueType
+
+ID_PATTERN: Final = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
+Identifier = Annotated[str, StringConstraints(pattern=ID_PATTERN, max_length=51)]
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class Settings(BaseModel):
+    """Base of all settings: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Deadband(Settings):
+    """When a value is new enough to be kept. At most one of absolute, percent and on_change."""
+
+    absolute: float | None = Field(
+        None, gt=0, description="Smallest change to keep, in the tag's unit of measure.", examples=[0.2]
+    )
+    percent: float | None = Field(
+        None, gt=0, le=100, description="Smallest change to keep, in percent of the last kept value.",
+        examples=[1.0],
+    )  # fmt: skip
+    on_change: bool = Field(False, description="Keep every change, however small.")
+    min_interval: Duration = Field(
+        Seconds(0), description="Never keep values more often than this.", examples=["1s"]
+    )
+    max_interval: Duration | None = Field(
+        None, description="Keep a value at least this often, changed or not.", examples=["60s"]
+    )
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> "Deadband":
+        rules = [self.absolute is not None, self.percent is not None, self.on_change]
+        if sum(rules) > 1:
+            raise ValueError("give one of absolute, percent and on_change")
+        if self.max_interval is not None and self.max_interval < self.min_interval:
+            raise ValueError("max_interval is shorter than min_interval")
+        return self
+
+
+class TagSettings(Settings):
+    """One named point. Drivers add the address and what else their protocol needs."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200)] = Field(
+        description="Name of the tag; `zone[01..16]` stands for zone01 … zone16.", examples=["oil_temp"]
+    )
+    type: ValueType = Field(ValueType.UINT16, description="Type of the value in the PLC.")
+    scale: float = Field(1.0, description="Value = raw × scale + offset.", allow_inf_nan=False)
+    offset: float = Field(0.0, description="Value = raw × scale + offset.", allow_inf_nan=False)
+    unit: str = Field("", max_length=50, description="Unit of measure.", examples=["°C"])
+    enum: dict[int, str] = Field(
+        default_factory=dict, description="Names of raw values.", examples=[{"0": "stop", "1": "run"}]
+    )
+    deadband: Deadband | None = Field(None, description="When a value is kept; absent: always.")
+
+    @field_validator("name")
+    @classmethod
+    def _no_control_characters(cls, name: str) -> str:
+        if _CONTROL.search(name):
+            raise ValueError("control characters are not allowed in a name")
+        return name
+
+    @field_validator("scale")
+    @classmethod
+    def _scale_is_not_zero(cls, scale: float) -> float:
+        if scale == 0:
+            raise ValueError("a scale of 0 would lose every value")
+        return scale
+
+
+class TransportSettings(Settings):
+    """How to reach the PLC. Drivers extend it."""
+
+    timeout: Duration = Field(Seconds(2), description="How long one request may take.", examples=["500ms"])
+
+
+class GroupSettings(Settings):
+    """Tags of one unit that are polled together."""
+
+    name: Identifier = Field(description="Name of the group within its connection.", examples=["fast"])
+    interval: Duration = Field(description="Time between two polls.", examples=["500ms"])
+    unit_id: int | None = Field(
+        None, ge=0, le=255, description="Station behind the transport, where it is not the transport's."
+    )
+
+    @field_validator("interval")
+    @classmethod
+    def _possible_interval(cls, interval: float) -> float:
+        if not 0.01 <= interval <= 86400:
+            raise ValueError("an interval is between 10ms and 1d")
+        return interval
+
+
+class ConnectionSettings(Settings):
+    """One transport to one PLC, server, broker or meter."""
+
+    name: Identifier = Field(description="Name of the connection on this device.", examples=["press1"])
+    driver: str = Field(description="Protocol driver.", examples=["modbus"])
+    enabled: bool = Field(True, description="Whether the connection is polled at all.")
+
+
+class AgentSettings(Settings):
+    """Who this device is."""
+
+    id: Identifier = Field(description="Device id at the centre.", examples=["press-shop-01"])
+    labels: dict[str, str] = Field(
+        default_factory=dict, description="Labels for searching and selecting devices.",
+        examples=[{"site": "north", "line": "a", "company": "acme"}],
+    )  # fmt: skip
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
+    runtime_dir: str | None = Field(
+        None,
+        description="Directory in memory (tmpfs) for the frame ring and the local socket. Default: "
+        "$RUNTIME_DIRECTORY, else a directory of the user's under /run or /dev/shm.",
+    )
+
+
+class CentralSettings(Settings):
+    """Where the centre is. Without this section the agent works alone."""
+
+    url: str = Field(description="Address of the centre.", examples=["https://central.example.com"])
+    token: str = Field(description="The device's credential.", examples=["!secret central-token"], repr=False)
+    ca_file: str | None = Field(None, description="Certificates to trust instead of the system's (PEM).")
+    proxy: str | None = Field(None, description="HTTP proxy.", examples=["http://192.0.2.1:3128"])
+    heartbeat_interval: Duration = Field(Seconds(30), description="Time between two heartbeats.")
+    config_interval: Duration = Field(Seconds(60), description="Time between two looks for a new config.")
+
+    @field_validator("url")
+    @classmethod
+    def _http_url(cls, url: str) -> str:
+        if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", url):
+            raise ValueError("needs an http:// or https:// address")
+        return url.rstrip("/")
+
+
+class BufferSettings(Settings):
+    """The store-and-forward buffer."""
+
+    path: str = Field("buffer.db", description="Database file; relative to the config file.")
+    flush_interval: Duration = Field(
+        Seconds(1), description="Time between two commits. 10s spares SD cards.", examples=["1s", "10s"]
+    )
+    max_bytes: Size = Field(Bytes(2 << 30), description="Most that the buffer may use on disk.")
+    min_free_bytes: Size = Field(Bytes(256 << 20), description="Free space to leave on the disk.")
+    retain_delivered: Duration = Field(
+        Seconds(86400), description="How long delivered batches stay, for trends and a restored centre."
+    )
+    catch_up_rate: Rate = Field(Bytes(2 << 20), description="Most that catching up may use of the network.")
+    on_full: Literal["drop_oldest", "drop_newest"] = Field("drop_oldest", description="What goes when full.")
+
+    @field_validator("flush_interval")
+    @classmethod
+    def _possible_flush(cls, interval: float) -> float:
+        if not 0.05 <= interval <= 60:
+            raise ValueError("a flush interval is between 50ms and 60s")
+        return interval
+
+
+class RemoteSettings(Settings):
+    """What the centre may change here."""
+
+    manage: list[Literal["connections", "hooks"]] = Field(
+        default_factory=list, description="Sections that the centre may replace. Default: none."
+    )
+
+
+class Document(Settings):
+    """The whole file, with each connection already validated by its driver's model."""
+
+    agent: AgentSettings
+    central: CentralSettings | None = Field(None, description="The centre; absent: the agent works alone.")
+    buffer: BufferSettings = Field(default_factory=BufferSettings)
+    remote: RemoteSettings = Field(default_factory=RemoteSettings)
+    secrets: dict[str, str] = Field(
+        default_factory=dict, repr=False, description="Secrets that remote documents may name."
+    )
+    connections: list[ConnectionSettings] = Field(default_factory=list, description="What is polled.")

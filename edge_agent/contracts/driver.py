@@ -1,0 +1,114 @@
+"""What a protocol driver is to the rest of the agent.
+
+A driver's room exports `SPEC`, a `DriverSpec`. The pipeline calls one method of a driver at a time. The
+driver bounds every network await by the time-out of its own settings and reports what happened; it never
+retries, never backs off, never reconnects by itself and logs nothing per request: the pipeline owns all
+of that. Planning is pure: `plan` does no I/O and needs no connection.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from pydantic import BaseModel
+
+from edge_agent.wire.frame import JsonValue
+from edge_agent.wire.quality import QualityRun, SourceRun
+from edge_agent.wire.schema import Schema
+
+
+class Capability(StrEnum):
+    READ = "read"
+    SUBSCRIBE = "subscribe"
+    WRITE = "write"
+    BROWSE = "browse"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSummary:
+    """One request of a plan, for `edge-agent plan`.
+
+    text: what is asked, in the protocol's words (`holding 100..224, unit 1`).
+    tags: how many tags it serves. sent_bytes, received_bytes: on the wire, framing included.
+    bus_seconds: what the wire's physics take (serial baud, delays between requests), without the PLC.
+    """
+
+    text: str
+    tags: int
+    sent_bytes: int
+    received_bytes: int
+    bus_seconds: float
+
+
+class Plan(Protocol):
+    """The requests that serve one group's tags. Made by the driver, opaque to all others."""
+
+    @property
+    def schema(self) -> Schema:
+        """The group's tags in the order of the rows that `read` returns."""
+        ...
+
+    @property
+    def requests(self) -> Sequence[RequestSummary]: ...
+
+
+@dataclass(slots=True)
+class Reading:
+    """What one `read` brought: a row, and what is wrong with it.
+
+    row: the fixed-size values in the order of `plan.schema`, `schema.row_bytes` long; `b""` where no tag
+      of the row has a value. Bytes of null tags are zeros.
+    text: one value for each tag that travels as JSON; None where the schema has no such tag.
+    quality: ascending runs of the tags that are not plainly good.
+    source: the protocol's own time stamps, if it gives any.
+    unanswered: the unit did not answer a request in time. The driver then asks it nothing more in this
+      read; the tags that were not read are bad_comm. The pipeline counts this against the unit.
+    errors: what went wrong, for people, by what it concerns (`holding 100..101` → `illegal data address`).
+    """
+
+    row: bytes
+    text: tuple[JsonValue, ...] | None = None
+    quality: tuple[QualityRun, ...] = ()
+    source: tuple[SourceRun, ...] = ()
+    unanswered: bool = False
+    errors: dict[str, str] | None = None
+
+
+class Driver(Protocol):
+    """A connection's link to its PLC. The constructor does no I/O."""
+
+    async def connect(self) -> None:
+        """Opens the link. Raises NotConnected with the reason. Called again after each NotConnected."""
+        ...
+
+    async def read(self, plan: Any) -> Reading:
+        """Reads a group once. A bad tag yields bad quality; a lost link raises NotConnected.
+
+        A reply that comes late, twice, cut short or from somebody else never becomes a value of this or
+        of a later reading. Where the protocol cannot tell such replies apart (no transaction id), the
+        driver drops the link after an unanswered request and raises NotConnected at the next call.
+        Safe to cancel: the next call works or raises NotConnected.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Closes the link. Never raises, may be called twice, and before `connect`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DriverSpec:
+    """What the registry knows about a driver.
+
+    settings: the connection's model, a subclass of `config.models.ConnectionSettings`.
+    plan: (connection settings, group settings) → Plan; raises ConfigError for what can never work.
+    factory: connection settings → Driver, without I/O.
+    """
+
+    name: str
+    summary: str
+    settings: type[BaseModel]
+    capabilities: frozenset[Capability]
+    plan: Callable[[Any, Any], Plan]
+    factory: Callable[[Any], Driver]

@@ -1,0 +1,102 @@
+"""What the agent says about itself: one snapshot that the local API, the CLI and /metrics all read."""
+
+from typing import Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from edge_agent.wire.frame import JsonValue
+from edge_agent.wire.messages import (
+    BufferReport,
+    ClockReport,
+    ConfigReport,
+    ConnectionReport,
+    HostReport,
+)
+
+
+class Report(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class SinkReport(Report):
+    """One place that batches go to. `state`: ok, unreachable, refused, blocked, off."""
+
+    name: str
+    state: str
+    detail: str = ""
+    last_success: int | None = None
+    delivered_batches: int = 0
+    delivered_bytes: int = 0
+    failed_posts: int = 0
+    backlog_batches: int = 0
+
+
+class ComponentReport(Report):
+    """A supervised part. `state`: running, waiting (backoff), stopped."""
+
+    name: str
+    state: str
+    restarts: int = 0
+    error: str = ""
+
+
+class Accounting(Report):
+    """Samples of one connection in this run: read = suppressed + framed, exactly."""
+
+    connection: str
+    read: int = 0
+    suppressed: int = 0
+    framed: int = 0
+
+
+class AgentStatus(Report):
+    device: str
+    version: str
+    pid: int
+    run: str
+    started: int
+    uptime_seconds: float
+    config_path: str
+    host: HostReport
+    clock: ClockReport
+    buffer: BufferReport
+    config: ConfigReport
+    connections: list[ConnectionReport]
+    accounting: list[Accounting]
+    sinks: list[SinkReport]
+    components: list[ComponentReport]
+    lost_samples: int = 0
+
+
+class LatestValue(Report):
+    """A tag's newest sample as the agent knows it. `value` is in engineering units."""
+
+    connection: str
+    group: str
+    tag: str
+    value: JsonValue
+    quality: str
+    time: int
+    unit: str = ""
+
+
+class ReloadResult(Report):
+    """What a reload did: connections by what happened to them, or the problems that prevented it."""
+
+    applied: bool
+    added: list[str] = []
+    removed: list[str] = []
+    changed: list[str] = []
+    unchanged: list[str] = []
+    problems: list[str] = []
+    warnings: list[str] = []
+
+
+class Control(Protocol):
+    """What the local API may see and ask for. `app` implements it."""
+
+    def status(self) -> AgentStatus: ...
+
+    def latest(self, connection: str | None = None) -> list[LatestValue]: ...
+
+    async def reload(self) -> ReloadResult: ...

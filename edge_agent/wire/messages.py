@@ -1,0 +1,227 @@
+"""The JSON messages between agent and centre: heads, acknowledgements, heartbeats, configs, losses.
+
+Frozen. A reader ignores fields it does not know, so that either side can be the newer one; times are
+UTC milliseconds; ranges are inclusive pairs `[lo, hi]`.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+Number = Annotated[int, Field(ge=0, lt=1 << 62)]
+Pair = tuple[Number, Number]
+Pairs = Annotated[list[Pair], Field(max_length=100_000)]
+Name = Annotated[str, Field(min_length=1, max_length=64)]
+Text = Annotated[str, Field(max_length=2_000)]
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Head(Message):
+    """An agent's account of one epoch: what it still holds and what it promises.
+
+    Every seq below `floor` was acknowledged, or lies in a loss that was acknowledged. `held` are the
+    undelivered ranges, `next` the seq that the next batch will get. `no` orders a device's epochs.
+    """
+
+    epoch: Name
+    no: Number
+    run: Name
+    boot: Text
+    floor: Number
+    next: Number
+    held: Pairs = []
+    now: Number
+    sync: bool | None = None
+    term: int | None = None
+
+
+class RejectCode(StrEnum):
+    """Why the centre refuses one batch for good."""
+
+    HASH_MISMATCH = "hash_mismatch"
+    MALFORMED = "malformed"
+    TOO_LARGE = "too_large"
+    UNKNOWN_CODEC = "unknown_codec"
+
+
+class Rejection(Message):
+    seq: Number
+    code: str
+    message: Text = ""
+
+
+class UploadAnswer(Message):
+    """200 to an upload, after the centre's commit. Only `acked` counts as delivered.
+
+    `centre` and `epoch` have no default: an answer without them is not from a centre.
+    """
+
+    centre: Name
+    epoch: Name
+    acked: Pairs
+    need_schemas: list[str] = []
+    rejected: list[Rejection] = []
+    resend: Pairs = []
+    send_interval: float | None = None
+    config_etag: str | None = None
+    commands_waiting: int = 0
+
+
+class UnitReport(Message):
+    unit_id: int | None = None
+    state: str
+    error: Text = ""
+    groups: int = 0
+    good_cycles: int = 0
+    bad_cycles: int = 0
+
+
+class ConnectionReport(Message):
+    """One connection as the agent sees it. `state`: connected, connecting, down, stopped."""
+
+    name: Text
+    driver: Text
+    state: str
+    address: Text = ""
+    since: Number = 0
+    error: Text = ""
+    latency_ms: float | None = None
+    overruns: int = 0
+    samples: int = 0
+    units: list[UnitReport] = []
+
+
+class BufferReport(Message):
+    pending_batches: int = 0
+    pending_bytes: int = 0
+    pending_samples: int = 0
+    size_bytes: int = 0
+    quota_bytes: int = 0
+    oldest_pending: int | None = None
+    uncommitted_frames: int = 0
+    uncommitted_age_seconds: float = 0.0
+    flush_interval_seconds: float = 0.0
+    commits: int = 0
+
+
+class ClockReport(Message):
+    sync: bool | None = None
+    offset_ms: float | None = None
+
+
+class ConfigState(StrEnum):
+    LOCAL = "local"
+    APPLIED = "applied"
+    APPLIED_WITH_WARNINGS = "applied_with_warnings"
+    REJECTED = "rejected"
+    ROLLED_BACK = "rolled_back"
+
+
+class ConfigReport(Message):
+    """What became of the centre's config: the last version seen, the one that runs, and why."""
+
+    state: ConfigState = ConfigState.LOCAL
+    seen_version: int | None = None
+    applied_version: int | None = None
+    etag: str | None = None
+    code: str = ""
+    message: Annotated[str, Field(max_length=20_000)] = ""
+    running_hash: str = ""
+
+
+class HostReport(Message):
+    cpu_percent: float | None = None
+    memory_bytes: int | None = None
+    memory_total_bytes: int | None = None
+    process_cpu_percent: float | None = None
+    process_memory_bytes: int | None = None
+    disk_free_bytes: int | None = None
+    disk_total_bytes: int | None = None
+    load_1m: float | None = None
+
+
+class Heartbeat(Message):
+    """Sent every 30 s; also at start and when a connection's state changes."""
+
+    now: Number
+    version: Text
+    protocol: int
+    run: Name
+    boot: Text
+    machine: Text
+    uptime_seconds: float
+    host: HostReport = HostReport()
+    clock: ClockReport = ClockReport()
+    buffer: BufferReport = BufferReport()
+    config: ConfigReport = ConfigReport()
+    connections_ok: int = 0
+    connections_total: int = 0
+    connections: Annotated[list[ConnectionReport], Field(max_length=10_000)] = []
+    heads: Annotated[list[Head], Field(max_length=1_000)] = []
+    read_samples: int = 0
+    lost_samples: int = 0
+    labels: dict[str, str] = {}
+
+
+class HeartbeatAnswer(Message):
+    centre: Name
+    now: Number
+    heartbeat_interval: float | None = None
+    send_interval: float | None = None
+    config_etag: str | None = None
+    commands_waiting: int = 0
+
+
+class ConfigEnvelope(Message):
+    """The centre's config for one device: managed sections of the YAML's shape, whole or absent."""
+
+    version: Number
+    sections: dict[str, JsonValue]
+
+
+class LossReason(StrEnum):
+    QUOTA = "quota"
+    REJECTED = "rejected"
+    UNREADABLE = "unreadable"
+    UNCLEAN_STOP = "unclean_stop"
+    CENTRE_FORGOT = "centre_forgot"
+    OVERRUN = "overrun"
+
+
+class LossConnection(Message):
+    """What a loss took from one group: frame numbers and samples of one run."""
+
+    name: Text
+    group: Text
+    run: Text
+    n: Pairs = []
+    samples: int = 0
+
+
+class Loss(Message):
+    """What will never arrive, and why. `exact` says whether the counts are counted or bounds (`max`)."""
+
+    reason: LossReason
+    sink: str = "central"
+    epoch: str = ""
+    seqs: Pairs = []
+    connections: list[LossConnection] = []
+    t0: Number
+    t1: Number
+    exact: bool = True
+    max: int | None = None
+    detail: Text = ""
+
+
+class Event(Message):
+    """Something an operator should see in the device's history."""
+
+    time: Number
+    code: str
+    message: Text
+    connection: str | None = None
+    data: dict[str, Any] = {}
