@@ -17,10 +17,11 @@ from typing import Any, Final
 
 import orjson
 
-from edge_agent.wire import codecs, section
+from edge_agent.wire import codecs, ranges, section
 from edge_agent.wire.codecs import Codec
 from edge_agent.wire.errors import TooLarge, WireError
 from edge_agent.wire.frame import Frame
+from edge_agent.wire.ranges import Ranges
 from edge_agent.wire.schema import Schema
 from edge_agent.wire.section import Layout
 from edge_agent.wire.version import BATCH_FORMAT_VERSION
@@ -203,6 +204,17 @@ class Batch:
 
     def schema_hashes(self) -> set[str]:
         return {entry["s"] for entry in self.sections if entry["k"] == "frames"}
+
+    def contents(self) -> dict[str, tuple[Ranges, int]]:
+        """By schema hash, the frame numbers and the count of samples, without decoding a frame."""
+        found: dict[str, tuple[Ranges, int]] = {}
+        for entry in self.sections:
+            if entry["k"] == "frames":
+                numbers, samples = found.get(entry["s"], ([], 0))
+                pairs = [(first, first + count - 1) for first, count in entry["n"]]
+                samples += sum(frames * (read - held) for frames, read, held in entry["c"])
+                found[entry["s"]] = (ranges.union(numbers, pairs), samples)
+        return found
 
     @property
     def kind(self) -> Kind:

@@ -184,12 +184,15 @@ class ConfigEnvelope(Message):
 
 
 class LossReason(StrEnum):
+    """Why something will not come under its name. `renamed` takes no sample: they come under new names."""
+
     QUOTA = "quota"
     REJECTED = "rejected"
     UNREADABLE = "unreadable"
     UNCLEAN_STOP = "unclean_stop"
     CENTRE_FORGOT = "centre_forgot"
     OVERRUN = "overrun"
+    RENAMED = "renamed"
 
 
 class LossConnection(Message):
