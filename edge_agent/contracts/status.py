@@ -2,9 +2,8 @@
 
 from typing import Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
-from edge_agent.wire.frame import JsonValue
 from edge_agent.wire.messages import (
     BufferReport,
     ClockReport,
