@@ -1,0 +1,7 @@
+"""What can be wrong with the place that the agent runs in."""
+
+from edge_agent.contracts.errors import ConfigError
+
+
+class UnsafeDirectory(ConfigError):
+    """A directory for private files is somebody else's, or open to others: choose another."""

@@ -1,0 +1,105 @@
+"""What is wrong with the agent, from its status alone: pure, for the command line, the page and /healthz."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from edge_agent.contracts.status import AgentStatus
+from edge_agent.wire.messages import ConfigState, ConnectionReport
+
+
+class Severity(StrEnum):
+    """ERROR: data is lost, late or not collected. WARNING: it may come to that."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong. `since`: UTC milliseconds, where that is known.
+
+    subject: what it concerns, in the words of the config (`connection press1`, `buffer`).
+    """
+
+    severity: Severity
+    subject: str
+    text: str
+    since: int | None = None
+
+
+def findings(status: AgentStatus) -> list[Finding]:
+    """Everything that keeps the device from being plainly `online`, errors first."""
+    found = [
+        *_components(status),
+        *(finding for report in status.connections for finding in _connection(report)),
+        *_buffer(status),
+        *_sinks(status),
+        *_config(status),
+        *_clock(status),
+    ]
+    return sorted(found, key=lambda finding: finding.severity is not Severity.ERROR)
+
+
+def device_state(status: AgentStatus) -> str:
+    """`online` or `degraded`, in the centre's words."""
+    return "degraded" if findings(status) else "online"
+
+
+def is_alive(status: AgentStatus) -> bool:
+    """Whether restarting the agent would not help: no part of it has given up."""
+    return not any(part.state == "stopped" and part.error for part in status.components)
+
+
+def _components(status: AgentStatus) -> Iterator[Finding]:
+    for part in status.components:
+        if part.state == "stopped" and part.error:
+            yield Finding(Severity.ERROR, f"part {part.name}", f"gave up: {part.error}")
+        elif part.state == "waiting":
+            yield Finding(Severity.ERROR, f"part {part.name}", f"failed and will run again: {part.error}")
+
+
+def _connection(report: ConnectionReport) -> Iterator[Finding]:
+    subject = f"connection {report.name}"
+    if report.state not in ("connected", "stopped"):
+        reason = f": {report.error}" if report.error else ""
+        yield Finding(Severity.ERROR, subject, f"{report.state}{reason}", report.since or None)
+        return
+    for unit in report.units:
+        if unit.error:
+            name = subject if unit.unit_id is None else f"{subject}, unit {unit.unit_id}"
+            yield Finding(Severity.ERROR, name, f"{unit.state}: {unit.error}")
+
+
+def _buffer(status: AgentStatus) -> Iterator[Finding]:
+    if status.lost_samples:
+        yield Finding(Severity.ERROR, "losses", f"{status.lost_samples:,} samples were lost")
+    buffer = status.buffer
+    if buffer.quota_bytes and buffer.pending_bytes * 2 > buffer.quota_bytes:
+        percent = round(100 * buffer.pending_bytes / buffer.quota_bytes)
+        yield Finding(
+            Severity.WARNING, "buffer", f"{percent} % of its quota wait to be sent", buffer.oldest_pending
+        )
+
+
+def _sinks(status: AgentStatus) -> Iterator[Finding]:
+    for sink in status.sinks:
+        if sink.state not in ("ok", "off"):
+            detail = f": {sink.detail}" if sink.detail else ""
+            severity = Severity.WARNING if sink.state == "unreachable" else Severity.ERROR
+            yield Finding(severity, f"sink {sink.name}", f"{sink.state}{detail}", sink.last_success)
+
+
+def _config(status: AgentStatus) -> Iterator[Finding]:
+    config = status.config
+    if config.state in (ConfigState.REJECTED, ConfigState.ROLLED_BACK):
+        seen = "" if config.seen_version is None else f" version {config.seen_version}"
+        text = f"the centre's{seen} is {config.state.replace('_', ' ')}: {config.message or config.code}"
+        yield Finding(Severity.WARNING, "config", text)
+    elif config.state is ConfigState.APPLIED_WITH_WARNINGS:
+        yield Finding(Severity.WARNING, "config", f"applied with warnings: {config.message or config.code}")
+
+
+def _clock(status: AgentStatus) -> Iterator[Finding]:
+    if status.clock.sync is False:
+        yield Finding(Severity.WARNING, "clock", "not synchronised: time stamps may be wrong")

@@ -1,0 +1,148 @@
+"""Logs: one line an event, JSON for the journal, readable on a terminal; libraries' logs included.
+
+An outage is one line when it begins and one when it ends (`OutageLog`); what lies between is counted.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TextIO
+
+import structlog
+from structlog.typing import Processor, WrappedLogger
+
+from edge_agent.contracts.clock import Clock
+
+# sd-daemon(3): a line may begin with its priority, and `journalctl -p warning` then finds it.
+_PRIORITIES: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "exception": 3, "critical": 2}
+# These log every failed attempt or request by themselves; their callers report outages once.
+_CHATTY: Final = {
+    "aiohttp.access": logging.WARNING,
+    "asyncua": logging.CRITICAL,
+    "pymodbus": logging.CRITICAL,
+    "snap7": logging.CRITICAL,
+}
+
+
+def configure(level: str = "info", stream: TextIO | None = None) -> None:
+    """Sends all logs of the process to `stream` (default: standard error), from `level` on.
+
+    level: debug, info, warning or error. Called once at the start and again when the level changes.
+    """
+    stream = sys.stderr if stream is None else stream
+    terminal = stream.isatty()
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *(_for_people(os.environ) if terminal else _for_machines(stream, os.environ)),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name, least in _CHATTY.items():
+        logging.getLogger(name).setLevel(logging.NOTSET if level == "debug" else least)
+
+
+def _for_people(environ: Mapping[str, str]) -> list[Processor]:
+    colours = not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+    return [structlog.dev.ConsoleRenderer(colors=colours, timestamp_key="time")]
+
+
+def _for_machines(stream: TextIO, environ: Mapping[str, str]) -> list[Processor]:
+    chain: list[Processor] = [
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
+    ]
+    if _is_journal(stream, environ.get("JOURNAL_STREAM", "")):
+        chain.append(_prefix_priority)
+    return chain
+
+
+def _is_journal(stream: TextIO, name: str) -> bool:
+    """Whether a stream is the one that systemd connected to the journal, named `device:inode`."""
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return name == f"{status.st_dev}:{status.st_ino}"
+
+
+def _prefix_priority(_: WrappedLogger, method: str, text: Any) -> str:
+    return f"<{_PRIORITIES.get(method, 6)}>{text}"
+
+
+class Log(Protocol):
+    """What `OutageLog` needs of a structlog logger."""
+
+    def warning(self, event: str, **fields: Any) -> Any: ...
+
+    def info(self, event: str, **fields: Any) -> Any: ...
+
+
+@dataclass(slots=True)
+class _Outage:
+    since: float
+    failures: int = 1
+
+
+class OutageLog:
+    """One line when something goes down, one when it is back, and a count of the failures between.
+
+    Keys name what can be down (a connection, a unit, a sink); they come from the config, so that there
+    are not more of them than things configured. `forget` what is no longer configured.
+    """
+
+    def __init__(self, log: Log, clock: Clock) -> None:
+        self._log = log
+        self._clock = clock
+        self._outages: dict[Hashable, _Outage] = {}
+
+    def down(self, key: Hashable, event: str, **fields: Any) -> bool:
+        """Notes a failure. Logs the first since the last success, and says whether this was it."""
+        outage = self._outages.get(key)
+        if outage is not None:
+            outage.failures += 1
+            return False
+        self._outages[key] = _Outage(self._clock.monotonic())
+        self._log.warning(event, **fields)
+        return True
+
+    def back(self, key: Hashable, event: str, **fields: Any) -> bool:
+        """Notes a success. Logs it if the key was down, with `outage_seconds` and `failures`."""
+        outage = self._outages.pop(key, None)
+        if outage is None:
+            return False
+        seconds = round(self._clock.monotonic() - outage.since, 3)
+        self._log.info(event, outage_seconds=seconds, failures=outage.failures, **fields)
+        return True
+
+    def forget(self, key: Hashable) -> None:
+        self._outages.pop(key, None)
+
+    def is_down(self, key: Hashable) -> bool:
+        return key in self._outages
