@@ -1,0 +1,1 @@
+"""Protocol drivers: the registry, and one room for each protocol."""

@@ -1,0 +1,22 @@
+"""The Modbus driver: stations over TCP, and behind gateways that pass RTU frames through TCP.
+
+settings → plan (pure) → client, link and framing (I/O) → harvest and decode (pure) → a row; split holds
+what the driver learns about addresses that a station refuses. The simulator shares no code with any of
+these.
+"""
+
+from typing import Final
+
+from edge_agent.contracts.driver import Capability, DriverSpec
+from edge_agent.drivers.modbus.client import ModbusDriver
+from edge_agent.drivers.modbus.plan import plan
+from edge_agent.drivers.modbus.settings import ModbusConnection
+
+SPEC: Final = DriverSpec(
+    name="modbus",
+    summary="Modbus TCP, and RTU frames over TCP",
+    settings=ModbusConnection,
+    capabilities=frozenset({Capability.READ}),
+    plan=plan,
+    factory=ModbusDriver,
+)

@@ -1,0 +1,143 @@
+"""How requests and replies are framed on the stream: Modbus TCP, and RTU frames over TCP.
+
+Each class turns a request's PDU into bytes and finds the one reply that belongs to it in the bytes that
+come back. It keeps what is incomplete, and never takes a reply that is late, repeated or somebody
+else's. No I/O. Sources: Modbus Messaging on TCP/IP V1.0b, 3.1; Modbus over Serial Line V1.02, 2.5.1.
+"""
+
+import struct
+from typing import Final, Protocol
+
+from pymodbus.framer import FramerRTU
+
+from edge_agent.drivers.modbus.errors import Garbage
+
+_MBAP: Final = struct.Struct(">HHHB")
+_MBAP_PREFIX_BYTES: Final = 6
+# The unit and a PDU of at least a function code and one byte, at most 253 bytes.
+_LENGTHS: Final = range(3, 255)
+_RTU_EXCEPTION_BYTES: Final = 5
+_EXCEPTION_BIT: Final = 0x80
+
+
+class Framing(Protocol):
+    """One connection's framing; a new connection takes a new one.
+
+    discarded: the reason why the latest reply that was not used was not used, for people.
+    """
+
+    discarded: str
+
+    def request(self, unit_id: int, pdu: bytes) -> bytes:
+        """The bytes to send; from now on `receive` looks for the reply to this one."""
+        ...
+
+    def receive(self, data: bytes) -> bytes | None:
+        """The PDU of the awaited reply, once it is whole. Raises Garbage."""
+        ...
+
+    def abandon(self) -> bool:
+        """Stops awaiting. Whether the stream may still be used: the reply, should it come, is known."""
+        ...
+
+    @property
+    def untouched(self) -> bool:
+        """Not one byte has come since the request."""
+        ...
+
+
+class TcpFraming:
+    """A transaction id names each request, so a late reply is told from the awaited one."""
+
+    def __init__(self) -> None:
+        self.discarded = ""
+        self.untouched = True
+        self._transaction = 0
+        self._unit = 0
+        self._awaiting = False
+        self._buffer = b""
+
+    def request(self, unit_id: int, pdu: bytes) -> bytes:
+        self._transaction = self._transaction % 0xFFFF + 1
+        self._unit = unit_id
+        self._awaiting = True
+        self.untouched = True
+        self.discarded = ""
+        return _MBAP.pack(self._transaction, 0, len(pdu) + 1, unit_id) + pdu
+
+    def receive(self, data: bytes) -> bytes | None:
+        self.untouched = False
+        if self._buffer:
+            data = self._buffer + data
+        answer: bytes | None = None
+        while len(data) >= _MBAP.size:
+            transaction, protocol, length, unit = _MBAP.unpack_from(data)
+            if protocol != 0 or length not in _LENGTHS:
+                raise Garbage("what came is not Modbus TCP")
+            end = _MBAP_PREFIX_BYTES + length
+            if len(data) < end:
+                break
+            if not self._awaiting or transaction != self._transaction:
+                self.discarded = f"a reply to transaction {transaction} instead of {self._transaction}"
+            elif unit != self._unit:
+                self.discarded = f"a reply of unit {unit} instead of {self._unit}"
+            else:
+                answer = data[_MBAP.size : end]
+                self._awaiting = False
+            data = data[end:]
+        self._buffer = data
+        return answer
+
+    def abandon(self) -> bool:
+        self._awaiting = False
+        return not self._buffer
+
+
+class RtuFraming:
+    """Nothing but its place in the order names a reply: whatever is odd makes the stream useless."""
+
+    def __init__(self) -> None:
+        self.discarded = ""
+        self.untouched = True
+        self._expected = b""
+        self._buffer = b""
+
+    def request(self, unit_id: int, pdu: bytes) -> bytes:
+        self._expected = bytes((unit_id, pdu[0]))
+        self._buffer = b""
+        self.untouched = True
+        self.discarded = ""
+        frame: bytes = _RTU.encode(pdu, unit_id, 0)
+        return frame
+
+    def receive(self, data: bytes) -> bytes | None:
+        self.untouched = False
+        if not self._expected:
+            raise Garbage("bytes came that nobody asked for")
+        self._buffer = data = self._buffer + data
+        if len(data) < 3:
+            return None
+        unit, function = self._expected
+        if data[0] != unit:
+            raise Garbage(f"a reply of unit {data[0]} instead of {unit}")
+        if data[1] == function:
+            size = 5 + data[2]
+        elif data[1] == function | _EXCEPTION_BIT:
+            size = _RTU_EXCEPTION_BYTES
+        else:
+            raise Garbage(f"a reply to function {data[1]} instead of {function}")
+        if len(data) < size:
+            return None
+        if len(data) > size:
+            raise Garbage("bytes follow the reply")
+        if not FramerRTU.check_CRC(data[:-2], int.from_bytes(data[-2:])):
+            raise Garbage("a reply with a wrong checksum")
+        self._expected = self._buffer = b""
+        return data[1:-2]
+
+    def abandon(self) -> bool:
+        self._expected = b""
+        return False
+
+
+_RTU: Final = FramerRTU(None)  # type: ignore[arg-type]  # encoding needs no decoder
