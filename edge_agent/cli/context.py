@@ -1,0 +1,147 @@
+"""What a command works with: streams, environment, and the functions of `app` by their contracts."""
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+if TYPE_CHECKING:
+    from edge_agent.contracts.driver import RequestSummary
+    from edge_agent.contracts.status import AgentStatus, LatestValue, ReloadResult
+
+
+class ExitCode(IntEnum):
+    """What the shell is told."""
+
+    GOOD = 0
+    FOUND = 1  # a check found something
+    WRONG = 2  # wrong use, or an invalid config
+    UNREACHABLE = 3  # something could not be reached
+    INTERRUPTED = 130
+
+
+class UsageError(Exception):
+    """The command was given what it cannot use. The message says what to do, in one line."""
+
+
+class Place(Protocol):
+    @property
+    def file(self) -> str: ...
+    @property
+    def line(self) -> int | None: ...
+    @property
+    def column(self) -> int | None: ...
+
+
+class Problem(Protocol):
+    """An error or a warning about a config; as text, one line beginning with its place."""
+
+    @property
+    def place(self) -> Place: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def message(self) -> str: ...
+
+
+class GroupPlan(Protocol):
+    """The requests that serve one group. bytes: sent and received, per cycle."""
+
+    @property
+    def connection(self) -> str: ...
+    @property
+    def group(self) -> str: ...
+    @property
+    def unit_id(self) -> int | None: ...
+    @property
+    def interval_seconds(self) -> float: ...
+    @property
+    def tags(self) -> int: ...
+    @property
+    def requests(self) -> "Sequence[RequestSummary]": ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def bus_seconds(self) -> float: ...
+    @property
+    def headroom_percent(self) -> float: ...
+
+
+class Client(Protocol):
+    """The agent that runs on this machine. Calls raise NotConnected where none answers."""
+
+    def status(self) -> "AgentStatus": ...
+    def reload(self) -> "ReloadResult": ...
+
+
+class Simulator(Protocol):
+    """The command of a driver's simulator."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
+    def run(self, args: argparse.Namespace) -> int | None: ...
+
+
+class App(Protocol):
+    """The functions of `edge_agent.app` that commands call. `loaded` is opaque to all of them.
+
+    ConfigError means an invalid config, NotConnected that something could not be reached.
+    """
+
+    def load_config(self, path: Path) -> Any: ...
+    def run_agent(self, path: Path) -> int: ...
+    def plans(self, loaded: Any) -> Sequence[GroupPlan]: ...
+    async def read_once(self, loaded: Any, connection: str | None) -> "Sequence[LatestValue]": ...
+    async def probe(self, driver: str, host: str, port: int, unit_id: int, timeout: float) -> str | None: ...
+    def starter_text(
+        self, *, device: str, host: str, port: int, unit_id: int, central: str | None
+    ) -> str: ...
+    def runtime_socket(self, loaded: Any) -> Path: ...
+    def local_client(self, socket: Path) -> Client: ...
+    def simulator_command(self, driver: str) -> Simulator: ...
+    def generate_docs(self) -> Mapping[str, str]: ...
+
+
+@dataclass(frozen=True)
+class Context:
+    """One call of the command line. `wall_ms` is the time that ages are reckoned from.
+
+    run_demo: (seconds or None for ever, as JSON) → exit code.
+    """
+
+    stdin: TextIO
+    out: TextIO
+    err: TextIO
+    environ: Mapping[str, str]
+    wall_ms: Callable[[], int]
+    load_app: Callable[[], App]
+    run_demo: Callable[[float | None, bool], int]
+
+    @cached_property
+    def app(self) -> App:
+        """Loaded at its first use: this is where the heavy imports are."""
+        return self.load_app()
+
+    @property
+    def colours(self) -> bool:
+        wanted = not self.environ.get("NO_COLOR") and self.environ.get("TERM") != "dumb"
+        return wanted and self.out.isatty()
+
+    def print(self, text: str) -> None:
+        self.out.write(f"{text}\n")
+
+    def print_json(self, value: Any) -> None:
+        """One JSON document. Models are written as their fields."""
+        import orjson
+
+        self.out.write(orjson.dumps(value, default=_fields, option=orjson.OPT_INDENT_2).decode() + "\n")
+
+    def warn(self, text: str) -> None:
+        """One line to the standard error, beside the result."""
+        self.err.write(f"edge-agent: {text}\n")
+
+
+def _fields(value: Any) -> Any:
+    return value.model_dump(mode="json")

@@ -1,0 +1,18 @@
+"""`edge-agent run`: the daemon, in the foreground."""
+
+import argparse
+from typing import Final
+
+from edge_agent.cli import config_path
+from edge_agent.cli.context import Context
+
+NAME: Final = "run"
+HELP: Final = "run the agent in the foreground until SIGTERM or Ctrl-C"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    config_path.add_argument(parser)
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    return context.app.run_agent(config_path.existing(args.config, context.environ))

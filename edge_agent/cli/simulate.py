@@ -1,0 +1,26 @@
+"""`edge-agent simulate DRIVER`: a PLC to try things against. Its arguments are the simulator's own."""
+
+import argparse
+from typing import Final
+
+from edge_agent.cli.context import Context, ExitCode
+
+NAME: Final = "simulate"
+HELP: Final = "run a simulated PLC"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("driver", help="whose protocol it speaks, such as modbus")
+    parser.add_argument(
+        "arguments", nargs=argparse.REMAINDER, metavar="...", help="see `edge-agent simulate DRIVER --help`"
+    )
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    from edge_agent.cli.parser import Parser
+
+    simulator = context.app.simulator_command(args.driver)
+    parser = Parser(prog=f"edge-agent simulate {args.driver}", description="Runs a simulated PLC.")
+    simulator.add_arguments(parser)
+    code = simulator.run(parser.parse_args(args.arguments))
+    return ExitCode.GOOD if code is None else code

@@ -1,0 +1,143 @@
+"""The status page as text: what is wrong comes first. Pure."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from edge_agent.cli import figures
+from edge_agent.cli.figures import plural
+from edge_agent.cli.text import Cell, Palette, Styled, printable, shortened, table
+from edge_agent.contracts.status import AgentStatus
+from edge_agent.runtime.health import Finding, Severity, device_state, findings
+from edge_agent.wire.messages import ConnectionReport, UnitReport
+
+_MOST_ROWS: Final = 12
+_TEXT_COLUMNS: Final = 90
+_HEAD: Final = ("connection", "driver", "address", "state", "for", "latency", "samples", "overruns")
+_RIGHT: Final = frozenset(("for", "latency", "samples", "overruns"))
+_STATES: Final = {"connected": "good", "connecting": "warn", "stopped": "dim"}
+
+
+def render(status: AgentStatus, now_ms: int, palette: Palette, *, everything: bool = False) -> list[str]:
+    """now_ms: the wall time that ages are reckoned from. everything: no row is left out."""
+    state = device_state(status)
+    style = "good" if state == "online" else "bad"
+    lines = [
+        f"{palette.paint(printable(status.device), 'bold')} is {palette.paint(state, style)}",
+        printable(
+            f"holdfast {status.version}, pid {status.pid}, up {figures.span(status.uptime_seconds)}, "
+            f"config {status.config_path}"
+        ),
+    ]
+    most = None if everything else _MOST_ROWS
+    lines += _findings(findings(status), now_ms, palette, most)
+    lines += ["", *_connections(status.connections, now_ms, palette, most), ""]
+    rows = [*_buffer(status, now_ms), *_sinks(status, now_ms), *_rest(status)]
+    room = max(len(name) for name, _ in rows)
+    lines += [f"{palette.paint(f'{name:<{room}}', 'bold')}  {printable(text)}" for name, text in rows]
+    return lines
+
+
+def _findings(found: list[Finding], now_ms: int, palette: Palette, most: int | None) -> list[str]:
+    if not found:
+        return []
+    rows: list[list[Cell]] = [
+        [
+            Styled(finding.severity, "bad" if finding.severity is Severity.ERROR else "warn"),
+            finding.subject,
+            shortened(printable(finding.text), _TEXT_COLUMNS),
+            figures.age(finding.since, now_ms),
+        ]
+        for finding in found[:most]
+    ]
+    lines = ["", *table(("wrong", "where", "what", "for"), rows, {"for"}, palette)]
+    return [*lines, *_more(len(found) - len(rows))]
+
+
+def _connections(
+    reports: list[ConnectionReport], now_ms: int, palette: Palette, most: int | None
+) -> list[str]:
+    if not reports:
+        return ["no connections are configured"]
+    ordered = sorted(reports, key=lambda report: report.state == "connected")
+    rows: list[list[Cell]] = []
+    for report in ordered[:most]:
+        rows.append(
+            [
+                report.name,
+                report.driver,
+                report.address,
+                Styled(report.state, _STATES.get(report.state, "bad")),
+                figures.age(report.since, now_ms),
+                figures.NONE if report.latency_ms is None else f"{report.latency_ms:.1f}ms",
+                f"{report.samples:,}",
+                f"{report.overruns:,}",
+            ]
+        )
+        rows += _units(report.units)
+    lines = table(_HEAD, rows, _RIGHT, palette)
+    return [*lines, *_more(len(reports) - len(ordered[:most]))]
+
+
+def _units(units: list[UnitReport]) -> Iterator[list[Cell]]:
+    """A line for each unit, where a connection has several or one is in trouble."""
+    if len(units) < 2 and not any(unit.error for unit in units):
+        return
+    for unit in units:
+        name = "" if unit.unit_id is None else f" {unit.unit_id}"
+        cycles = f"{unit.good_cycles:,} good, {unit.bad_cycles:,} bad cycles"
+        state = Styled(unit.state, "bad" if unit.error else "")
+        yield [f"  unit{name}", "", cycles, state, "", "", "", ""]
+
+
+def _more(count: int) -> list[str]:
+    return [f"… and {count:,} more; see them with --all"] if count > 0 else []
+
+
+def _buffer(status: AgentStatus, now_ms: int) -> Iterator[tuple[str, str]]:
+    buffer = status.buffer
+    wait = "nothing waits"
+    if buffer.pending_batches:
+        oldest = figures.age(buffer.oldest_pending, now_ms)
+        wait = (
+            f"{plural(buffer.pending_batches, 'batch')} wait ({plural(buffer.pending_samples, 'sample')}, "
+            f"{figures.size(buffer.pending_bytes)}, oldest {oldest} ago)"
+        )
+    used = f"{figures.size(buffer.size_bytes)} of {figures.size(buffer.quota_bytes)} used"
+    yield "buffer", f"{wait}; {used}"
+    if buffer.uncommitted_frames:
+        age = figures.span(buffer.uncommitted_age_seconds)
+        yield "", f"{plural(buffer.uncommitted_frames, 'frame')} not yet committed, oldest {age}"
+
+
+def _sinks(status: AgentStatus, now_ms: int) -> Iterator[tuple[str, str]]:
+    for sink in status.sinks:
+        last = f", last success {figures.age(sink.last_success, now_ms)} ago" if sink.last_success else ""
+        detail = f" ({sink.detail})" if sink.detail else ""
+        yield (
+            f"sink {printable(sink.name)}",
+            f"{sink.state}{detail}{last}; {plural(sink.backlog_batches, 'batch')} behind, "
+            f"{sink.delivered_batches:,} delivered ({figures.size(sink.delivered_bytes)})",
+        )
+
+
+def _rest(status: AgentStatus) -> Iterator[tuple[str, str]]:
+    config = status.config
+    version = "" if config.applied_version is None else f", version {config.applied_version} of the centre"
+    yield "config", f"{config.state.replace('_', ' ')}{version}"
+    yield "losses", f"{plural(status.lost_samples, 'sample')} lost" if status.lost_samples else "none"
+    host = status.host
+    yield (
+        "host",
+        f"CPU {figures.percent(host.cpu_percent)}, memory {figures.size(host.memory_bytes)} of "
+        f"{figures.size(host.memory_total_bytes)}, disk {figures.size(host.disk_free_bytes)} free",
+    )
+    yield (
+        "agent",
+        f"CPU {figures.percent(host.process_cpu_percent)} of a core, memory "
+        f"{figures.size(host.process_memory_bytes)}",
+    )
+    sync = {True: "synchronised", False: "not synchronised", None: "not known whether synchronised"}
+    yield "clock", sync[status.clock.sync]
+    running = sum(part.state == "running" for part in status.components)
+    restarts = sum(part.restarts for part in status.components)
+    yield "parts", f"{running} of {len(status.components)} running, {plural(restarts, 'restart')}"
