@@ -6,10 +6,19 @@ reference page and the editors' JSON Schema are generated from here.
 
 import re
 from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
-from edge_agent.config.units import Bytes, Duration, Rate, Seconds, Size
+from edge_agent.config.units import Bytes, Duration, Rate, Seconds, Size, at_least, between
 from edge_agent.wire.schema import ValueType
 
 ID_PATTERN: Final = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
@@ -20,7 +29,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 class Settings(BaseModel):
     """Base of all settings: immutable, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class Deadband(Settings):
@@ -34,10 +43,10 @@ class Deadband(Settings):
         examples=[1.0],
     )  # fmt: skip
     on_change: bool = Field(False, description="Keep every change, however small.")
-    min_interval: Duration = Field(
+    min_interval: Annotated[Duration, between("0s", "1d")] = Field(
         Seconds(0), description="Never keep values more often than this.", examples=["1s"]
     )
-    max_interval: Duration | None = Field(
+    max_interval: Annotated[Duration, between("10ms", "30d")] | None = Field(
         None, description="Keep a value at least this often, changed or not.", examples=["60s"]
     )
 
@@ -80,28 +89,33 @@ class TagSettings(Settings):
             raise ValueError("a scale of 0 would lose every value")
         return scale
 
+    @model_validator(mode="after")
+    def _deadband_has_a_number(self) -> "TagSettings":
+        band = self.deadband
+        measured = band is not None and (band.absolute is not None or band.percent is not None)
+        if measured and self.type in (ValueType.STRING, ValueType.JSON):
+            raise ValueError(f"the deadband of a {self.type} is on_change: it is not a number")
+        return self
+
 
 class TransportSettings(Settings):
     """How to reach the PLC. Drivers extend it."""
 
-    timeout: Duration = Field(Seconds(2), description="How long one request may take.", examples=["500ms"])
+    timeout: Annotated[Duration, between("1ms", "5m")] = Field(
+        Seconds(2), description="How long one request may take.", examples=["500ms"]
+    )
 
 
 class GroupSettings(Settings):
     """Tags of one unit that are polled together."""
 
     name: Identifier = Field(description="Name of the group within its connection.", examples=["fast"])
-    interval: Duration = Field(description="Time between two polls.", examples=["500ms"])
+    interval: Annotated[Duration, between("10ms", "1d")] = Field(
+        description="Time between two polls.", examples=["500ms"]
+    )
     unit_id: int | None = Field(
         None, ge=0, le=255, description="Station behind the transport, where it is not the transport's."
     )
-
-    @field_validator("interval")
-    @classmethod
-    def _possible_interval(cls, interval: float) -> float:
-        if not 0.01 <= interval <= 86400:
-            raise ValueError("an interval is between 10ms and 1d")
-        return interval
 
 
 class ConnectionSettings(Settings):
@@ -132,41 +146,62 @@ class CentralSettings(Settings):
     """Where the centre is. Without this section the agent works alone."""
 
     url: str = Field(description="Address of the centre.", examples=["https://central.example.com"])
-    token: str = Field(description="The device's credential.", examples=["!secret central-token"], repr=False)
+    token: str = Field(
+        min_length=1, description="The device's credential.", examples=["!secret central-token"], repr=False
+    )
     ca_file: str | None = Field(None, description="Certificates to trust instead of the system's (PEM).")
-    proxy: str | None = Field(None, description="HTTP proxy.", examples=["http://192.0.2.1:3128"])
-    heartbeat_interval: Duration = Field(Seconds(30), description="Time between two heartbeats.")
-    config_interval: Duration = Field(Seconds(60), description="Time between two looks for a new config.")
+    proxy: str | None = Field(None, description="HTTP proxy.", examples=["http://192.0.2.1:3128"], repr=False)
+    heartbeat_interval: Annotated[Duration, between("1s", "1h")] = Field(
+        Seconds(30), description="Time between two heartbeats."
+    )
+    config_interval: Annotated[Duration, between("1s", "1d")] = Field(
+        Seconds(60), description="Time between two looks for a new config."
+    )
 
     @field_validator("url")
     @classmethod
     def _http_url(cls, url: str) -> str:
-        if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", url):
-            raise ValueError("needs an http:// or https:// address")
-        return url.rstrip("/")
+        if "@" in url:
+            raise ValueError("an address with a user name in it: the token identifies this device")
+        return _checked_url(url, ("http", "https"))
+
+    @field_validator("proxy")
+    @classmethod
+    def _proxy_url(cls, proxy: str | None) -> str | None:
+        return None if proxy is None else _checked_url(proxy, ("http",))
+
+
+def _checked_url(url: str, schemes: tuple[str, ...]) -> str:
+    """The address without a slash at its end."""
+    try:
+        parts = urlsplit(url)
+        if parts.port == 0 or not parts.hostname or parts.scheme not in schemes:
+            raise ValueError("no host, or another scheme")
+    except ValueError:
+        parts = None
+    if parts is None or parts.query or parts.fragment or any(map(str.isspace, url)):
+        raise ValueError(f"needs an address that begins with {' or '.join(f'{each}://' for each in schemes)}")
+    return url.rstrip("/")
 
 
 class BufferSettings(Settings):
     """The store-and-forward buffer."""
 
     path: str = Field("buffer.db", description="Database file; relative to the config file.")
-    flush_interval: Duration = Field(
+    flush_interval: Annotated[Duration, between("50ms", "60s")] = Field(
         Seconds(1), description="Time between two commits. 10s spares SD cards.", examples=["1s", "10s"]
     )
-    max_bytes: Size = Field(Bytes(2 << 30), description="Most that the buffer may use on disk.")
+    max_bytes: Annotated[Size, at_least("1MiB")] = Field(
+        Bytes(2 << 30), description="Most that the buffer may use on disk."
+    )
     min_free_bytes: Size = Field(Bytes(256 << 20), description="Free space to leave on the disk.")
-    retain_delivered: Duration = Field(
+    retain_delivered: Annotated[Duration, between("0s", "365d")] = Field(
         Seconds(86400), description="How long delivered batches stay, for trends and a restored centre."
     )
-    catch_up_rate: Rate = Field(Bytes(2 << 20), description="Most that catching up may use of the network.")
+    catch_up_rate: Annotated[Rate, at_least("1KiB")] = Field(
+        Bytes(2 << 20), description="Most that catching up may use of the network."
+    )
     on_full: Literal["drop_oldest", "drop_newest"] = Field("drop_oldest", description="What goes when full.")
-
-    @field_validator("flush_interval")
-    @classmethod
-    def _possible_flush(cls, interval: float) -> float:
-        if not 0.05 <= interval <= 60:
-            raise ValueError("a flush interval is between 50ms and 60s")
-        return interval
 
 
 class RemoteSettings(Settings):
@@ -187,4 +222,6 @@ class Document(Settings):
     secrets: dict[str, str] = Field(
         default_factory=dict, repr=False, description="Secrets that remote documents may name."
     )
-    connections: list[ConnectionSettings] = Field(default_factory=list, description="What is polled.")
+    connections: list[SerializeAsAny[ConnectionSettings]] = Field(
+        default_factory=list, description="What is polled."
+    )

@@ -3,14 +3,14 @@
 import re
 from typing import Annotated, Final
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 
 _SECONDS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES: Final = {
     "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
     "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
 }  # fmt: skip
-_QUANTITY: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)(/s)?\s*")
+_QUANTITY: Final = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([A-Za-z]+)(/s)?\s*")
 
 
 class Seconds(float):
@@ -21,6 +21,11 @@ class Bytes(int):
     """A size that has been read already."""
 
 
+def _rounded(seconds: float) -> float:
+    """To nanoseconds, which hides that 1.1 × 0.001 is not quite 0.0011."""
+    return round(seconds, 9)
+
+
 def parse_duration(value: object) -> Seconds:
     """Seconds from text like `500ms`, `2s`, `1m`, `24h`, `7d`. Raises ValueError."""
     if isinstance(value, Seconds):
@@ -28,7 +33,7 @@ def parse_duration(value: object) -> Seconds:
     match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
     if match is None or match[3] or match[2] not in _SECONDS:
         raise ValueError(f"needs a duration with a unit such as 500ms, 2s, 1m, 24h (got {value!r})")
-    return Seconds(float(match[1]) * _SECONDS[match[2]])
+    return Seconds(_rounded(float(match[1]) * _SECONDS[match[2]]))
 
 
 def parse_size(value: object) -> Bytes:
@@ -53,11 +58,11 @@ def parse_rate(value: object) -> Bytes:
 
 def format_duration(seconds: float) -> str:
     """The shortest text that `parse_duration` reads back as the same duration."""
-    for unit in ("d", "h", "m", "s", "ms"):
-        count = seconds / _SECONDS[unit]
-        if count >= 1 and count == int(count):
-            return f"{int(count)}{unit}"
-    return f"{seconds:g}s" if seconds >= 1 else f"{seconds * 1000:g}ms"
+    for unit in ("d", "h", "m", "s", "ms", "us"):
+        count = round(seconds / _SECONDS[unit])
+        if count and _rounded(count * _SECONDS[unit]) == seconds:
+            return f"{count}{unit}"
+    return f"{seconds:.9f}".rstrip("0").rstrip(".") + "s"
 
 
 def format_size(size: int) -> str:
@@ -66,6 +71,30 @@ def format_size(size: int) -> str:
         if size and size % _BYTES[unit] == 0:
             return f"{size // _BYTES[unit]}{unit}"
     return f"{size}B"
+
+
+def between(least: str, most: str) -> AfterValidator:
+    """Bounds for a Duration, as texts: `Annotated[Duration, between("10ms", "1d")]`."""
+    low, high = parse_duration(least), parse_duration(most)
+
+    def check(value: float) -> float:
+        if not low <= value <= high:
+            raise ValueError(f"must be between {least} and {most} (got {format_duration(value)})")
+        return value
+
+    return AfterValidator(check)
+
+
+def at_least(least: str) -> AfterValidator:
+    """A lower bound for a Size or a Rate, as text: `Annotated[Size, at_least("1MiB")]`."""
+    low = parse_size(least)
+
+    def check(value: int) -> int:
+        if value < low:
+            raise ValueError(f"must be at least {least} (got {format_size(value)})")
+        return value
+
+    return AfterValidator(check)
 
 
 def _text(pattern: str) -> WithJsonSchema:

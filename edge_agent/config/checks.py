@@ -1,0 +1,111 @@
+"""What no single model can see: names that collide, and what is allowed but unwise. Pure."""
+
+import ipaddress
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from edge_agent.config.errors import Place, Problem
+from edge_agent.config.models import ConnectionSettings, Document
+from edge_agent.config.translate import EMPTY_LIST
+from edge_agent.config.tree import Spot, locate
+
+
+def taken_names(root: Any, place: Place) -> list[Problem]:
+    """Connections that are called like another before them."""
+    return list(_repeated(_items(locate(root, ("connections",), place)), "connection"))
+
+
+def connection_problems(connection: Spot, has_groups: bool) -> list[Problem]:
+    """Groups and tags of one connection that share a name, and lists that are empty.
+
+    connection: after the expansion of ranges. has_groups: its driver's model knows groups at all.
+    """
+    problems: list[Problem] = []
+    groups = _inner(connection, "groups")
+    if has_groups and not _items(groups):
+        problems.append(Problem(groups.place, groups.path, EMPTY_LIST))
+    problems += _repeated(_items(groups), "group")
+    seen: dict[str, Spot] = {}
+    for group in _items(groups):
+        tags = _inner(group, "tags")
+        if has_groups and isinstance(group.value, dict) and not _items(tags):
+            problems.append(Problem(tags.place, tags.path, EMPTY_LIST))
+        problems += _repeated(_items(tags), "tag", seen)
+    return problems
+
+
+def _inner(outer: Spot, key: str) -> Spot:
+    missing = not (isinstance(outer.value, dict) and key in outer.value)
+    return locate(outer.value, (key,), outer.place, outer.path, missing)
+
+
+def _items(spot: Spot) -> list[Spot]:
+    if not isinstance(spot.value, list):
+        return []
+    return [locate(spot.value, (index,), spot.place, spot.path) for index in range(len(spot.value))]
+
+
+def _repeated(items: list[Spot], noun: str, seen: dict[str, Spot] | None = None) -> Iterator[Problem]:
+    seen = {} if seen is None else seen
+    for item in items:
+        name = item.value.get("name") if isinstance(item.value, dict) else None
+        if not isinstance(name, str):
+            continue
+        first = seen.setdefault(name, item)
+        if first is not item:
+            spot = _inner(item, "name")
+            where = f"in {first.place}" if first.place.line else f"{first.path}"
+            yield Problem(spot.place, spot.path, f"there is another {noun} named '{name}': {where}")
+
+
+def warnings(document: Document, root: Any, place: Place) -> list[Problem]:
+    """What works and is unwise. `root` is the tree that the document was made from."""
+    return [*_central_warnings(document, root, place), *_connection_warnings(document, root, place)]
+
+
+def _central_warnings(document: Document, root: Any, place: Place) -> Iterator[Problem]:
+    central = document.central
+    if central is None:
+        if document.remote.manage:
+            spot = locate(root, ("remote", "manage"), place)
+            yield Problem(spot.place, spot.path, "has no effect: there is no centre (central:)")
+        return
+    host = urlsplit(central.url).hostname or ""
+    if central.url.startswith("http://") and not _is_loopback(host):
+        spot = locate(root, ("central", "url"), place)
+        text = "http:// shows the token and all data to everybody on the way: use https://"
+        yield Problem(spot.place, spot.path, text)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _connection_warnings(document: Document, root: Any, place: Place) -> Iterator[Problem]:
+    if not document.connections:
+        spot = locate(root, ("connections",), place)
+        yield Problem(spot.place, "connections", "nothing is polled: there is no connection")
+    ends: dict[tuple[str, ...], ConnectionSettings] = {}
+    for index, connection in enumerate(document.connections):
+        end = _far_end(connection)
+        if not end or not connection.enabled:
+            continue
+        first = ends.setdefault(end, connection)
+        if first is not connection:
+            spot = locate(root, ("connections", index, "transport"), place)
+            text = (
+                f"'{first.name}' has the same far end ({':'.join(end)}): many devices take one link alone; "
+                "stations behind one gateway are groups of one connection, each with its unit_id"
+            )
+            yield Problem(spot.place, spot.path, text)
+
+
+def _far_end(connection: ConnectionSettings) -> tuple[str, ...]:
+    """What a transport is connected to, in terms that most drivers' transports have."""
+    transport = getattr(connection, "transport", None)
+    values = (getattr(transport, name, None) for name in ("host", "port", "device"))
+    return tuple(str(value).lower() for value in values if value is not None)

@@ -1,0 +1,49 @@
+"""What differs between two documents: the least that applying the new one has to touch. Pure."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from edge_agent.config.models import Document
+
+SECTIONS: Final = ("agent", "central", "buffer", "remote", "secrets")
+# A running agent has given these away: the buffer is open, the device's batches bear its id.
+_FIXED: Final = {"agent": ("id", "runtime_dir"), "buffer": ("path",)}
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """Connections by name, in the new document's order (`removed` in the old one's), compared whole.
+
+    sections: those of SECTIONS that differ. needs_restart: settings that differ and take effect with the
+    next start alone (`agent.id`); what runs keeps their old values until then.
+    """
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    unchanged: tuple[str, ...] = ()
+    sections: tuple[str, ...] = ()
+    needs_restart: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.added or self.removed or self.changed or self.sections)
+
+
+def diff(old: Document, new: Document) -> Diff:
+    before = {connection.name: connection for connection in old.connections}
+    after = {connection.name: connection for connection in new.connections}
+    both = [name for name in after if name in before]
+    return Diff(
+        added=tuple(name for name in after if name not in before),
+        removed=tuple(name for name in before if name not in after),
+        changed=tuple(name for name in both if after[name] != before[name]),
+        unchanged=tuple(name for name in both if after[name] == before[name]),
+        sections=tuple(name for name in SECTIONS if getattr(old, name) != getattr(new, name)),
+        needs_restart=tuple(
+            f"{section}.{key}"
+            for section, keys in _FIXED.items()
+            for key in keys
+            if getattr(getattr(old, section), key) != getattr(getattr(new, section), key)
+        ),
+    )

@@ -1,0 +1,72 @@
+"""From a file to a validated document: all that is wrong with it at once, or all of it.
+
+`load` does the I/O of reading the file, what it includes and the secrets it names, and nothing else; it
+is slow for large documents (about 1 s for 20,000 tags), so a running agent uses `child.load_in_child`.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from edge_agent.config import environment
+from edge_agent.config.checks import warnings
+from edge_agent.config.errors import ConfigErrors, Place, Problem, in_order
+from edge_agent.config.models import Document
+from edge_agent.config.resolve import Resolver
+from edge_agent.config.tree import PlacedMap
+from edge_agent.config.validate import SettingsLookup, Validator
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A valid config. Picklable.
+
+    digest: of the settings' meaning, see `digest_of`. files: all that was read, the main file first.
+    warnings: what works and is unwise, for the log and `edge-agent check`.
+    """
+
+    document: Document
+    digest: str
+    files: tuple[Path, ...]
+    warnings: tuple[Problem, ...]
+
+    @property
+    def directory(self) -> Path:
+        """What relative paths in the document are relative to."""
+        return self.files[0].parent
+
+
+def load(path: Path, lookup: SettingsLookup, environ: Mapping[str, str]) -> Loaded:
+    """Reads and validates the config at `path`. Raises ConfigErrors, and nothing else."""
+    resolver = Resolver(path, environ)
+    root = resolver.read(path)
+    place = Place(str(path), 1, 1)
+    if root is None and not resolver.problems:
+        root = PlacedMap(place)  # an empty file: everything may come from the environment
+    found: list[Problem] = []
+    document = None
+    if root is not None:
+        if isinstance(root, PlacedMap):
+            found = environment.apply(root, environ, resolver.secret)
+        validator = Validator(root, place, lookup, secrets=resolver.secrets)
+        document = validator.document()
+        # What could not be resolved has no value, of which validation has nothing new to say.
+        known = {problem.place for problem in resolver.problems}
+        resolver.problems += [problem for problem in validator.problems if problem.place not in known]
+    files = [str(file) for file in resolver.files]
+    if resolver.problems or document is None:
+        raise ConfigErrors(in_order(resolver.problems, files))
+    found += [*resolver.warnings, *warnings(document, root, place)]
+    return Loaded(document, digest_of(document), tuple(resolver.files), tuple(in_order(found, files)))
+
+
+def digest_of(document: Document) -> str:
+    """SHA-256 over the canonical JSON of all settings, defaults and secrets included, hexadecimal.
+
+    Two files that mean the same have the same digest, however they are written.
+    """
+    data = document.model_dump(mode="json")
+    return hashlib.sha256(orjson.dumps(data, option=orjson.OPT_SORT_KEYS)).hexdigest()

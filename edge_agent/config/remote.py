@@ -1,0 +1,93 @@
+"""The centre's config over the local one: sections that the local file hands over, replaced whole. Pure.
+
+A remote document knows no variables, no `!secret` and no include: only `{"secret": NAME}`, which is
+looked up in the local `secrets:` map. Without that, a taken-over centre could read the device's files.
+"""
+
+from typing import Any, Final
+
+from edge_agent.config.errors import ConfigErrors, Place, Problem, in_order
+from edge_agent.config.load import Loaded
+from edge_agent.config.models import Document
+from edge_agent.config.secrecy import secret_values
+from edge_agent.config.translate import closest
+from edge_agent.config.tree import join, label
+from edge_agent.config.validate import SettingsLookup, Validator
+from edge_agent.wire.messages import ConfigEnvelope
+
+PREFIX: Final = "remote:"
+# JSON parsers stop far below this; it keeps the recursion here from being the limit.
+_MAX_DEPTH: Final = 100
+
+
+def merge_remote(loaded: Loaded, envelope: ConfigEnvelope, lookup: SettingsLookup) -> Document:
+    """The document that runs with the centre's `envelope` over the local file.
+
+    Raises ConfigErrors, with paths that begin with `remote:`, for sections that `remote.manage` does not
+    name, for unknown secrets and for all that `load` would refuse in a file.
+    """
+    place = Place(f"centre config version {envelope.version}")
+    local = loaded.document
+    problems = _unmanaged(envelope, local, place)
+    secrets = _Secrets(local.secrets, place)
+    tree = {name: secrets.put_into(value, name) for name, value in envelope.sections.items()}
+    problems += secrets.problems
+    validator = Validator(tree, place, lookup, PREFIX, {*local.secrets.values(), *secret_values(tree)})
+    connections = validator.connections()
+    unresolved = {problem.path for problem in problems}
+    problems += [problem for problem in validator.problems if problem.path not in unresolved]
+    if problems:
+        raise ConfigErrors(in_order(problems))
+    if "connections" not in envelope.sections:
+        return local
+    return local.model_copy(update={"connections": connections})
+
+
+def _unmanaged(envelope: ConfigEnvelope, local: Document, place: Place) -> list[Problem]:
+    """Sections that the centre may not send to this device, or that this version does not have."""
+    managed: list[str] = list(local.remote.manage)
+    problems: list[Problem] = []
+    for name in envelope.sections:
+        if name not in managed:
+            near = closest(name, managed)
+            known = ", ".join(managed) or "nothing"
+            text = f"the centre may not manage '{name}' here: remote.manage has {known}{near}"
+            problems.append(Problem(place, PREFIX + name, text))
+        elif name != "connections":
+            problems.append(Problem(place, PREFIX + name, f"this version of the agent has no {name}"))
+    return problems
+
+
+class _Secrets:
+    """Puts the local secrets where the remote document names them."""
+
+    def __init__(self, secrets: dict[str, str], place: Place) -> None:
+        self.problems: list[Problem] = []
+        self._secrets = secrets
+        self._place = place
+
+    def put_into(self, value: Any, path: str, depth: int = 0) -> Any:
+        """A copy of the value with its secrets. Raises ConfigErrors where it is nested without end."""
+        if depth > _MAX_DEPTH:
+            raise ConfigErrors([Problem(self._place, PREFIX + path, f"nested deeper than {_MAX_DEPTH}")])
+        if isinstance(value, list):
+            return [
+                self.put_into(item, f"{path}[{label(item, index)}]", depth + 1)
+                for index, item in enumerate(value)
+            ]
+        if isinstance(value, dict):
+            if set(value) == {"secret"} and isinstance(value["secret"], str):
+                return self._secret(value["secret"], path)
+            return {key: self.put_into(item, join(path, key), depth + 1) for key, item in value.items()}
+        if isinstance(value, str) and "${" in value:
+            text = "a config from the centre knows no ${…}: give the value, or {secret: NAME}"
+            self.problems.append(Problem(self._place, PREFIX + path, text))
+        return value
+
+    def _secret(self, name: str, path: str) -> str | None:
+        if name in self._secrets:
+            return self._secrets[name]
+        near = closest(name, list(self._secrets))
+        text = f"the local secrets: map has no '{name}'{near}"
+        self.problems.append(Problem(self._place, PREFIX + path, text))
+        return None

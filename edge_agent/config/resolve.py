@@ -1,0 +1,237 @@
+"""Reads the files: includes, `!secret` and `${NAME}` become what they stand for.
+
+A secret is looked up as `$CREDENTIALS_DIRECTORY/NAME` (systemd's LoadCredential), then as `secrets/NAME`
+and `NAME` beside the main config file; a name with a slash is a file relative to that directory, and
+nothing else. The document's own `secrets:` map is for what the centre sends and is not asked here.
+
+Includes are relative to the file they stand in. What they hold is merged where `include` stands:
+mappings into the mapping, the lists `connections`, `groups` and `tags` behind one another; a value that
+is set in two places is an error. An `include` that is alone in its mapping may bring a list, too.
+"""
+
+import glob
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from edge_agent.config.errors import Place, Problem
+from edge_agent.config.reader import MAX_BYTES, MAX_NODES, parse
+from edge_agent.config.scalars import substitute, variables
+from edge_agent.config.secrecy import is_secret_key
+from edge_agent.config.tree import PlacedList, PlacedMap, SecretName, join, label
+
+MAX_FILES: Final = 1_000
+MAX_SECRET_BYTES: Final = 64 << 10
+_MAX_INCLUDE_DEPTH: Final = 10
+_JOINED_LISTS: Final = ("connections", "groups", "tags")
+
+
+class Resolver:
+    """One load: collects files, problems, warnings and the secrets that no message may show."""
+
+    def __init__(self, main: Path, environ: Mapping[str, str]) -> None:
+        self.files: list[Path] = []
+        self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
+        self.secrets: set[str] = set()
+        self._base = main.parent
+        self._environ = environ
+        self._bytes = 0
+        self._nodes = 0
+        self._done: dict[int, Any] = {}
+        self._kept: list[Any] = []
+
+    def read(self, path: Path, asked_at: Place | None = None, stack: tuple[Path, ...] = ()) -> Any:
+        """The file's tree with everything resolved; None where it cannot be read, with a problem."""
+        place = asked_at or Place(str(path))
+        identity = path.resolve()
+        refusal = self._refusal(path, identity, stack)
+        if refusal:
+            self.problems.append(Problem(place, "", refusal))
+            return None
+        try:
+            with path.open("rb") as file:
+                data = file.read(MAX_BYTES + 1)
+        except (OSError, ValueError) as error:
+            self.problems.append(Problem(place, "", f"{path} cannot be read: {_reason(error)}"))
+            return None
+        self.files.append(path)
+        self._bytes += len(data)
+        parsed = parse(data, str(path))
+        self.problems += parsed.problems
+        return self._resolve(parsed.tree, "", (*stack, identity), path.parent)
+
+    def _refusal(self, path: Path, identity: Path, stack: tuple[Path, ...]) -> str:
+        if identity in stack:
+            return f"{path} includes itself"
+        if len(stack) > _MAX_INCLUDE_DEPTH:
+            return f"includes are nested deeper than {_MAX_INCLUDE_DEPTH} files"
+        if len(self.files) >= MAX_FILES or self._bytes > MAX_BYTES:
+            return f"the config is made of more than {MAX_FILES} files or {MAX_BYTES >> 20} MiB"
+        return ""
+
+    def _resolve(self, value: Any, path: str, stack: tuple[Path, ...], here: Path) -> Any:
+        if not isinstance(value, PlacedMap | PlacedList):
+            return value
+        if id(value) in self._done:  # an alias: resolved once, however often it stands there
+            return self._done[id(value)]
+        self._kept.append(value)  # an id is only as good as its object is alive
+        if isinstance(value, PlacedList):
+            result: Any = self._resolve_list(value, path, stack, here)
+        else:
+            result = self._resolve_map(value, path, stack, here)
+        self._done[id(value)] = result
+        return result
+
+    def _resolve_list(self, value: PlacedList, path: str, stack: tuple[Path, ...], here: Path) -> PlacedList:
+        result = PlacedList(value.place)
+        for index, (item, at) in enumerate(zip(value, value.at, strict=True)):
+            inner = f"{path}[{label(item, index)}]"
+            if _is_special(item):
+                done: Any = self._scalar(item, inner, at)
+            else:
+                done = self._resolve(item, inner, stack, here)
+            if isinstance(done, PlacedList) and isinstance(item, PlacedMap):  # an include alone
+                result.extend(done)
+                result.at.extend(done.at)
+            else:
+                result.add(done, at)
+        return result
+
+    def _resolve_map(self, value: PlacedMap, path: str, stack: tuple[Path, ...], here: Path) -> Any:
+        for key, item in value.items():
+            if key == "include":
+                continue
+            inner = join(path, key)
+            if _is_special(item):
+                done = self._scalar(item, inner, value.at[key][1])
+                if is_secret_key(key) and isinstance(done, str):
+                    self.secrets.add(done)
+            else:
+                done = self._resolve(item, inner, stack, here)
+            value[key] = done
+        if "include" not in value:
+            return value
+        return self._include(value, path, stack, here)
+
+    def _scalar(self, value: str | SecretName, path: str, place: Place) -> str | None:
+        if isinstance(value, SecretName):
+            return self.secret(value.name, path, place)
+        try:
+            text = substitute(value, self._environ)
+        except ValueError as error:
+            self.problems.append(Problem(place, path, str(error)))
+            return None
+        self.secrets.update(self._environ.get(name, "") for name in variables(value) if is_secret_key(name))
+        return text
+
+    # --- includes ---------------------------------------------------------------------------------
+
+    def _include(self, value: PlacedMap, path: str, stack: tuple[Path, ...], here: Path) -> Any:
+        asked_at = value.at.pop("include")[1]
+        contents: list[Any] = []
+        for name in self._include_names(value.pop("include"), path, asked_at):
+            for file in _matches(here, name):
+                content = self.read(file, asked_at, stack)
+                if content is not None:
+                    contents.append(content)
+        if not value and contents and all(isinstance(content, PlacedList) for content in contents):
+            joined = PlacedList(contents[0].place)
+            for content in contents:
+                joined.extend(content)
+                joined.at.extend(content.at)
+            return joined
+        for content in contents:
+            if isinstance(content, PlacedMap):
+                self._merge(value, content, path)
+            else:
+                message = "what is included here is not a mapping (key: value)"
+                self.problems.append(Problem(asked_at, path, message))
+        return value
+
+    def _include_names(self, names: Any, path: str, place: Place) -> list[str]:
+        listed = names if isinstance(names, list) else [names]
+        if listed and all(isinstance(name, str) and name and "\0" not in name for name in listed):
+            return listed
+        message = "include needs a file, a pattern such as conf.d/*.yaml, or a list of them"
+        self.problems.append(Problem(place, join(path, "include"), message))
+        return []
+
+    def _merge(self, into: PlacedMap, content: PlacedMap, path: str) -> None:
+        for key, value in content.items():
+            self._nodes += 1
+            if key not in into:
+                into.put(key, value, content.at[key])
+                continue
+            old, inner = into[key], join(path, key)
+            if isinstance(old, PlacedMap) and isinstance(value, PlacedMap) and self._nodes < MAX_NODES:
+                self._merge(old, value, inner)
+            elif isinstance(old, PlacedList) and isinstance(value, PlacedList) and key in _JOINED_LISTS:
+                joined = PlacedList(old.place)
+                for part in (old, value):
+                    joined.extend(part)
+                    joined.at.extend(part.at)
+                into.put(key, joined, into.at[key])
+            else:
+                place, first = content.at[key][0], into.at[key][0]
+                self.problems.append(Problem(place, inner, f"'{key}' is already set in {first}"))
+
+    # --- secrets ----------------------------------------------------------------------------------
+
+    def secret(self, name: str, path: str, place: Place) -> str | None:
+        """The secret of this name, for the setting at `path`; None, with a problem, where there is none."""
+        if not name or "\0" in name:
+            return None
+        candidates = self._candidates(name)
+        file = next((each for each in candidates if _is_file(each)), None)
+        if file is None:
+            tried = ", ".join(str(each) for each in candidates)
+            message = f"the secret '{name}' is not there; looked for {tried}"
+            self.problems.append(Problem(place, path, message))
+            return None
+        try:
+            with file.open("rb") as opened:
+                mode = stat.S_IMODE(file.stat().st_mode)
+                text = opened.read(MAX_SECRET_BYTES).decode().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            message = f"the secret '{name}' in {file} cannot be read: {_reason(error)}"
+            self.problems.append(Problem(place, path, message))
+            return None
+        if not text:
+            self.problems.append(Problem(place, path, f"the secret '{name}' in {file} is empty"))
+        if mode & stat.S_IROTH:
+            message = f"everybody on this machine can read {file}: chmod 600 it"
+            self.warnings.append(Problem(place, path, message))
+        self.secrets.add(text)
+        return text
+
+    def _candidates(self, name: str) -> list[Path]:
+        if "/" in name or name in (".", ".."):
+            return [self._base / name]
+        candidates = [self._base / "secrets" / name, self._base / name]
+        credentials = self._environ.get("CREDENTIALS_DIRECTORY", "")
+        return [Path(credentials) / name, *candidates] if credentials else candidates
+
+
+def _is_special(value: Any) -> bool:
+    return isinstance(value, SecretName) or (isinstance(value, str) and "${" in value)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # no permission on a directory above it, or a name too long
+        return False
+
+
+def _matches(here: Path, name: str) -> list[Path]:
+    """The files that a name stands for. A pattern may match none; a plain name is taken as it is."""
+    if not glob.has_magic(name):
+        return [here / name]
+    found = glob.glob(name, root_dir=here)  # noqa: PTH207 Path.glob refuses absolute patterns
+    return [here / each for each in sorted(found)]
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
