@@ -1,0 +1,112 @@
+"""Faults on demand: what a simulated station does wrong, to whom, and how often."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class FaultKind(StrEnum):
+    """`missing`: only the addresses in `ranges` exist; the `cut` kinds close the connection at once,
+    after the reply, or within it. The others say what happens to the reply."""
+
+    SILENCE = "silence"
+    DELAY = "delay"
+    EXCEPTION = "exception"
+    MISSING = "missing"
+    WRONG_TRANSACTION = "wrong_transaction"
+    WRONG_UNIT = "wrong_unit"
+    WRONG_FUNCTION = "wrong_function"
+    WRONG_LENGTH = "wrong_length"
+    REPEAT = "repeat"
+    TRUNCATE = "truncate"
+    CUT = "cut"
+    CUT_AFTER = "cut_after"
+    CUT_WITHIN = "cut_within"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """seconds: of a delay. code: of an exception. units, ports: whom it concerns (indexes of ports);
+    empty: all. area, ranges: inclusive addresses, which `missing` spares and an exception hits where it
+    has some. times: requests that it hits before it ends; None: it stays."""
+
+    kind: FaultKind
+    seconds: float = 0.0
+    code: int = 2
+    units: frozenset[int] = frozenset()
+    ports: frozenset[int] = frozenset()
+    area: str = ""
+    ranges: tuple[tuple[int, int], ...] = ()
+    times: int | None = None
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "Fault":
+        """From JSON. Raises ValueError, TypeError or KeyError."""
+        known = dict(values)
+        return cls(
+            kind=FaultKind(known.pop("kind")),
+            units=frozenset(int(unit) for unit in known.pop("units", ())),
+            ports=frozenset(int(port) for port in known.pop("ports", ())),
+            ranges=tuple((int(low), int(high)) for low, high in known.pop("ranges", ())),
+            **known,
+        )
+
+    def concerns(self, port: int, unit: int, area: str, first: int, last: int) -> bool:
+        if (self.units and unit not in self.units) or (self.ports and port not in self.ports):
+            return False
+        if self.area and area != self.area:
+            return False
+        if self.kind is FaultKind.MISSING:
+            return not _covered(self.ranges, first, last)
+        return not self.ranges or any(low <= last and high >= first for low, high in self.ranges)
+
+
+def _covered(ranges: Iterable[tuple[int, int]], first: int, last: int) -> bool:
+    for low, high in sorted(ranges):
+        if low <= first <= high:
+            first = high + 1
+        if first > last:
+            return True
+    return False
+
+
+class Faults:
+    """The faults in force. May be changed at any time while the simulator runs."""
+
+    def __init__(self) -> None:
+        self._active: dict[int, Fault] = {}
+        self._left: dict[int, int] = {}
+        self._next = 1
+
+    def __bool__(self) -> bool:
+        return bool(self._active)
+
+    def add(self, fault: Fault) -> int:
+        """Puts a fault in force. Returns its number, for `remove`."""
+        number, self._next = self._next, self._next + 1
+        self._active[number] = fault
+        if fault.times is not None:
+            self._left[number] = fault.times
+        return number
+
+    def remove(self, number: int) -> None:
+        self._active.pop(number, None)
+        self._left.pop(number, None)
+
+    def clear(self) -> None:
+        self._active.clear()
+        self._left.clear()
+
+    def hit(self, port: int, unit: int, area: str, first: int, last: int) -> dict[FaultKind, Fault]:
+        """The faults that this request meets, counted off. The newest of a kind wins."""
+        met: dict[FaultKind, Fault] = {}
+        for number, fault in list(self._active.items()):
+            if not fault.concerns(port, unit, area, first, last):
+                continue
+            met[fault.kind] = fault
+            if number in self._left:
+                self._left[number] -= 1
+                if self._left[number] <= 0:
+                    self.remove(number)
+        return met
