@@ -29,7 +29,7 @@ logger = structlog.stdlib.get_logger(__name__)
 _MAX_PATH_BYTES: Final = 107  # unix(7): sun_path holds 108 with its final zero
 _MAX_BODY_BYTES: Final = 4_096
 _PROBE_SECONDS: Final = 1.0
-_STOP_SECONDS: Final = 2.0
+_STOP_SECONDS: Final = 1.0
 _VALUES_A_PIECE: Final = 500
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
