@@ -73,7 +73,10 @@ class TagSettings(Settings):
     enum: dict[int, str] = Field(
         default_factory=dict, description="Names of raw values.", examples=[{"0": "stop", "1": "run"}]
     )
-    deadband: Deadband | None = Field(None, description="When a value is kept; absent: always.")
+    deadband: Deadband | None = Field(
+        None, description="When a value is kept; absent: always.",
+        examples=[{"absolute": 0.2, "max_interval": "60s"}],
+    )  # fmt: skip
 
     @field_validator("name")
     @classmethod
@@ -114,8 +117,9 @@ class GroupSettings(Settings):
         description="Time between two polls.", examples=["500ms"]
     )
     unit_id: int | None = Field(
-        None, ge=0, le=255, description="Station behind the transport, where it is not the transport's."
-    )
+        None, ge=0, le=255, description="Station behind the transport, where it is not the transport's.",
+        examples=[7],
+    )  # fmt: skip
 
 
 class ConnectionSettings(Settings):
@@ -139,7 +143,12 @@ class AgentSettings(Settings):
         None,
         description="Directory in memory (tmpfs) for the frame ring and the local socket. Default: "
         "$RUNTIME_DIRECTORY, else a directory of the user's under /run or /dev/shm.",
+        examples=["/run/edge-agent"],
     )
+    metrics_listen: str | None = Field(
+        None, description="HOST:PORT on loopback where Prometheus may scrape /metrics. Default: nowhere.",
+        examples=["127.0.0.1:9464"],
+    )  # fmt: skip
 
 
 class CentralSettings(Settings):
@@ -149,7 +158,10 @@ class CentralSettings(Settings):
     token: str = Field(
         min_length=1, description="The device's credential.", examples=["!secret central-token"], repr=False
     )
-    ca_file: str | None = Field(None, description="Certificates to trust instead of the system's (PEM).")
+    ca_file: str | None = Field(
+        None, description="Certificates to trust instead of the system's (PEM); relative to the config file.",
+        examples=["ca.pem"],
+    )  # fmt: skip
     proxy: str | None = Field(None, description="HTTP proxy.", examples=["http://192.0.2.1:3128"], repr=False)
     heartbeat_interval: Annotated[Duration, between("1s", "1h")] = Field(
         Seconds(30), description="Time between two heartbeats."
@@ -175,11 +187,10 @@ def _checked_url(url: str, schemes: tuple[str, ...]) -> str:
     """The address without a slash at its end."""
     try:
         parts = urlsplit(url)
-        if parts.port == 0 or not parts.hostname or parts.scheme not in schemes:
-            raise ValueError("no host, or another scheme")
-    except ValueError:
-        parts = None
-    if parts is None or parts.query or parts.fragment or any(map(str.isspace, url)):
+        good = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, a bracket that is not closed
+        good = False
+    if not good or parts.query or parts.fragment or any(map(str.isspace, url)):
         raise ValueError(f"needs an address that begins with {' or '.join(f'{each}://' for each in schemes)}")
     return url.rstrip("/")
 
@@ -208,8 +219,9 @@ class RemoteSettings(Settings):
     """What the centre may change here."""
 
     manage: list[Literal["connections", "hooks"]] = Field(
-        default_factory=list, description="Sections that the centre may replace. Default: none."
-    )
+        default_factory=list, description="Sections that the centre may replace. Default: none.",
+        examples=[["connections"]],
+    )  # fmt: skip
 
 
 class Document(Settings):
@@ -220,8 +232,10 @@ class Document(Settings):
     buffer: BufferSettings = Field(default_factory=BufferSettings)
     remote: RemoteSettings = Field(default_factory=RemoteSettings)
     secrets: dict[str, str] = Field(
-        default_factory=dict, repr=False, description="Secrets that remote documents may name."
-    )
+        default_factory=dict, repr=False,
+        description="Secrets that the centre's documents may name, as {secret: NAME}.",
+        examples=[{"plc-password": "!secret plc-password"}],
+    )  # fmt: skip
     connections: list[SerializeAsAny[ConnectionSettings]] = Field(
         default_factory=list, description="What is polled."
     )

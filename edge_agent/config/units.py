@@ -1,9 +1,17 @@
 """Durations, sizes and rates with their units: `500ms`, `2GiB`, `2MiB/s`. A bare number is refused."""
 
 import re
-from typing import Annotated, Final
+from collections.abc import Callable
+from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import (
+    BeforeValidator,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    WithJsonSchema,
+)
+from pydantic_core.core_schema import CoreSchema, no_info_after_validator_function
 
 _SECONDS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES: Final = {
@@ -73,8 +81,24 @@ def format_size(size: int) -> str:
     return f"{size}B"
 
 
-def between(least: str, most: str) -> AfterValidator:
-    """Bounds for a Duration, as texts: `Annotated[Duration, between("10ms", "1d")]`."""
+class Range:
+    """Bounds of a quantity, for its validation and, in words, for the reference (`x-range`)."""
+
+    def __init__(self, check: Callable[[Any], Any], words: str) -> None:
+        self._check = check
+        self._words = words
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {**handler(schema), "x-range": self._words}
+
+
+def between(least: str, most: str) -> Range:
+    """Bounds of a Duration, as texts: `Annotated[Duration, between("10ms", "1d")]`."""
     low, high = parse_duration(least), parse_duration(most)
 
     def check(value: float) -> float:
@@ -82,11 +106,11 @@ def between(least: str, most: str) -> AfterValidator:
             raise ValueError(f"must be between {least} and {most} (got {format_duration(value)})")
         return value
 
-    return AfterValidator(check)
+    return Range(check, f"{least} to {most}")
 
 
-def at_least(least: str) -> AfterValidator:
-    """A lower bound for a Size or a Rate, as text: `Annotated[Size, at_least("1MiB")]`."""
+def at_least(least: str) -> Range:
+    """A lower bound of a Size or a Rate, as text: `Annotated[Size, at_least("1MiB")]`."""
     low = parse_size(least)
 
     def check(value: int) -> int:
@@ -94,28 +118,28 @@ def at_least(least: str) -> AfterValidator:
             raise ValueError(f"must be at least {least} (got {format_size(value)})")
         return value
 
-    return AfterValidator(check)
+    return Range(check, f"from {least}")
 
 
-def _text(pattern: str) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "pattern": pattern})
+def _text(quantity: str, pattern: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": pattern, "x-quantity": quantity})
 
 
 Duration = Annotated[
     float,
     BeforeValidator(parse_duration),
     PlainSerializer(format_duration, return_type=str),
-    _text(r"^[0-9]+(\.[0-9]+)?(us|ms|s|m|min|h|d)$"),
+    _text("duration", r"^[0-9]+(\.[0-9]+)?(us|ms|s|m|min|h|d)$"),
 ]
 Size = Annotated[
     int,
     BeforeValidator(parse_size),
     PlainSerializer(format_size, return_type=str),
-    _text(r"^[0-9]+(\.[0-9]+)?(B|kB|MB|GB|TB|KiB|MiB|GiB|TiB)$"),
+    _text("size", r"^[0-9]+(\.[0-9]+)?(B|kB|MB|GB|TB|KiB|MiB|GiB|TiB)$"),
 ]
 Rate = Annotated[
     int,
     BeforeValidator(parse_rate),
     PlainSerializer(lambda value: f"{format_size(value)}/s", return_type=str),
-    _text(r"^[0-9]+(\.[0-9]+)?(B|kB|MB|GB|TB|KiB|MiB|GiB|TiB)/s$"),
+    _text("rate", r"^[0-9]+(\.[0-9]+)?(B|kB|MB|GB|TB|KiB|MiB|GiB|TiB)/s$"),
 ]

@@ -1,0 +1,75 @@
+"""The commented file that `edge-agent init` writes. Pure."""
+
+from dataclasses import dataclass
+
+from edge_agent.config.environment import TOKEN_SECRET
+from edge_agent.config.sample import flow
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What `init` has asked. centre_url: None for an agent that works alone."""
+
+    device_id: str
+    driver: str
+    host: str
+    port: int
+    unit_id: int
+    centre_url: str | None = None
+
+
+def starter(answers: Answers) -> str:
+    """A config with one connection, one group and three tags to be replaced."""
+    return f"""\
+# The config of edge-agent on this device. Every setting: config/edge-agent.yaml in the documentation.
+# What is wrong with it:  edge-agent check       Take a change over:  edge-agent reload
+
+agent:
+  id: {flow(answers.device_id)}
+  labels: {{}}                 # such as {{site: north, line: a}}: for finding this device at the centre
+
+{_central(answers.centre_url)}
+buffer:
+  path: buffer.db            # beside this file
+  flush_interval: 1s         # 10s spares an SD card; a power cut loses at most this much
+  max_bytes: 2GiB            # then the oldest samples go, and a loss is recorded
+
+# What the centre may replace here; nothing until you say so: [connections]
+remote:
+  manage: []
+
+connections:
+  - name: plc1
+    driver: {flow(answers.driver)}
+    transport:
+      host: {flow(answers.host)}
+      port: {answers.port}
+      unit_id: {answers.unit_id}             # station behind a gateway; a group may name another one
+      timeout: 2s
+    groups:
+      - name: main
+        interval: 1s
+        # Replace these three. Addresses count from zero; 40001 in a manual is holding:0.
+        tags:
+          - {{name: temperature, address: "holding:0", type: int16, scale: 0.1, unit: °C}}
+          - {{name: speed, address: "holding:1", type: uint16, unit: 1/min}}
+          # One line for many: zone1 … zone4, each with one register of the range.
+          - {{name: "zone[1..4]", address: "holding:10..13", type: uint16}}
+"""
+
+
+def _central(url: str | None) -> str:
+    if url is None:
+        return """\
+# The agent works alone. To send what it collects to a centre, put the device's token into the file
+# secrets/central-token (chmod 600) and take these lines in:
+# central:
+#   url: https://central.example.com
+#   token: !secret central-token
+"""
+    return f"""\
+# The device's token belongs into the file secrets/{TOKEN_SECRET} beside this one (chmod 600).
+central:
+  url: {flow(url)}
+  token: !secret {TOKEN_SECRET}
+"""
