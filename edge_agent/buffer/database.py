@@ -1,0 +1,125 @@
+"""The SQLite file: opening, its schema, and the thread that a connection lives in.
+
+Constraints that the settings below serve:
+- WAL with synchronous=FULL: a commit is on the medium when it returns. With NORMAL a power cut takes
+  commits that were already acknowledged.
+- page_size 4096 and auto_vacuum=INCREMENTAL are fixed at creation; secure_delete=OFF because some
+  distributions compile it on, which doubles the bytes written to flash.
+- wal_autocheckpoint is a passive checkpoint after the commit that fills it: min(4 MiB, quota / 8).
+
+A connection is used in one thread only, and each call is one whole function in that thread: a
+transaction can never be open across an await (docs/decisions/0003).
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+
+from edge_agent.buffer.errors import NewerDatabase
+
+T = TypeVar("T")
+
+USER_VERSION: Final = 1
+PAGE_BYTES: Final = 4096
+WAL_BYTES: Final = 4 << 20
+APPLICATION_ID: Final = 0x48464231  # "HFB1"
+
+_DDL: Final = """
+CREATE TABLE epoch(
+    no INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, next_seq INTEGER NOT NULL,
+    boot_id TEXT NOT NULL, machine TEXT NOT NULL, why TEXT NOT NULL
+) STRICT;
+CREATE TABLE batch(
+    id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, codec INTEGER NOT NULL, raw INTEGER NOT NULL,
+    samples INTEGER NOT NULL, t0 INTEGER NOT NULL, t1 INTEGER NOT NULL, hash BLOB NOT NULL, body BLOB NOT NULL
+) STRICT;
+CREATE INDEX batch_urgent ON batch(id) WHERE kind & 6;
+CREATE TABLE delivered(
+    sink INTEGER, lo INTEGER, hi INTEGER NOT NULL, PRIMARY KEY(sink, lo)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE schema(hash TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT;
+CREATE TABLE run(
+    id TEXT PRIMARY KEY, boot_id TEXT NOT NULL, started INTEGER NOT NULL, clean INTEGER NOT NULL
+) STRICT;
+CREATE TABLE state(key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
+"""
+
+
+class Connection:
+    """One SQLite connection and its thread."""
+
+    def __init__(self, path: Path, *, writer: bool, max_bytes: int) -> None:
+        self._path = path
+        self._writer = writer
+        self._max_bytes = max_bytes
+        self._thread = ThreadPoolExecutor(1, "buffer-writer" if writer else "buffer-reader")
+        self._db: sqlite3.Connection | None = None
+
+    async def open(self) -> None:
+        """Opens, and as writer creates the tables. Raises NewerDatabase, sqlite3.Error, OSError."""
+        opener = partial(_open_writer, max_bytes=self._max_bytes) if self._writer else _open_reader
+        self._db = await asyncio.get_running_loop().run_in_executor(self._thread, opener, self._path)
+
+    async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Calls `function` with the connection in its thread."""
+        assert self._db is not None, "the connection is not open"
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, self._db)
+
+    async def close(self) -> None:
+        if self._db is not None:
+            await self.run(sqlite3.Connection.close)
+            self._db = None
+        self._thread.shutdown(wait=False)
+
+
+def transaction(db: sqlite3.Connection, body: Callable[[], T]) -> T:
+    """Runs `body` between BEGIN IMMEDIATE and COMMIT; any error rolls back and is raised on."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        result = body()
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+    return result
+
+
+def _open_writer(path: Path, max_bytes: int) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = not path.exists()
+    path.touch(mode=0o600)
+    db = sqlite3.connect(path, isolation_level=None, timeout=10)
+    if new:
+        db.execute(f"PRAGMA page_size={PAGE_BYTES}")
+        db.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous=FULL")
+    db.execute("PRAGMA secure_delete=OFF")
+    db.execute(f"PRAGMA wal_autocheckpoint={max(16, min(WAL_BYTES, max_bytes // 8) // PAGE_BYTES)}")
+    db.execute(f"PRAGMA journal_size_limit={WAL_BYTES}")
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version > USER_VERSION:
+        db.close()
+        raise NewerDatabase(f"{path}: written by a newer version (format {version}, known {USER_VERSION})")
+    if version == 0:
+        transaction(db, lambda: _create(db))
+    return db
+
+
+def _create(db: sqlite3.Connection) -> None:
+    for statement in _DDL.split(";"):
+        if statement.strip():
+            db.execute(statement)
+    db.execute(f"PRAGMA application_id={APPLICATION_ID}")
+    db.execute(f"PRAGMA user_version={USER_VERSION}")
+
+
+def _open_reader(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None, timeout=10)
+    db.execute("PRAGMA query_only=ON")
+    return db
