@@ -1,0 +1,208 @@
+"""HTTP with the centre: one method a route; every ending is a value or one of this room's errors.
+
+Answers are bounded and must be what only a centre would say: a captive portal answers 200 too.
+"""
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+import aiohttp
+import orjson
+from pydantic import ValidationError
+
+from edge_agent.config.models import CentralSettings
+from edge_agent.uplink.errors import (
+    BodyTooLarge,
+    Invalid,
+    Refused,
+    RetryAfter,
+    SeqConflict,
+    Unreachable,
+    UplinkFault,
+)
+from edge_agent.wire.messages import ConfigEnvelope, Heartbeat, HeartbeatAnswer, Message, UploadAnswer
+from edge_agent.wire.upload import CONTENT_TYPE
+
+M = TypeVar("M", bound=Message)
+
+REQUEST_SECONDS: Final = 30.0
+CONNECT_SECONDS: Final = 10.0
+MAX_ANSWER_BYTES: Final = 8 << 20
+_DEFAULT_RETRY_SECONDS: Final = 5.0
+_LONGEST_RETRY_SECONDS: Final = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class NewConfig:
+    """A config that differs from the one asked about."""
+
+    envelope: ConfigEnvelope
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    status: int
+    body: bytes
+    etag: str | None
+    retry_after: str | None
+
+
+class CentreClient:
+    """One session with keep-alive. `open` before use, `close` at the end; safe to use concurrently."""
+
+    def __init__(self, settings: CentralSettings, device: str, directory: Path) -> None:
+        """directory: what `ca_file` is relative to."""
+        self._settings = settings
+        self._directory = directory
+        self._base = f"{settings.url}/api/fleet/edge/{device}"
+        self._session: aiohttp.ClientSession | None = None
+
+    async def open(self) -> None:
+        """Raises OSError or ssl.SSLError where `ca_file` cannot be read."""
+        context: ssl.SSLContext | bool = True
+        if self._settings.ca_file is not None:
+            ca_file = str(self._directory / self._settings.ca_file)
+            context = await asyncio.to_thread(ssl.create_default_context, cafile=ca_file)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=context, limit=8),
+            headers={"Authorization": f"Bearer {self._settings.token}"},
+            timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=CONNECT_SECONDS),
+            auto_decompress=True,
+        )
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def upload(self, body: bytes) -> UploadAnswer:
+        reply = await self._request("POST", "/data", body, CONTENT_TYPE)
+        return _parse(UploadAnswer, reply)
+
+    async def put_schema(self, name: str, body: bytes) -> None:
+        reply = await self._request("PUT", f"/schemas/{name}", body, "application/json")
+        if reply.status not in (200, 201, 204):
+            raise Unreachable(f"unexpected answer {reply.status} to a schema")
+
+    async def heartbeat(self, heartbeat: Heartbeat) -> HeartbeatAnswer:
+        body = heartbeat.model_dump_json().encode()
+        reply = await self._request("POST", "/heartbeat", body, "application/json")
+        return _parse(HeartbeatAnswer, reply)
+
+    async def config(self, etag: str | None) -> NewConfig | None:
+        """The config if there is one and it is not the one with `etag`. A device without one gets 404."""
+        try:
+            reply = await self._request("GET", "/config", None, None, etag)
+        except Refused as refusal:
+            if refusal.args[1:] == (404,):
+                return None
+            raise
+        if reply.status == 304:
+            return None
+        if reply.etag is None:
+            raise Unreachable("the config came without an ETag")
+        return NewConfig(_parse(ConfigEnvelope, reply), reply.etag)
+
+    async def _request(
+        self, method: str, path: str, body: bytes | None, content_type: str | None, etag: str | None = None
+    ) -> _Reply:
+        assert self._session is not None, "the client is not open"
+        headers: dict[str, str] = {}
+        if content_type is not None:
+            headers["Content-Type"] = content_type
+        if etag is not None:
+            headers["If-None-Match"] = etag
+        try:
+            async with self._session.request(
+                method,
+                self._base + path,
+                data=body,
+                headers=headers,
+                proxy=self._settings.proxy,
+                allow_redirects=False,
+            ) as response:
+                reply = _Reply(
+                    response.status,
+                    await _read_bounded(response),
+                    response.headers.get("ETag"),
+                    response.headers.get("Retry-After"),
+                )
+        except TimeoutError as error:
+            raise Unreachable(f"no answer within {REQUEST_SECONDS:g} s") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unreachable(f"{type(error).__name__}: {error}") from error
+        fault = _fault(reply)
+        if fault is not None:
+            raise fault
+        return reply
+
+
+async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
+    chunks: list[bytes] = []
+    total = 0
+    async for chunk in response.content.iter_chunked(65536):
+        total += len(chunk)
+        if total > MAX_ANSWER_BYTES:
+            raise Unreachable(f"an answer of more than {MAX_ANSWER_BYTES} bytes")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _fault(reply: _Reply) -> UplinkFault | None:
+    """The error that a status stands for; None for one that carries an answer."""
+    text = f"{reply.status}: {_detail(reply.body)}"
+    match reply.status:
+        case 200 | 201 | 204 | 304:
+            return None
+        case 400:
+            return Invalid(text)
+        case 401 | 403 | 404:
+            return Refused(text, reply.status)
+        case 409:
+            return SeqConflict(text)
+        case 413:
+            return BodyTooLarge(text, _max_bytes(reply.body))
+        case 429 | 503:
+            return RetryAfter(text, retry_seconds(reply.retry_after))
+    return Unreachable(text)
+
+
+def retry_seconds(header: str | None) -> float:
+    """The pause that a Retry-After header asks for, bounded. Dates are not worth trusting a clock for."""
+    try:
+        seconds = float(header) if header is not None else _DEFAULT_RETRY_SECONDS
+    except ValueError:
+        return _DEFAULT_RETRY_SECONDS
+    return min(max(seconds, 0.1), _LONGEST_RETRY_SECONDS) if seconds == seconds else _DEFAULT_RETRY_SECONDS
+
+
+def _detail(body: bytes) -> str:
+    """What a problem document (RFC 9457) says, or the beginning of whatever came instead."""
+    problem = _json_object(body)
+    if problem is not None:
+        return str(problem.get("detail") or problem.get("title") or "")[:300]
+    return body[:100].decode("utf-8", "replace").replace("\n", " ")
+
+
+def _max_bytes(body: bytes) -> int | None:
+    problem = _json_object(body)
+    limit = problem.get("max") if problem is not None else None
+    return limit if isinstance(limit, int) and limit > 0 else None
+
+
+def _json_object(body: bytes) -> dict[str, object] | None:
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _parse(model: type[M], reply: _Reply) -> M:
+    try:
+        return model.model_validate_json(reply.body)
+    except ValidationError as error:
+        raise Unreachable(f"{reply.status}, but the answer is not the centre's") from error

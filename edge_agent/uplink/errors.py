@@ -1,0 +1,37 @@
+"""What an exchange with the centre can end in, by what must happen next."""
+
+
+class UplinkFault(Exception):
+    """Root of this room's errors."""
+
+
+class Unreachable(UplinkFault):
+    """No answer, a server error, or an answer that is not the centre's: the same bytes again, soon."""
+
+
+class Refused(UplinkFault):
+    """401, 403 or 404: keep everything, the credential too, and ask again in minutes."""
+
+
+class RetryAfter(UplinkFault):
+    """429 or 503: the centre asks for a pause."""
+
+    def __init__(self, message: str, delay_seconds: float) -> None:
+        super().__init__(message)
+        self.delay_seconds = delay_seconds
+
+
+class Invalid(UplinkFault):
+    """400: something in this request is not acceptable; find out which batch it is."""
+
+
+class BodyTooLarge(UplinkFault):
+    """413: fewer batches in a request."""
+
+    def __init__(self, message: str, max_bytes: int | None) -> None:
+        super().__init__(message)
+        self.max_bytes = max_bytes
+
+
+class SeqConflict(UplinkFault):
+    """409: the centre has other content under these names."""
