@@ -1,0 +1,54 @@
+"""The composition root: builds every part of the agent and connects them; what the commands call.
+
+Names are imported where they are used: `edge-agent check` must not pay for the uplink.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from edge_agent.app.offline import (
+    GroupPlan,
+    local_client,
+    plans,
+    probe,
+    read_once,
+    runtime_socket,
+    simulator_command,
+)
+from edge_agent.app.settings import load_config, settings_of
+
+__all__ = [
+    "GroupPlan",
+    "generate_docs",
+    "load_config",
+    "local_client",
+    "plans",
+    "probe",
+    "read_once",
+    "run_agent",
+    "runtime_socket",
+    "simulator_command",
+    "starter_text",
+]
+
+
+def run_agent(path: Path) -> int:
+    """Runs the agent until a signal ends it; the exit code."""
+    from edge_agent.app.agent import run_agent as run
+
+    return run(path)
+
+
+def starter_text(*, device: str, host: str, port: int, unit_id: int, central: str | None) -> str:
+    """A commented config to begin with."""
+    from edge_agent.config.starter import starter
+
+    return starter(device=device, host=host, port=port, unit_id=unit_id, central=central)
+
+
+def generate_docs() -> Mapping[str, str]:
+    """Sample files and reference pages by their path in the repository."""
+    from edge_agent.config.reference import generate
+    from edge_agent.drivers import registry
+
+    return generate(settings_of, registry.names())

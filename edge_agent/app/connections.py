@@ -1,0 +1,119 @@
+"""The pollers that run: started, replaced and stopped one by one, the unchanged ones never touched."""
+
+import asyncio
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+import structlog
+
+from edge_agent.config.models import ConnectionSettings
+from edge_agent.contracts.frames import FrameSink
+from edge_agent.contracts.status import Accounting, LatestValue
+from edge_agent.drivers import registry
+from edge_agent.pipeline.build import Workshop, build_poller
+from edge_agent.pipeline.poller import Poller
+from edge_agent.runtime.backoff import Backoff
+from edge_agent.runtime.supervise import Components, supervise
+from edge_agent.wire.messages import ConnectionReport
+from edge_agent.wire.schema import Schema
+
+logger = structlog.stdlib.get_logger(__name__)
+
+_RESTART_FIRST_SECONDS = 1.0
+_RESTART_MAX_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class _Running:
+    settings: ConnectionSettings
+    poller: Poller
+    task: "asyncio.Task[None]"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Connections that were planned and not started: what a dry run of a config makes."""
+
+    pollers: dict[str, tuple[ConnectionSettings, Poller]]
+    schemas: list[Schema]
+
+
+class ConnectionSet:
+    """All connections of the agent, each a supervised task of `root`."""
+
+    def __init__(
+        self, root: asyncio.TaskGroup, workshop: Workshop, sink: FrameSink, components: Components
+    ) -> None:
+        self._root = root
+        self._workshop = workshop
+        self._sink = sink
+        self._components = components
+        self._running: dict[str, _Running] = {}
+
+    def prepare(self, wanted: Iterable[ConnectionSettings], names: Collection[str]) -> Prepared:
+        """Plans the connections called `names`. Raises ConfigError; changes nothing."""
+        pollers: dict[str, tuple[ConnectionSettings, Poller]] = {}
+        schemas: list[Schema] = []
+        for settings in wanted:
+            if settings.name in names and settings.enabled:
+                spec = registry.lookup(settings.driver)
+                poller, needed = build_poller(settings, spec, self._workshop)
+                pollers[settings.name] = (settings, poller)
+                schemas += needed
+        return Prepared(pollers, schemas)
+
+    async def switch(self, prepared: Prepared, gone: Collection[str]) -> None:
+        """Stops what is gone or replaced, then starts what was prepared. Raises what `announce` does."""
+        await self._sink.announce(prepared.schemas)
+        for name in [*gone, *prepared.pollers]:
+            await self.stop(name)
+        for name, (settings, poller) in prepared.pollers.items():
+            backoff = Backoff(_RESTART_FIRST_SECONDS, _RESTART_MAX_SECONDS)
+            task = self._root.create_task(
+                supervise(
+                    f"connection {name}",
+                    poller.run,
+                    clock=self._workshop.clock,
+                    backoff=backoff,
+                    registry=self._components,
+                ),
+                name=f"connection {name}",
+            )
+            self._running[name] = _Running(settings, poller, task)
+
+    async def stop(self, name: str) -> None:
+        """Ends one connection and closes its link. Unknown names are fine."""
+        running = self._running.pop(name, None)
+        if running is not None:
+            running.task.cancel()
+            await asyncio.wait([running.task])
+
+    async def stop_all(self) -> None:
+        tasks = [running.task for running in self._running.values()]
+        self._running.clear()
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    # --- telling ---------------------------------------------------------------------------------
+
+    def healthy(self) -> dict[str, bool]:
+        return {name: running.poller.healthy for name, running in self._running.items()}
+
+    def reports(self) -> list[ConnectionReport]:
+        return [running.poller.report() for running in self._running.values()]
+
+    def accounting(self) -> list[Accounting]:
+        return [
+            Accounting(connection=name, read=counts.read, suppressed=counts.suppressed, framed=counts.framed)
+            for name, counts in self._workshop.counts.items()
+        ]
+
+    def latest(self, connection: str | None) -> list[LatestValue]:
+        return [
+            value
+            for name, running in self._running.items()
+            if connection in (None, name)
+            for value in running.poller.latest()
+        ]

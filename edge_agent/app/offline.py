@@ -1,0 +1,158 @@
+"""What the commands need without a running agent: plans, one read, a probe, the simulators, the docs."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from edge_agent.config.load import Loaded
+from edge_agent.config.models import ConnectionSettings
+from edge_agent.contracts.driver import Driver, RequestSummary
+from edge_agent.contracts.errors import ConfigError, NotConnected
+from edge_agent.contracts.status import LatestValue
+from edge_agent.drivers import registry
+from edge_agent.pipeline.build import groups_of
+from edge_agent.pipeline.group import Counts, FrameCounters, Group
+from edge_agent.runtime.clock import SystemClock
+from edge_agent.runtime.paths import find_socket
+from edge_agent.web.client import LocalClient
+from edge_agent.wire.frame import Frame
+from edge_agent.wire.quality import Quality
+from edge_agent.wire.schema import Schema
+
+_SIMULATORS: Mapping[str, str] = {"modbus": "edge_agent.drivers.modbus.simulator.command"}
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPlan:
+    """The requests of one group. bytes: both ways, a cycle. headroom: of the interval, by the bus alone."""
+
+    connection: str
+    group: str
+    unit_id: int | None
+    interval_seconds: float
+    tags: int
+    requests: Sequence[RequestSummary]
+
+    @property
+    def bytes(self) -> int:
+        return sum(request.sent_bytes + request.received_bytes for request in self.requests)
+
+    @property
+    def bus_seconds(self) -> float:
+        return sum(request.bus_seconds for request in self.requests)
+
+    @property
+    def headroom_percent(self) -> float:
+        return 100 * (1 - self.bus_seconds / self.interval_seconds)
+
+
+def plans(loaded: Loaded) -> list[GroupPlan]:
+    """Every group's requests. Raises ConfigError for what can never work."""
+    return [
+        GroupPlan(
+            connection.name, settings.name, plan.schema.unit_id, settings.interval,
+            len(plan.schema.tags), plan.requests,
+        )
+        for connection in loaded.document.connections
+        for settings in groups_of(connection)
+        for plan in [registry.lookup(connection.driver).plan(connection, settings)]
+    ]  # fmt: skip
+
+
+class _Nowhere:
+    """A frame sink for reads that only look."""
+
+    def append(self, schema: Schema, frame: Frame) -> None: ...
+
+    def record(self, kind: object, record: Mapping[str, object]) -> None: ...
+
+    async def announce(self, schemas: list[Schema]) -> None: ...
+
+
+async def read_once(loaded: Loaded, connection: str | None) -> list[LatestValue]:
+    """Polls every group once, all connections side by side. Raises NotConnected where none answered.
+
+    A connection that cannot be reached gives its tags as bad_comm, if another one answers.
+    """
+    chosen = [
+        settings
+        for settings in loaded.document.connections
+        if connection in (None, settings.name) and settings.enabled
+    ]
+    if not chosen:
+        known = ", ".join(settings.name for settings in loaded.document.connections) or "none"
+        raise ConfigError(f"there is no connection {connection!r}; there are: {known}")
+    results = await asyncio.gather(*(_read_connection(settings) for settings in chosen))
+    errors = [error for _, error in results if error is not None]
+    if len(errors) == len(results):
+        raise errors[0]
+    return [value for values, _ in results for value in values]
+
+
+async def _read_connection(
+    settings: ConnectionSettings,
+) -> tuple[list[LatestValue], NotConnected | None]:
+    spec = registry.lookup(settings.driver)
+    clock = SystemClock()
+    groups = [
+        Group(spec.plan(settings, group), {}, FrameCounters(), Counts(), _Nowhere())
+        for group in groups_of(settings)
+    ]
+    driver: Driver = spec.factory(settings)
+    fault: NotConnected | None = None
+    try:
+        try:
+            await driver.connect()
+            for group in groups:
+                reading = await driver.read(group.plan)
+                group.take(reading, clock.mono_ns(), clock.wall_ms())
+        except NotConnected as error:
+            fault = NotConnected(f"{settings.name}: {error}")
+            for group in groups:
+                if not group.latest():
+                    group.take_nothing(Quality.BAD_COMM, clock.mono_ns(), clock.wall_ms())
+    finally:
+        await driver.close()
+    return [value for group in groups for value in group.latest()], fault
+
+
+async def probe(driver: str, host: str, port: int, unit_id: int, timeout: float) -> str | None:
+    """Whether something answers there. None: yes; else why not."""
+    spec = registry.lookup(driver)
+    settings = spec.settings.model_validate(
+        {
+            "name": "probe",
+            "driver": driver,
+            "transport": {
+                "type": "tcp", "host": host, "port": port, "unit_id": unit_id, "timeout": f"{timeout}s",
+            },
+        }
+    )  # fmt: skip
+    link: Driver = spec.factory(settings)
+    try:
+        await link.connect()
+    except NotConnected as error:
+        return str(error)
+    finally:
+        await link.close()
+    return None
+
+
+def runtime_socket(loaded: Loaded) -> Path:
+    """The local API's socket of the agent that runs with this config."""
+    agent = loaded.document.agent
+    return find_socket(agent.runtime_dir, agent.id)
+
+
+def local_client(socket: Path) -> LocalClient:
+    return LocalClient(socket)
+
+
+def simulator_command(driver: str) -> ModuleType:
+    """The module with `add_arguments` and `run` of a driver's simulator. Raises ConfigError."""
+    if driver not in _SIMULATORS:
+        raise ConfigError(f"there is no simulator for {driver!r}; there are: {', '.join(_SIMULATORS)}")
+    return import_module(_SIMULATORS[driver])

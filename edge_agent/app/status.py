@@ -1,0 +1,85 @@
+"""One snapshot of the agent for the local API, and the heartbeat that the centre gets of it."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edge_agent import __version__
+from edge_agent.app.connections import ConnectionSet
+from edge_agent.buffer.recovery import Identity
+from edge_agent.buffer.store import Store
+from edge_agent.contracts.clock import Clock
+from edge_agent.contracts.outbox import Outbox
+from edge_agent.contracts.status import AgentStatus, SinkReport
+from edge_agent.runtime.clock import sync_state
+from edge_agent.runtime.host import HostMeter
+from edge_agent.runtime.supervise import Components
+from edge_agent.wire.messages import ClockReport, ConfigReport, Heartbeat
+from edge_agent.wire.version import PROTOCOL_VERSION
+
+
+@dataclass(slots=True)
+class StatusBoard:
+    """Where the parts' reports come together."""
+
+    identity: Identity
+    config_path: str
+    clock: Clock
+    started_ms: int
+    started_at: float
+    store: Store
+    outbox: Outbox
+    meter: HostMeter
+    components: Components
+    connections: ConnectionSet
+    config: Callable[[], ConfigReport]
+    sinks: Callable[[], list[SinkReport]]
+    labels: dict[str, str]
+
+    @property
+    def uptime_seconds(self) -> float:
+        return self.clock.monotonic() - self.started_at
+
+    def status(self) -> AgentStatus:
+        return AgentStatus(
+            device=self.identity.device,
+            version=__version__,
+            pid=os.getpid(),
+            run=self.identity.run,
+            started=self.started_ms,
+            uptime_seconds=round(self.uptime_seconds, 3),
+            config_path=self.config_path,
+            host=self.meter.read(),
+            clock=ClockReport(sync=sync_state()),
+            buffer=self.store.report(),
+            config=self.config(),
+            connections=self.connections.reports(),
+            accounting=self.connections.accounting(),
+            sinks=self.sinks(),
+            components=self.components.reports(),
+            lost_samples=self.store.memory.dropped_samples,
+        )
+
+    def heartbeat(self) -> Heartbeat:
+        connections = self.connections.reports()
+        healthy = self.connections.healthy()
+        return Heartbeat(
+            now=self.clock.wall_ms(),
+            version=__version__,
+            protocol=PROTOCOL_VERSION,
+            run=self.identity.run,
+            boot=self.identity.boot,
+            machine=self.identity.machine,
+            uptime_seconds=self.uptime_seconds,
+            host=self.meter.read(),
+            clock=ClockReport(sync=sync_state()),
+            buffer=self.store.report(),
+            config=self.config(),
+            connections_ok=sum(healthy.values()),
+            connections_total=len(healthy),
+            connections=connections,
+            heads=self.outbox.heads(),
+            read_samples=sum(entry.read for entry in self.connections.accounting()),
+            lost_samples=self.store.memory.dropped_samples,
+            labels=self.labels,
+        )

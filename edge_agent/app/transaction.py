@@ -1,0 +1,209 @@
+"""Configs as transactions: validate, dry-run, apply the smallest diff, watch, keep or go back.
+
+Two sources, one way: the local file (`edge-agent reload`, SIGHUP) and the centre's document over it. A
+config that is not valid changes nothing and is reported with its place. One of the centre's that made an
+unchanged connection worse, or that cost the contact with the centre, is taken back and quarantined by its
+content; a new connection that does not answer is no reason for that.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from edge_agent.app.connections import ConnectionSet
+from edge_agent.app.settings import settings_of
+from edge_agent.config import diff as diffs
+from edge_agent.config.child import load_in_child, merge_in_child
+from edge_agent.config.diff import Diff
+from edge_agent.config.last_good import LastGood
+from edge_agent.config.load import Loaded, digest_of
+from edge_agent.config.models import Document
+from edge_agent.config.remote import merge_remote
+from edge_agent.contracts.clock import Clock
+from edge_agent.contracts.errors import ConfigError
+from edge_agent.contracts.status import ReloadResult
+from edge_agent.uplink.client import NewConfig
+from edge_agent.wire.messages import ConfigReport, ConfigState
+
+logger = structlog.stdlib.get_logger(__name__)
+
+WATCH_SECONDS: Final = 10.0
+
+
+class ConfigKeeper:
+    """Knows which document runs and why; changes it one transaction at a time."""
+
+    def __init__(
+        self,
+        path: Path,
+        loaded: Loaded,
+        last_good: LastGood,
+        clock: Clock,
+        centre_answers: Callable[[], bool],
+        watch_seconds: float = WATCH_SECONDS,
+    ) -> None:
+        self._path = path
+        self._loaded = loaded
+        self._last_good = last_good
+        self._clock = clock
+        self._centre_answers = centre_answers
+        self._watch_seconds = watch_seconds
+        self._lock = asyncio.Lock()
+        self._connections: ConnectionSet | None = None
+        self.document = loaded.document
+        self.report = ConfigReport(running_hash=loaded.digest)
+
+    @property
+    def known_etag(self) -> str | None:
+        """Of the newest config of the centre that was looked at, whatever became of it."""
+        return self.report.etag
+
+    def start(self) -> Document:
+        """The document to boot with: the last good one of the centre over the local file, else the file."""
+        warning = self._last_good.load()
+        if warning:
+            logger.warning(warning)
+        applied = self._last_good.applied
+        if applied is None or not self._loaded.document.remote.manage:
+            return self.document
+        try:
+            self.document = merge_remote(self._loaded, applied.envelope, settings_of)
+        except ConfigError as error:
+            self._say(ConfigState.REJECTED, applied.envelope.version, None, "invalid", str(error))
+            logger.warning("the kept config of the centre does not fit the local file", error=str(error))
+            return self.document
+        version = applied.envelope.version
+        self._say(ConfigState.APPLIED, version, applied.etag, applied_version=version)
+        return self.document
+
+    async def boot(self, connections: ConnectionSet) -> None:
+        """Starts the document's connections. Raises ConfigError."""
+        self._connections = connections
+        names = [connection.name for connection in self.document.connections]
+        await connections.switch(connections.prepare(self.document.connections, names), [])
+
+    # --- the local file --------------------------------------------------------------------------
+
+    async def reload(self) -> ReloadResult:
+        """Reads the local file again and applies what changed. Never raises for a bad file."""
+        async with self._lock:
+            try:
+                loaded = await load_in_child(self._path, settings_of, os.environ)
+                wanted = loaded.document
+                applied = self._last_good.applied
+                if applied is not None and wanted.remote.manage:
+                    wanted = await merge_in_child(loaded, applied.envelope, settings_of)
+                difference = await self._apply(wanted)
+            except ConfigError as error:
+                logger.warning("reload refused", error=str(error))
+                return ReloadResult(applied=False, problems=str(error).splitlines())
+            self._loaded = loaded
+            self._last_good.release()
+            self.report = self.report.model_copy(update={"running_hash": digest_of(wanted)})
+            warnings = [str(problem) for problem in loaded.warnings]
+            warnings += [f"{name} takes effect with the next start" for name in _later(difference)]
+            logger.info("reloaded", added=difference.added, removed=difference.removed,
+                        changed=difference.changed)  # fmt: skip
+            return ReloadResult(
+                applied=True,
+                added=list(difference.added),
+                removed=list(difference.removed),
+                changed=list(difference.changed),
+                unchanged=list(difference.unchanged),
+                warnings=warnings,
+            )
+
+    # --- the centre's document -------------------------------------------------------------------
+
+    async def take(self, found: NewConfig) -> None:
+        """Applies a config of the centre, watches it, keeps it or goes back. Never raises for a bad one."""
+        async with self._lock:
+            version = found.envelope.version
+            failure = self._last_good.failure(found.envelope)
+            if failure is not None:
+                self._say(ConfigState.REJECTED, version, found.etag, failure.code, failure.message)
+                return
+            before = self.document
+            healthy = self._healthy()
+            reachable = self._centre_answers()
+            try:
+                wanted = await merge_in_child(self._loaded, found.envelope, settings_of)
+                difference = await self._apply(wanted)
+            except ConfigError as error:
+                self._refuse(found, ConfigState.REJECTED, "invalid", str(error))
+                return
+            worse = await self._watch(difference, healthy, reachable)
+            if worse:
+                await self._apply(before)
+                self._refuse(found, ConfigState.ROLLED_BACK, "worse", worse)
+                return
+            self._last_good.save(found.envelope, found.etag)
+            silent = self._silent(difference)
+            state = ConfigState.APPLIED_WITH_WARNINGS if silent else ConfigState.APPLIED
+            text = f"no answer yet from {', '.join(silent)}" if silent else ""
+            self._say(state, version, found.etag, "", text, applied_version=version)
+            logger.info("config of the centre applied", version=version, state=str(state))
+
+    async def _apply(self, wanted: Document) -> Diff:
+        """Swaps the connections that differ. Raises ConfigError before anything is touched."""
+        assert self._connections is not None, "boot comes first"
+        difference = diffs.diff(self.document, wanted)
+        new = [*difference.added, *difference.changed]
+        prepared = self._connections.prepare(wanted.connections, new)
+        await self._connections.switch(prepared, [*difference.removed, *difference.changed])
+        self.document = wanted
+        return difference
+
+    async def _watch(self, difference: Diff, healthy: dict[str, bool], reachable: bool) -> str:
+        """What got worse within the window that was no part of the change; empty if nothing did."""
+        watched = {name for name in difference.unchanged if healthy.get(name)}
+        await self._clock.sleep(self._watch_seconds)
+        now = self._healthy()
+        worse = sorted(name for name in watched if not now.get(name, False))
+        if worse:
+            return f"unchanged connections got worse: {', '.join(worse)}"
+        if reachable and not self._centre_answers():
+            return "the centre became unreachable"
+        return ""
+
+    def _healthy(self) -> dict[str, bool]:
+        return {} if self._connections is None else self._connections.healthy()
+
+    def _silent(self, difference: Diff) -> list[str]:
+        now = self._healthy()
+        return [name for name in (*difference.added, *difference.changed) if not now.get(name, True)]
+
+    def _refuse(self, found: NewConfig, state: ConfigState, code: str, message: str) -> None:
+        self._last_good.quarantine(found.envelope, code, message)
+        self._say(state, found.envelope.version, found.etag, code, message)
+        logger.warning("config of the centre not kept", version=found.envelope.version, state=str(state),
+                       error=message)  # fmt: skip
+
+    def _say(
+        self,
+        state: ConfigState,
+        seen: int,
+        etag: str | None,
+        code: str = "",
+        message: str = "",
+        applied_version: int | None = None,
+    ) -> None:
+        self.report = ConfigReport(
+            state=state,
+            seen_version=seen,
+            applied_version=self.report.applied_version if applied_version is None else applied_version,
+            etag=etag,
+            code=code,
+            message=message[:20_000],
+            running_hash=digest_of(self.document),
+        )
+
+
+def _later(difference: Diff) -> list[str]:
+    """Settings that a running agent does not take up."""
+    whole = [name for name in difference.sections if name in ("central", "buffer")]
+    return [*whole, *(name for name in difference.needs_restart if name.split(".")[0] not in whole)]
