@@ -1,7 +1,6 @@
 """`edge-agent init`: a commented config to begin with, and a first try of its connection."""
 
 import argparse
-import asyncio
 import platform
 import re
 from dataclasses import dataclass
@@ -126,6 +125,8 @@ def _write(path: Path, text: str) -> None:
 
 
 def _probe(answers: _Answers, context: Context) -> str | None:
+    import asyncio
+
     if answers.host == EXAMPLE_HOST:
         return "not tried: this is an example address"
     return asyncio.run(context.app.probe(DRIVER, answers.host, answers.port, answers.unit_id, _PROBE_SECONDS))

@@ -1,7 +1,6 @@
 """`edge-agent read`: every tag once, straight from the PLC."""
 
 import argparse
-import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
+    import asyncio
+
     app = context.app
     loaded = app.load_config(config_path.existing(args.config, context.environ))
     values = asyncio.run(app.read_once(loaded, args.connection))

@@ -44,12 +44,12 @@ def _findings(found: list[Finding], now_ms: int, palette: Palette, most: int | N
         [
             Styled(finding.severity, "bad" if finding.severity is Severity.ERROR else "warn"),
             finding.subject,
-            shortened(printable(finding.text), _TEXT_COLUMNS),
             figures.age(finding.since, now_ms),
+            shortened(printable(finding.text), _TEXT_COLUMNS),
         ]
         for finding in found[:most]
     ]
-    lines = ["", *table(("wrong", "where", "what", "for"), rows, {"for"}, palette)]
+    lines = ["", *table(("wrong", "where", "for", "what"), rows, {"for"}, palette)]
     return [*lines, *_more(len(found) - len(rows))]
 
 
@@ -122,8 +122,8 @@ def _sinks(status: AgentStatus, now_ms: int) -> Iterator[tuple[str, str]]:
 
 def _rest(status: AgentStatus) -> Iterator[tuple[str, str]]:
     config = status.config
-    version = "" if config.applied_version is None else f", version {config.applied_version} of the centre"
-    yield "config", f"{config.state.replace('_', ' ')}{version}"
+    runs = "" if config.applied_version is None else f"; version {config.applied_version} of the centre runs"
+    yield "config", f"{config.state.replace('_', ' ')}{runs}"
     yield "losses", f"{plural(status.lost_samples, 'sample')} lost" if status.lost_samples else "none"
     host = status.host
     yield (

@@ -1,0 +1,206 @@
+"""A command line with streams of its own, and an `app` that answers what the test put in."""
+
+import argparse
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_agent.cli.context import Context
+from edge_agent.cli.main import main
+from edge_agent.contracts.driver import RequestSummary
+from edge_agent.contracts.errors import ConfigError
+from edge_agent.contracts.status import AgentStatus, LatestValue, ReloadResult
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+NOW_MS = 1_767_237_121_500
+
+
+@dataclass
+class FakeLoaded:
+    path: Path
+    warnings: Sequence[Any] = ()
+
+
+@dataclass(frozen=True)
+class FakePlan:
+    connection: str
+    group: str
+    interval_seconds: float
+    tags: int
+    requests: Sequence[RequestSummary]
+    unit_id: int | None = 1
+
+    @property
+    def bytes(self) -> int:
+        return sum(request.sent_bytes + request.received_bytes for request in self.requests)
+
+    @property
+    def bus_seconds(self) -> float:
+        return sum(request.bus_seconds for request in self.requests)
+
+    @property
+    def headroom_percent(self) -> float:
+        return 100 * (1 - self.bus_seconds / self.interval_seconds)
+
+
+class FakeClient:
+    def __init__(self, app: "FakeApp", socket: Path) -> None:
+        self._app = app
+        app.asked.append(socket)
+
+    def status(self) -> AgentStatus:
+        return self._app.answer(self._app.shown)
+
+    def reload(self) -> ReloadResult:
+        return self._app.answer(self._app.result)
+
+
+class FakeSimulator:
+    def __init__(self) -> None:
+        self.seen: list[argparse.Namespace] = []
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--port", type=int, required=True)
+
+    def run(self, args: argparse.Namespace) -> int:
+        self.seen.append(args)
+        return 3 if args.port == 1 else 0
+
+
+@dataclass
+class FakeApp:
+    """`edge_agent.app` as `cli.context.App` describes it. `error` is raised by whatever is asked."""
+
+    shown: AgentStatus
+    error: BaseException | None = None
+    planned: Sequence[FakePlan] = ()
+    values: Sequence[LatestValue] = ()
+    result: ReloadResult = field(default_factory=lambda: ReloadResult(applied=True))
+    warnings: Sequence[Any] = ()
+    unreachable: str | None = None
+    documents: Mapping[str, str] = field(default_factory=dict)
+    simulator: FakeSimulator = field(default_factory=FakeSimulator)
+    asked: list[Any] = field(default_factory=list)
+
+    def answer(self, value: Any) -> Any:
+        if self.error is not None:
+            raise self.error
+        return value
+
+    def load_config(self, path: Path) -> FakeLoaded:
+        self.asked.append(path)
+        loaded: FakeLoaded = self.answer(FakeLoaded(path, self.warnings))
+        return loaded
+
+    def run_agent(self, path: Path) -> int:
+        self.asked.append(path)
+        return int(self.answer(0))
+
+    def plans(self, loaded: FakeLoaded) -> Sequence[FakePlan]:
+        return self.planned
+
+    async def read_once(self, loaded: FakeLoaded, connection: str | None) -> Sequence[LatestValue]:
+        self.asked.append(connection)
+        return self.values
+
+    async def probe(self, driver: str, host: str, port: int, unit_id: int, timeout: float) -> str | None:
+        self.asked.append((driver, host, port, unit_id))
+        return self.unreachable
+
+    def starter_text(self, *, device: str, host: str, port: int, unit_id: int, central: str | None) -> str:
+        return f"agent: {{id: {device}}}  # {host} {port} {unit_id} {central}\n"
+
+    def runtime_socket(self, loaded: FakeLoaded) -> Path:
+        return Path("/run/holdfast/agent.sock")
+
+    def local_client(self, socket: Path) -> FakeClient:
+        return FakeClient(self, socket)
+
+    def simulator_command(self, driver: str) -> FakeSimulator:
+        if driver != "modbus":
+            raise ConfigError(f"there is no simulator for {driver!r}; there are: modbus")
+        return self.simulator
+
+    def generate_docs(self) -> Mapping[str, str]:
+        return self.documents
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@dataclass
+class CommandLine:
+    """Runs command lines in this process and keeps what they print."""
+
+    app: FakeApp
+    environ: dict[str, str] = field(default_factory=dict)
+    stdin: io.StringIO = field(default_factory=io.StringIO)
+    terminal: bool = False
+    out: str = ""
+    err: str = ""
+    demos: list[tuple[float | None, bool]] = field(default_factory=list)
+
+    def __call__(self, *argv: str) -> int:
+        stream = Terminal if self.terminal else io.StringIO
+        out, err = stream(), stream()
+        context = Context(
+            stdin=self.stdin,
+            out=out,
+            err=err,
+            environ=self.environ,
+            wall_ms=lambda: NOW_MS,
+            load_app=lambda: self.app,
+            run_demo=self._demo,
+        )
+        try:
+            return main(list(argv), context)
+        finally:
+            self.out, self.err = out.getvalue(), err.getvalue()
+
+    def _demo(self, for_seconds: float | None, as_json: bool) -> int:
+        self.demos.append((for_seconds, as_json))
+        return 0
+
+
+@pytest.fixture
+def well() -> AgentStatus:
+    return AgentStatus.model_validate_json((GOLDEN / "agent-status-well.json").read_bytes())
+
+
+@pytest.fixture
+def ill() -> AgentStatus:
+    return AgentStatus.model_validate_json((GOLDEN / "agent-status-ill.json").read_bytes())
+
+
+@pytest.fixture
+def app(well: AgentStatus) -> FakeApp:
+    return FakeApp(well)
+
+
+@pytest.fixture
+def cli(app: FakeApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    """A command line in an empty directory."""
+    monkeypatch.chdir(tmp_path)
+    return CommandLine(app)
+
+
+def request(
+    text: str = "holding 100..224, unit 1", tags: int = 10, bus_seconds: float = 0.02
+) -> RequestSummary:
+    return RequestSummary(text, tags, 12, 259, bus_seconds)
+
+
+@pytest.fixture
+def plans() -> list[FakePlan]:
+    return [
+        FakePlan("press1", "fast", 0.5, 20, [request(), request("holding 300..310, unit 1", bus_seconds=0)]),
+        FakePlan("프레스-2", "slow", 1.5, 10, [request(tags=10, bus_seconds=1.35)], unit_id=None),
+        FakePlan("meter", "a", 1.0, 1_234, [request(tags=1_234, bus_seconds=1.25)], unit_id=7),
+        FakePlan("meter", "b", 2.0, 1, [request(tags=1, bus_seconds=0.2)], unit_id=8),
+    ]

@@ -1,0 +1,206 @@
+"""init, check and plan: what happens before anything runs."""
+
+import io
+import json
+import stat
+from pathlib import Path
+from types import SimpleNamespace as Record
+from typing import Any
+
+import pytest
+
+from edge_agent.cli.init import device_id
+from edge_agent.contracts.errors import ConfigError
+
+
+class Typed(io.StringIO):
+    """A terminal at which somebody types these lines."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def _problem(message: str, line: int | None = 3) -> Any:
+    return Record(place=Record(file="a.yaml", line=line, column=line and 5), path="agent.id", message=message)
+
+
+def test_check_counts_what_is_configured(cli: Any, app: Any, plans: Any) -> None:
+    app.planned = plans[:2]
+    assert cli("check", "-c", "a.yaml") == 0
+    assert cli.out.splitlines()[-1].startswith("ok: 2 connections, 30 tags")
+
+
+def test_check_warns_and_is_content(cli: Any, app: Any, plans: Any) -> None:
+    app.planned = plans[:1]
+    app.warnings = [_problem("is the host name")]
+    assert cli("check", "-c", "a.yaml") == 0
+    assert cli.out == (
+        "warning: a.yaml:3:5: agent.id: is the host name\nok: 1 connection, 20 tags, 1 warning\n"
+    )
+    assert cli("check", "-c", "a.yaml", "--json") == 0
+    assert json.loads(cli.out) == {
+        "valid": True,
+        "problems": [],
+        "warnings": [
+            {"file": "a.yaml", "line": 3, "column": 5, "path": "agent.id", "message": "is the host name"}
+        ],
+    }
+
+
+class _Errors(ConfigError):
+    def __init__(self, *problems: Any) -> None:
+        super().__init__("several")
+        self.problems = problems
+
+
+def test_check_names_every_problem_with_its_place(cli: Any, app: Any) -> None:
+    app.error = _Errors(_problem("wrong"), _problem("no \x1b file", line=None))
+    assert cli("check", "-c", "a.yaml") == 2
+    assert cli.out == (
+        "a.yaml:3:5: agent.id: wrong\na.yaml: agent.id: no \\x1b file\nnot valid: 2 problems\n"
+    )
+    assert cli("check", "-c", "a.yaml", "--json") == 2
+    answer = json.loads(cli.out)
+    assert (answer["valid"], answer["warnings"]) == (False, [])
+    assert answer["problems"][1] == {
+        "file": "a.yaml", "line": None, "column": None, "path": "agent.id", "message": "no \x1b file",
+    }  # fmt: skip
+
+
+def test_check_shows_a_problem_that_has_no_place(cli: Any, app: Any) -> None:
+    app.error = ConfigError("press1: a serial line of 9600 baud cannot do this")
+    assert cli("check", "-c", "a.yaml") == 2
+    assert cli.out.splitlines()[0] == "a.yaml: press1: a serial line of 9600 baud cannot do this"
+
+
+def test_plan_prints_requests_bytes_bus_time_and_headroom(cli: Any, app: Any, plans: Any) -> None:
+    app.planned = plans
+    assert cli("plan", "-c", "a.yaml") == 0
+    assert cli.out.splitlines() == [
+        "connection  group  unit  interval   tags  requests  bytes  bus ms  headroom",
+        "press1      fast      1     500ms     20         2    542    20.0      96 %",
+        "프레스-2    slow      –      1.5s     10         1    271  1350.0      10 %",
+        "meter       a         7        1s  1,234         1    271  1250.0     -25 %",
+        "meter       b         8        2s      1         1    271   200.0      90 %",
+        "total       4                      1,265         5  1,355",
+        "",
+        "per second: 6.2 requests, 1.6 KiB, 1,281 samples",
+        "warning: 프레스-2.slow: only 10 % of 1.5s is left for the PLC to answer; poll less often",
+        "warning: meter.a: cannot be polled every 1s: one cycle takes 1250.0 ms; poll less often",
+        "warning: meter: its groups together take 135 % of the time; poll less often",
+    ]
+
+
+def test_plan_lists_the_requests_that_are_asked_for(cli: Any, app: Any, plans: Any) -> None:
+    app.planned = plans[:1]
+    assert cli("plan", "-c", "a.yaml", "--requests") == 0
+    assert cli.out.splitlines()[-4:] == [
+        "press1.fast",
+        "  request                   tags  sent  received  bus ms",
+        "  holding 100..224, unit 1    10    12       259    20.0",
+        "  holding 300..310, unit 1    10    12       259     0.0",
+    ]
+
+
+def test_plan_as_json_has_everything(cli: Any, app: Any, plans: Any) -> None:
+    app.planned = plans
+    assert cli("plan", "-c", "a.yaml", "--json") == 0
+    answer = json.loads(cli.out)
+    assert len(answer["warnings"]) == 3
+    assert answer["totals"]["tags"] == 1_265
+    assert answer["totals"]["samples_per_second"] == pytest.approx(1_281.167)
+    assert answer["groups"][1]["connection"] == "프레스-2"
+    assert answer["groups"][0]["requests"][0] == {
+        "text": "holding 100..224, unit 1",
+        "tags": 10,
+        "sent_bytes": 12,
+        "received_bytes": 259,
+        "bus_seconds": 0.02,
+    }
+
+
+def test_plan_of_nothing_says_so(cli: Any) -> None:
+    assert cli("plan", "-c", "a.yaml") == 0
+    assert cli.out == "nothing is polled: the config has no connection with a group\n"
+
+
+def test_init_writes_and_tries_the_connection(cli: Any, app: Any, tmp_path: Path) -> None:
+    argv = ["init", "--id", "press-1", "--host", "127.0.0.1", "--port", "1502", "--unit", "0"]
+    assert cli(*argv, "--central", "https://c.example.com") == 0
+    path = tmp_path / "edge-agent.yaml"
+    assert path.read_text() == "agent: {id: press-1}  # 127.0.0.1 1502 0 https://c.example.com\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert app.asked == [("modbus", "127.0.0.1", 1502, 0)]
+    assert cli.out.splitlines() == [
+        "wrote edge-agent.yaml",
+        "127.0.0.1:1502 answers",
+        "next: list your tags in edge-agent.yaml, then run `edge-agent read -c edge-agent.yaml`",
+    ]
+
+
+def test_init_warns_of_a_plc_that_does_not_answer(cli: Any, app: Any) -> None:
+    app.unreachable = "connection refused"
+    assert cli("init", "--host", "127.0.0.1") == 0
+    assert cli.err == "edge-agent: warning: 127.0.0.1:502 does not answer: connection refused\n"
+    assert cli("init", "--host", "127.0.0.1", "--force", "--json") == 0
+    assert json.loads(cli.out) == {
+        "path": "edge-agent.yaml",
+        "host": "127.0.0.1",
+        "port": 502,
+        "reachable": False,
+        "reason": "connection refused",
+    }
+
+
+def test_init_does_not_overwrite_unless_forced(cli: Any, tmp_path: Path) -> None:
+    (tmp_path / "edge-agent.yaml").write_text("mine\n")
+    assert cli("init", "--id", "a") == 2
+    assert "edge-agent.yaml is there already; overwrite it with --force" in cli.err
+    assert (tmp_path / "edge-agent.yaml").read_text() == "mine\n"
+    assert cli("init", "--id", "a", "--force") == 0
+    assert (tmp_path / "edge-agent.yaml").read_text() != "mine\n"
+
+
+def test_init_does_not_try_an_example_address(cli: Any, app: Any) -> None:
+    assert cli("init") == 0
+    assert app.asked == []
+    assert "not tried: this is an example address" in cli.err
+
+
+def test_init_to_the_standard_output_is_the_file_alone(cli: Any, app: Any, tmp_path: Path) -> None:
+    assert cli("init", "-c", "-", "--id", "a", "--host", "h", "--json") == 0
+    assert cli.out == "agent: {id: a}  # h 502 1 None\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_init_asks_on_a_terminal_what_the_flags_leave_open(cli: Any, app: Any) -> None:
+    cli.terminal, cli.stdin = True, Typed("\n\n3\n\n")
+    assert cli("init", "--id", "press-1", "-c", "new/agent.yaml") == 0
+    assert "address of the PLC [192.0.2.10]: " in cli.err
+    assert Path("new/agent.yaml").read_text().startswith("agent: {id: press-1}")
+    assert app.asked == [], "the empty first answer keeps the example address"
+
+
+def test_init_takes_typed_answers(cli: Any, app: Any) -> None:
+    cli.terminal, cli.stdin = True, Typed("line-7\n10.0.0.9\n\n3\nhttp://centre\n")
+    assert cli("init", "-c", "a.yaml") == 0
+    assert Path("a.yaml").read_text() == "agent: {id: line-7}  # 10.0.0.9 502 3 http://centre\n"
+    assert app.asked == [("modbus", "10.0.0.9", 502, 3)]
+
+
+@pytest.mark.parametrize(
+    "flags", [("--port", "0"), ("--port", "65536"), ("--unit", "256"), ("--id", "Press 1"), ("--id", "-a")]
+)
+def test_init_refuses_what_cannot_be(cli: Any, tmp_path: Path, flags: tuple[str, str]) -> None:
+    assert cli("init", f"{flags[0]}={flags[1]}") == 2
+    assert flags[0] in cli.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("Press Shop_01.local", "press-shop-01"), ("프레스", "edge-01"), ("", "edge-01"), ("-a-", "a"),
+     ("x" * 60, "x" * 51), ("a" * 50 + "-b", "a" * 50)],
+)  # fmt: skip
+def test_a_device_id_is_made_of_any_host_name(name: str, expected: str) -> None:
+    assert device_id(name) == expected
