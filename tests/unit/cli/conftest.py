@@ -53,10 +53,12 @@ class FakeClient:
         app.asked.append(socket)
 
     def status(self) -> AgentStatus:
-        return self._app.answer(self._app.shown)
+        self._app.fail()
+        return self._app.shown
 
     def reload(self) -> ReloadResult:
-        return self._app.answer(self._app.result)
+        self._app.fail()
+        return self._app.result
 
 
 class FakeSimulator:
@@ -86,19 +88,19 @@ class FakeApp:
     simulator: FakeSimulator = field(default_factory=FakeSimulator)
     asked: list[Any] = field(default_factory=list)
 
-    def answer(self, value: Any) -> Any:
+    def fail(self) -> None:
         if self.error is not None:
             raise self.error
-        return value
 
     def load_config(self, path: Path) -> FakeLoaded:
         self.asked.append(path)
-        loaded: FakeLoaded = self.answer(FakeLoaded(path, self.warnings))
-        return loaded
+        self.fail()
+        return FakeLoaded(path, self.warnings)
 
     def run_agent(self, path: Path) -> int:
         self.asked.append(path)
-        return int(self.answer(0))
+        self.fail()
+        return 0
 
     def plans(self, loaded: FakeLoaded) -> Sequence[FakePlan]:
         return self.planned

@@ -1,7 +1,7 @@
 import pytest
 
 from edge_agent.cli import figures
-from edge_agent.cli.text import Palette, Styled, printable, shortened, table, width
+from edge_agent.cli.text import Cell, Palette, Styled, printable, shortened, table, width
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_a_value_cannot_move_the_cursor() -> None:
 
 
 def test_colours_do_not_disturb_the_alignment() -> None:
-    rows = [[Styled("down", "bad"), "x"], [Styled("connected", "good"), "y"]]
+    rows: list[list[Cell]] = [[Styled("down", "bad"), "x"], [Styled("connected", "good"), "y"]]
     plain = table(("state", "n"), rows)
     painted = table(("state", "n"), rows, palette=Palette(True))
     assert painted[1] == "\x1b[31mdown\x1b[0m       x"
