@@ -1,0 +1,241 @@
+"""The operators' resources: devices, values, events, figures, configs, the live stream."""
+
+import asyncio
+from typing import Annotated, Any, Final
+
+import orjson
+from aiohttp import web
+from pydantic import Field
+
+from central_sync.api.agents import json
+from central_sync.api.bodies import precondition, read_body
+from central_sync.api.route import Answer, Body, Call, NoQuery, Query, Route
+from central_sync.services.configs import MAX_CONFIG_BYTES
+from central_sync.services.errors import Refusal
+from central_sync.services.health import DeviceState
+from central_sync.services.history import DEFAULT_SPAN_MS
+from central_sync.services.tokens import Scope, authorise, check_device_id
+from central_sync.services.views import (
+    ConfigStored,
+    DataStats,
+    DeviceDetail,
+    DevicePage,
+    EventPage,
+    FleetStats,
+    Health,
+    LatestPage,
+    SeriesView,
+)
+
+# A stream says something at least this often, and looks whether its token is still good.
+KEEPALIVE_SECONDS: Final = 15.0
+CONFIG: Final = Body(
+    "application/json",
+    MAX_CONFIG_BYTES,
+    'The managed sections, whole: `{"connections": [...]}`.',
+    {"type": "object", "additionalProperties": True},
+)
+
+Limit = Annotated[int, Field(ge=1, le=1_000)]
+Cursor = Annotated[str, Field(max_length=2_000, description="`next` of the page before.")]
+Time = Annotated[int, Field(ge=0, lt=1 << 53)]
+
+
+class DevicesQuery(Query):
+    state: DeviceState | None = Field(None, description="Only devices in this state.")
+    label: str | None = Field(None, max_length=400, description="`key` or `key=value`.")
+    limit: Limit = 100
+    cursor: Cursor | None = None
+
+
+class LatestQuery(Query):
+    connection: str | None = Field(None, max_length=200, description="Only this connection.")
+    limit: Annotated[int, Field(ge=1, le=10_000)] = 1_000
+    cursor: Cursor | None = None
+
+
+class SeriesQueryParameters(Query):
+    connection: str | None = Field(
+        None, max_length=200, description="Needed where several connections have the tag."
+    )
+    start: Time | None = Field(
+        None, alias="from", description="UTC milliseconds, inclusive; an hour before `to` by default."
+    )
+    to: Time | None = Field(None, description="UTC milliseconds, inclusive; now by default.")
+    limit: Annotated[int, Field(ge=1, le=100_000)] = 1_000
+
+
+class EventsQuery(Query):
+    limit: Limit = 100
+    cursor: Cursor | None = None
+
+
+class StatsQuery(Query):
+    device: str | None = Field(None, max_length=51, description="Only this device.")
+
+
+class StreamQuery(Query):
+    device: str | None = Field(None, max_length=51, description="Only events of this device.")
+
+
+def _model(view: Any) -> web.Response:
+    return json(view.model_dump_json(by_alias=True))
+
+
+async def health(call: Call[NoQuery]) -> web.Response:
+    good = call.services.alive()
+    return json(Health(status="ok" if good else "failing").model_dump_json(), 200 if good else 503)
+
+
+async def devices(call: Call[DevicesQuery]) -> web.Response:
+    query = call.query
+    return _model(await call.services.devices.page(query.state, query.label, query.cursor, query.limit))
+
+
+async def device(call: Call[NoQuery]) -> web.Response:
+    return _model(await call.services.devices.get(call.device))
+
+
+async def latest_values(call: Call[LatestQuery]) -> web.Response:
+    query = call.query
+    items, more = await call.services.devices.latest(call.device, query.connection, query.cursor, query.limit)
+    return web.Response(body=orjson.dumps({"items": items, "next": more}), content_type="application/json")
+
+
+async def timeseries(call: Call[SeriesQueryParameters]) -> web.Response:
+    query = call.query
+    tag = call.request.match_info["tag"]
+    end = query.to if query.to is not None else call.services.devices.now()
+    start = query.start if query.start is not None else max(0, end - DEFAULT_SPAN_MS)
+    connection, series = await call.services.history.series(
+        call.device, tag, query.connection, (start, end), query.limit
+    )
+    body = {
+        "device_id": call.device,
+        "connection": connection,
+        "tag": tag,
+        "unit": series.unit,
+        "points": series.points,
+        "truncated": series.truncated,
+    }
+    return web.Response(body=orjson.dumps(body), content_type="application/json")
+
+
+async def events(call: Call[EventsQuery]) -> web.Response:
+    return _model(await call.services.devices.events(call.device, call.query.cursor, call.query.limit))
+
+
+async def data_stats(call: Call[StatsQuery]) -> web.Response:
+    return _model(await call.services.devices.data_stats(call.query.device))
+
+
+async def stats(call: Call[NoQuery]) -> web.Response:
+    return _model(await call.services.devices.stats())
+
+
+async def put_config(call: Call[NoQuery]) -> web.Response:
+    check_device_id(call.device)
+    condition = precondition(call.request)
+    body = await read_body(call.request, CONFIG)
+    stored = await call.services.configs.put(call.device, body, condition, call.author)
+    headers = {"ETag": f'"{stored.etag}"'}
+    return json(stored.model_dump_json(), 201 if stored.created else 200, headers)
+
+
+async def stream(call: Call[StreamQuery]) -> web.StreamResponse:
+    """Server-sent events until the client goes, falls behind, loses its token, or the centre stops."""
+    listener = call.services.hub.subscribe(call.query.device)
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+    try:
+        await response.prepare(call.request)
+        await response.write(b"retry: 2000\n\n")
+        while True:
+            try:
+                async with asyncio.timeout(KEEPALIVE_SECONDS):
+                    message = await listener.queue.get()
+            except TimeoutError:
+                await _still_allowed(call)
+                message = b": still here\n\n"
+            if message is None:
+                break
+            await response.write(message)
+    except (ConnectionError, Refusal):
+        return response
+    finally:
+        call.services.hub.unsubscribe(listener)
+    return response
+
+
+async def _still_allowed(call: Call[StreamQuery]) -> None:
+    """Raises a Refusal where the token was revoked since."""
+    identity = await call.services.tokens.authenticate(call.request.headers.get("Authorization"))
+    authorise(Scope.VIEWER, identity, None)
+
+
+_UNKNOWN: Final = {404: "unknown_device"}
+_PAGED: Final = {400: "bad_query, bad_cursor"}
+
+ROUTES: Final[list[Route[Any]]] = [
+    Route(
+        "GET", "/api/fleet/health", "health", Scope.PUBLIC, "fleet", "Whether the centre works",
+        health, NoQuery, {200: Answer("It works.", Health), 503: Answer("It cannot store.", Health)},
+    ),
+    Route(
+        "GET", "/api/fleet/devices", "devices", Scope.VIEWER, "devices", "Devices, ordered by id",
+        devices, DevicesQuery, {200: Answer("A page.", DevicePage)}, errors=_PAGED,
+    ),
+    Route(
+        "GET", "/api/fleet/devices/{id}", "device", Scope.VIEWER, "devices",
+        "One device with connections, epochs and config state",
+        device, NoQuery, {200: Answer("The device.", DeviceDetail)}, errors=_UNKNOWN,
+    ),
+    Route(
+        "GET", "/api/fleet/devices/{id}/latest-values", "latest_values", Scope.VIEWER, "values",
+        "The newest sample of each tag, ordered by connection, group and tag",
+        latest_values, LatestQuery, {200: Answer("A page.", LatestPage)}, errors={**_PAGED, **_UNKNOWN},
+    ),
+    Route(
+        "GET", "/api/fleet/devices/{id}/tags/{tag}/timeseries", "timeseries", Scope.VIEWER, "values",
+        "The newest samples of one tag in a span of time",
+        timeseries, SeriesQueryParameters, {200: Answer("Points, ascending.", SeriesView)},
+        errors={
+            400: "bad_query, bad_span; ambiguous_tag: `candidates` names the connections",
+            404: "unknown_device, unknown_tag",
+        },
+    ),
+    Route(
+        "GET", "/api/fleet/devices/{id}/events", "device_events", Scope.VIEWER, "devices",
+        "What happened to a device, newest first",
+        events, EventsQuery, {200: Answer("A page.", EventPage)}, errors={**_PAGED, **_UNKNOWN},
+    ),
+    Route(
+        "PUT", "/api/fleet/edge/{id}/config", "put_config", Scope.OPERATOR, "devices",
+        "Want these config sections on a device",
+        put_config, NoQuery,
+        {201: Answer("A new version.", ConfigStored), 200: Answer("They were wanted already.", ConfigStored)},
+        CONFIG,
+        headers={"If-Match": "The ETag that was read; 412 where it is not the newest."},
+        errors={400: "bad_config", 404: "unknown_device", 412: "stale", 413: "too_large"},
+    ),
+    Route(
+        "GET", "/api/fleet/data/stats", "data_stats", Scope.VIEWER, "fleet",
+        "The account of every device: stored, pending, lost; gaps and duplicates must be none",
+        data_stats, StatsQuery, {200: Answer("One entry a device.", DataStats)}, errors=_UNKNOWN,
+    ),
+    Route(
+        "GET", "/api/fleet/stats", "stats", Scope.VIEWER, "fleet", "Figures of the whole fleet",
+        stats, NoQuery, {200: Answer("The figures.", FleetStats)},
+    ),
+    Route(
+        "GET", "/api/fleet/events", "events", Scope.VIEWER, "fleet",
+        "Live events as they happen (server-sent events)",
+        stream, StreamQuery,
+        {200: Answer(
+            "`device` and `heartbeat` carry a DeviceSummary, `values` `{device_id, items}` with the latest "
+            "values that moved (once a second at most), `stats` a FleetStats. A client that cannot follow "
+            "is cut off and reads the lists again.",
+            None, "text/event-stream",
+        )},
+        errors={503: "too_many_streams"},
+    ),
+]  # fmt: skip

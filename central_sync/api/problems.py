@@ -1,0 +1,80 @@
+"""Problem documents (RFC 9457) for everything that goes wrong, the router's 404 and 405 included."""
+
+from http import HTTPStatus
+from typing import Any, Final
+
+import orjson
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from central_sync.services import errors
+from central_sync.services.errors import Refusal
+
+logger = structlog.get_logger()
+
+CONTENT_TYPE: Final = "application/problem+json"
+_STATUS: Final[dict[type[Refusal], int]] = {
+    errors.Invalid: 400,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.PreconditionFailed: 412,
+    errors.TooLarge: 413,
+    errors.UnsupportedMedia: 415,
+    errors.Busy: 503,
+}
+_ROUTER_CODES: Final = {404: "no_such_route", 405: "method_not_allowed", 413: "too_large"}
+
+
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    extra: dict[str, Any] | None = None,
+    headers: dict[str, str] | None = None,
+) -> web.Response:
+    body = {
+        **(extra or {}),
+        "type": f"urn:holdfast:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+    }
+    return web.Response(status=status, body=orjson.dumps(body), content_type=CONTENT_TYPE, headers=headers)
+
+
+def of_refusal(refusal: Refusal) -> web.Response:
+    headers: dict[str, str] = {}
+    if isinstance(refusal, errors.Unauthenticated):
+        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(refusal, errors.Busy):
+        headers["Retry-After"] = str(max(1, round(refusal.retry_after)))
+    return problem(_STATUS[type(refusal)], refusal.code, refusal.detail, refusal.extra, headers)
+
+
+def of_http(error: web.HTTPException) -> web.Response:
+    """aiohttp's own errors: mostly the router's."""
+    kept = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
+    code = _ROUTER_CODES.get(error.status, "http_error")
+    return problem(error.status, code, error.reason, headers=kept)
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """The HTTP edge: whatever a handler raises becomes an answer."""
+    try:
+        return await handler(request)
+    except Refusal as refusal:
+        return of_refusal(refusal)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        return of_http(error)
+    except ConnectionError:
+        raise
+    except Exception:
+        logger.exception("request failed", method=request.method, path=request.path)
+        return problem(500, "internal", "the centre made a mistake; its log says more")

@@ -1,0 +1,115 @@
+"""The router, built from the route table: authenticate, check the parameters, call the handler."""
+
+import ipaddress
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from pydantic import ValidationError
+
+from central_sync.api import agents, documents, fleet
+from central_sync.api.problems import problem, problems
+from central_sync.api.route import Call, Query, Route, Services
+from central_sync.services.errors import Invalid
+from central_sync.services.tokens import Scope, authorise, check_device_id
+
+logger = structlog.get_logger()
+
+ROUTES: Final[list[Route[Any]]] = [*agents.ROUTES, *fleet.ROUTES, *documents.ROUTES]
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+SECURITY_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+def make_application(services: Services, proxies: Network | None, secure: bool) -> web.Application:
+    """`proxies`: the only peers allowed, loopback beside. `secure`: browsers shall insist on TLS."""
+    application = web.Application(middlewares=[_access, problems, _peer_guard(proxies)])
+    application[documents.DOCUMENTS] = documents.documents(ROUTES)
+    for route in ROUTES:
+        application.router.add_route(route.method, route.path, _endpoint(route, services), name=route.name)
+    application.on_response_prepare.append(_header_writer(secure))
+    return application
+
+
+def _endpoint(
+    route: Route[Any], services: Services
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def endpoint(request: web.Request) -> web.StreamResponse:
+        identity = None
+        if route.scope is not Scope.PUBLIC:
+            identity = await services.tokens.authenticate(request.headers.get("Authorization"))
+            authorise(route.scope, identity, request.match_info.get("id"))
+        if "id" in request.match_info:
+            check_device_id(request.match_info["id"])
+        return await route.handler(Call(request, services, identity, _query(route, request)))
+
+    return endpoint
+
+
+def _query(route: Route[Any], request: web.Request) -> Query:
+    given: dict[str, str] = {}
+    for name, text in request.query.items():
+        if name in given:
+            raise Invalid("bad_query", f"{name} is given twice")
+        given[name] = text
+    try:
+        query = route.query.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise Invalid("bad_query", f"{name}: {first['msg']}") from error
+    assert isinstance(query, Query)
+    return query
+
+
+@web.middleware
+async def _access(request: web.Request, handler: Handler) -> web.StreamResponse:
+    response = await handler(request)
+    logger.debug(
+        "request", method=request.method, path=request.path, status=response.status, peer=request.remote
+    )
+    return response
+
+
+def _peer_guard(proxies: Network | None) -> Any:
+    """Behind a proxy everybody else is turned away: their traffic would not be encrypted."""
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if proxies is not None and not _is_proxy(request.remote, proxies):
+            return problem(403, "not_the_proxy", "this centre answers its proxy alone")
+        return await handler(request)
+
+    return guard
+
+
+def _is_proxy(remote: str | None, proxies: Network) -> bool:
+    if remote is None:
+        return False
+    address = ipaddress.ip_address(remote.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return address.is_loopback or address in proxies
+
+
+def _header_writer(secure: bool) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    async def write(request: web.Request, response: web.StreamResponse) -> None:
+        response.headers.update(SECURITY_HEADERS)
+        response.headers.setdefault(
+            "Cache-Control", "no-store" if request.path.startswith("/api/") else "no-cache"
+        )
+        if secure:
+            response.headers["Strict-Transport-Security"] = "max-age=31536000"
+        response.headers["Server"] = "holdfast"
+
+    return write

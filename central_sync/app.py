@@ -1,0 +1,216 @@
+"""Composition root: builds every part, connects them, owns the root TaskGroup and the stop order.
+
+Stop order: intake (no new connection, streams end, requests finish), then the workers, then the last
+checkpoint and the database.
+"""
+
+import asyncio
+import signal
+import ssl
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from central_sync import VERSION, logs
+from central_sync.api import documents
+from central_sync.api.openapi import openapi
+from central_sync.api.route import Services
+from central_sync.api.server import ROUTES, make_application
+from central_sync.console.pages import add_pages
+from central_sync.services.clock import Clock, SystemClock
+from central_sync.services.configs import ConfigService
+from central_sync.services.devices import DeviceService
+from central_sync.services.history import HistoryService
+from central_sync.services.ingest import IngestService
+from central_sync.services.live import Hub
+from central_sync.services.tokens import Role, TokenRow, TokenService, check_device_id
+from central_sync.settings import Settings, SettingsError
+from central_sync.store import database, tokens
+from central_sync.store.errors import CannotOpen, StoreError
+from central_sync.store.sqlite import SqliteStore
+from central_sync.workers.checkpoints import Checkpoints
+from central_sync.workers.live import LiveFeed
+from central_sync.workers.offline import OfflineWatch
+from central_sync.workers.supervise import supervise
+
+__all__ = ["CannotListen", "CannotOpen", "Centre", "StorageLost", "run", "running"]
+
+logger = structlog.get_logger()
+
+# How long requests may take to finish once the centre stops.
+STOP_SECONDS: Final = 3.0
+_WATCH_SECONDS: Final = 1.0
+
+
+class CannotListen(Exception):
+    """The address is taken or not of this machine."""
+
+
+class StorageLost(Exception):
+    """The writer's thread is gone: exit, so that the service manager starts the centre afresh."""
+
+
+@dataclass(frozen=True, slots=True)
+class Centre:
+    """A running centre."""
+
+    url: str
+    host: str
+    port: int
+    centre: str
+    store: SqliteStore
+    hub: Hub
+    offline: OfflineWatch
+    live: LiveFeed
+
+
+@asynccontextmanager
+async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Centre]:
+    """A centre for as long as the block lasts. Raises CannotOpen, CannotListen, SettingsError, and
+    StorageLost (in an exception group) when the database is gone."""
+    clock = clock or SystemClock()
+    tls = _tls(settings)
+    store = SqliteStore(settings.data, clock)
+    hub = Hub()
+    await store.start()
+    threads = ThreadPoolExecutor(1, thread_name_prefix="central-verify")
+    try:
+        services = _services(settings, store, hub, clock, threads)
+        offline = OfflineWatch(store, hub, clock, settings.heartbeat_seconds)
+        live = LiveFeed(store, services.devices, hub, clock)
+        runner = await _serve(settings, services, tls)
+        try:
+            async with asyncio.TaskGroup() as group:
+                workers = [
+                    group.create_task(supervise("offline", offline.run, clock)),
+                    group.create_task(supervise("live", live.run, clock)),
+                    group.create_task(supervise("checkpoint", Checkpoints(store, clock).run, clock)),
+                    group.create_task(_watch(store, clock)),
+                ]
+                host, port = runner.addresses[0][:2]
+                name = f"[{host}]" if ":" in host else host
+                url = f"{'https' if tls else 'http'}://{name}:{port}"
+                yield Centre(url, host, port, store.centre, store, hub, offline, live)
+                for worker in workers:
+                    worker.cancel()
+        finally:
+            hub.close()
+            await runner.cleanup()
+    finally:
+        await store.stop()
+        threads.shutdown(wait=False)
+
+
+def _services(
+    settings: Settings, store: SqliteStore, hub: Hub, clock: Clock, threads: ThreadPoolExecutor
+) -> Services:
+    return Services(
+        tokens=TokenService(store, clock),
+        ingest=IngestService(store, clock, threads),
+        configs=ConfigService(store, clock),
+        devices=DeviceService(store, hub, clock, VERSION, settings.heartbeat_interval),
+        history=HistoryService(store),
+        hub=hub,
+        alive=lambda: store.alive,
+    )
+
+
+async def _serve(settings: Settings, services: Services, tls: ssl.SSLContext | None) -> web.AppRunner:
+    secure = tls is not None or settings.proxies is not None
+    application = make_application(services, settings.proxies, secure)
+    add_pages(application)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=STOP_SECONDS)
+    await runner.setup()
+    host, port = settings.address
+    try:
+        await web.TCPSite(runner, host, port, ssl_context=tls).start()
+    except OSError as error:
+        await runner.cleanup()
+        raise CannotListen(f"cannot listen on {settings.listen}: {error.strerror or error}") from error
+    return runner
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    if settings.tls is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(settings.tls.cert, settings.tls.key)
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(
+            f"tls: {settings.tls.cert} and {settings.tls.key} are no usable pair: {error}"
+        ) from error
+    return context
+
+
+async def _watch(store: SqliteStore, clock: Clock) -> None:
+    while store.alive:
+        await clock.sleep(_WATCH_SECONDS)
+    raise StorageLost("the database cannot be written any more")
+
+
+def run(settings: Settings, ready: Callable[[Centre], None]) -> None:
+    """Runs until SIGTERM or SIGINT; `ready` is called once requests are answered.
+
+    Raises CannotOpen, CannotListen, SettingsError, StorageLost.
+    """
+    logs.set_up(settings.log_level)
+    try:
+        asyncio.run(_run(settings, ready))
+    except* StorageLost as group:
+        raise StorageLost(str(group.exceptions[0])) from group
+
+
+async def _run(settings: Settings, ready: Callable[[Centre], None]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with running(settings) as centre:
+        ready(centre)
+        await stop.wait()
+        logger.info("stopping")
+
+
+# --- for the command line -------------------------------------------------------------------------------
+
+
+def create_token(data: Path, role: str | None, device: str | None) -> tuple[str, TokenRow]:
+    """Raises Invalid for a bad device id, CannotOpen."""
+    if device is not None:
+        check_device_id(device)
+    return tokens.create_token(data, Role(role) if role else None, device, SystemClock().wall_ms())
+
+
+def list_tokens(data: Path) -> list[TokenRow]:
+    return tokens.list_tokens(data)
+
+
+def revoke_token(data: Path, token_id: str) -> bool:
+    return tokens.revoke_token(data, token_id, SystemClock().wall_ms())
+
+
+def check(settings: Settings) -> list[str]:
+    """What would keep the centre from running well; empty: nothing."""
+    found: list[str] = []
+    try:
+        _tls(settings)
+        found += database.check(settings.data)
+    except (SettingsError, StoreError) as error:
+        found.append(str(error))
+    return found
+
+
+def openapi_document() -> dict[str, object]:
+    return openapi(ROUTES, VERSION)
+
+
+def api_markdown() -> str:
+    return documents.markdown(ROUTES)

@@ -1,0 +1,1 @@
+"""Arguments and exit codes of `central-sync`; imports `app`."""

@@ -1,0 +1,153 @@
+"""What each command does with its arguments, and its exit code: 0 good, 1 a check found something,
+2 wrong use or invalid settings, 3 the address or the database cannot be had."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+
+from central_sync import app
+from central_sync.cli.arguments import parser
+from central_sync.services.errors import Invalid
+from central_sync.services.tokens import TokenRow
+from central_sync.settings import Settings, SettingsError, load_settings
+
+GOOD, FOUND, WRONG, UNREACHABLE = 0, 1, 2, 3
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """The exit code. Wrong words end in argparse's SystemExit with 2."""
+    options = parser().parse_args(arguments)
+    try:
+        return _COMMANDS[options.command](options)
+    except (SettingsError, Invalid) as error:
+        return _fail(str(error), WRONG)
+    except (app.CannotOpen, app.CannotListen) as error:
+        return _fail(str(error), UNREACHABLE)
+    except app.StorageLost as error:
+        return _fail(str(error), FOUND)
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"central-sync: {message}", file=sys.stderr)
+    return code
+
+
+def _print_json(value: Any) -> None:
+    print(orjson.dumps(value).decode(), flush=True)
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    overrides: dict[str, Any] = {
+        name: getattr(options, name, None) for name in ("data", "listen", "behind_proxy", "log_level")
+    }
+    cert, key = getattr(options, "tls_cert", None), getattr(options, "tls_key", None)
+    if bool(cert) != bool(key):
+        raise SettingsError("--tls-cert and --tls-key go together")
+    if cert:
+        overrides["tls"] = {"cert": cert, "key": key}
+    return load_settings(options.config, overrides)
+
+
+def _run(options: argparse.Namespace) -> int:
+    settings = _settings(options)
+
+    def ready(centre: app.Centre) -> None:
+        if options.json:
+            _print_json(
+                {
+                    "event": "ready",
+                    "url": centre.url,
+                    "host": centre.host,
+                    "port": centre.port,
+                    "centre": centre.centre,
+                    "data": str(settings.data),
+                    "pid": os.getpid(),
+                }
+            )
+        else:
+            print(f"listening on {centre.url}", flush=True)
+
+    app.run(settings, ready)
+    return GOOD
+
+
+def _check(options: argparse.Namespace) -> int:
+    problems = app.check(_settings(options))
+    if options.json:
+        _print_json({"ok": not problems, "problems": problems})
+    else:
+        print("\n".join(problems) if problems else "ok")
+    return FOUND if problems else GOOD
+
+
+def _openapi(options: argparse.Namespace) -> int:
+    if options.markdown:
+        sys.stdout.write(app.api_markdown())
+    else:
+        print(orjson.dumps(app.openapi_document(), option=orjson.OPT_INDENT_2).decode())
+    return GOOD
+
+
+def _token(options: argparse.Namespace) -> int:
+    return _TOKEN_ACTIONS[options.action](options)
+
+
+def _token_create(options: argparse.Namespace) -> int:
+    text, row = app.create_token(_settings(options).data, options.role, options.device)
+    if options.json:
+        _print_json({"token": text, **_describe(row)})
+    else:
+        print(text)
+    return GOOD
+
+
+def _token_list(options: argparse.Namespace) -> int:
+    found = app.list_tokens(_settings(options).data)
+    if options.json:
+        _print_json([_describe(row) for row in found])
+        return GOOD
+    for row in found:
+        created = datetime.fromtimestamp(row.created / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+        whom = f"role {row.role}" if row.role else f"device {row.device}"
+        print(f"{row.id}  {created}  {whom}{'  revoked' if row.revoked else ''}")
+    return GOOD
+
+
+def _token_revoke(options: argparse.Namespace) -> int:
+    parts = options.id.split("_", 2)
+    token_id = parts[1] if len(parts) == 3 and parts[0] == "hf" else options.id
+    if not app.revoke_token(_settings(options).data, token_id):
+        return _fail(f"there is no token {token_id}", FOUND)
+    if options.json:
+        _print_json({"id": token_id, "revoked": True})
+    else:
+        print(f"revoked {token_id}")
+    return GOOD
+
+
+def _describe(row: TokenRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "role": row.role,
+        "device": row.device,
+        "created": row.created,
+        "revoked": row.revoked,
+    }
+
+
+_TOKEN_ACTIONS: Final[dict[str, Callable[[argparse.Namespace], int]]] = {
+    "create": _token_create,
+    "list": _token_list,
+    "revoke": _token_revoke,
+}
+_COMMANDS: Final[dict[str, Callable[[argparse.Namespace], int]]] = {
+    "run": _run,
+    "token": _token,
+    "check": _check,
+    "openapi": _openapi,
+}

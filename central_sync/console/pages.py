@@ -1,0 +1,31 @@
+"""Serves the page: an HTML shell, one script, one style sheet, all from this package.
+
+The shell holds no data. Its script takes a token from the URL's fragment (`#token=…`, which browsers
+send nowhere) or asks for one, keeps it for the tab, and sends it in the Authorization header alone.
+"""
+
+from collections.abc import Awaitable, Callable
+from importlib import resources
+from typing import Final
+
+from aiohttp import web
+
+# Path → file beside this module and its type.
+FILES: Final = {
+    "/": ("index.html", "text/html"),
+    "/console.js": ("console.js", "text/javascript"),
+    "/console.css": ("console.css", "text/css"),
+}
+
+
+def add_pages(application: web.Application) -> None:
+    for path, (name, content_type) in FILES.items():
+        body = resources.files("central_sync.console").joinpath(name).read_bytes()
+        application.router.add_get(path, _page(body, content_type))
+
+
+def _page(body: bytes, content_type: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def page(_request: web.Request) -> web.Response:
+        return web.Response(body=body, content_type=content_type, charset="utf-8")
+
+    return page

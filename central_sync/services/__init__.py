@@ -1,0 +1,1 @@
+"""The centre's rules, against store protocols defined here. No SQL, no HTTP."""

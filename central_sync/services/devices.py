@@ -1,0 +1,312 @@
+"""The fleet: heartbeats in; devices, latest values, events and figures out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pydantic import ValidationError
+
+from central_sync.services import health
+from central_sync.services.accounting import Account, HeadState, named
+from central_sync.services.clock import Clock
+from central_sync.services.errors import Invalid, NotFound
+from central_sync.services.health import DeviceState
+from central_sync.services.live import Hub
+from central_sync.services.pages import decode_cursor, encode_cursor
+from central_sync.services.views import (
+    CompleteThrough,
+    ConfigSummary,
+    DataStats,
+    DeviceDetail,
+    DevicePage,
+    DeviceStats,
+    DeviceSummary,
+    EpochView,
+    EventPage,
+    EventView,
+    FleetStats,
+    GapView,
+)
+from edge_agent.wire.messages import Heartbeat, HeartbeatAnswer
+from edge_agent.wire.ranges import size
+
+MAX_GAPS_NAMED = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRow:
+    """A device as it is stored. `heartbeat` is the newest one."""
+
+    no: int
+    id: str
+    created: int
+    state: DeviceState
+    state_since: int
+    last_seen: int | None
+    last_upload: int | None
+    last_loss: int | None
+    clock_offset: int | None
+    config_version: int | None
+    config_etag: str | None
+    heartbeat: Heartbeat | None
+    batches: int
+    samples: int
+    redelivered: int
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRow:
+    id: str
+    ordinal: int
+    head: HeadState
+    account: Account
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceAccount:
+    device: DeviceRow
+    epochs: list[EpochRow]
+    lost_samples: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFilter:
+    """after: the device id behind which the page begins. label: `key` or `key=value`."""
+
+    state: DeviceState | None
+    label: tuple[str, str | None] | None
+    after: str | None
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Figures over the whole database."""
+
+    states: dict[str, int]
+    batches: int
+    samples: int
+    redelivered: int
+    database_bytes: int
+    arrival: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    """How far the read models are."""
+
+    arrival: int
+    unreadable: int
+    duplicates: dict[int, int]
+
+
+class DeviceStore(Protocol):
+    @property
+    def centre(self) -> str: ...
+
+    @property
+    def load(self) -> float: ...
+
+    async def heartbeat(self, device: str, message: Heartbeat, now: int) -> DeviceRow:
+        """Stores it as the newest and in the series, applies its heads, closes epochs not named."""
+        ...
+
+    async def devices(self, wanted: DeviceFilter) -> list[DeviceRow]: ...
+
+    async def accounts(self, device: str | None) -> list[DeviceAccount]: ...
+
+    async def latest(
+        self, device: str, connection: str | None, after: Sequence[str | int] | None, limit: int
+    ) -> list[dict[str, Any]] | None:
+        """Items of `views.LatestItem`, ordered by connection, group, tag; None: no such device."""
+        ...
+
+    async def events(self, device: str, before: int | None, limit: int) -> list[EventView] | None:
+        """Newest first; None: no such device."""
+        ...
+
+    async def totals(self) -> Totals: ...
+
+    async def model_state(self) -> ModelState: ...
+
+
+def summary(row: DeviceRow, now: int) -> DeviceSummary:
+    return DeviceSummary(**_summary_fields(row, now))
+
+
+def _summary_fields(row: DeviceRow, now: int) -> dict[str, Any]:
+    beat = row.heartbeat
+    fields: dict[str, Any] = {
+        "device_id": row.id,
+        "state": row.state,
+        "state_since": row.state_since,
+        "last_seen": row.last_seen,
+        "last_upload": row.last_upload,
+        "clock_offset_ms": row.clock_offset,
+        "config": ConfigSummary(
+            desired_version=row.config_version,
+            desired_etag=row.config_etag,
+            reported=beat.config if beat else None,
+        ),
+    }
+    if beat is not None:
+        alive = row.state is not DeviceState.OFFLINE
+        fields |= {
+            "problems": health.problems(beat, row.last_loss, now) if alive else [],
+            "version": beat.version,
+            "labels": beat.labels,
+            "uptime_seconds": beat.uptime_seconds,
+            "host": beat.host,
+            "buffer": beat.buffer,
+            "connections_ok": beat.connections_ok,
+            "connections_total": beat.connections_total,
+        }
+    return fields
+
+
+def _detail(found: DeviceAccount, now: int) -> DeviceDetail:
+    beat = found.device.heartbeat
+    epochs = [
+        EpochView(
+            epoch=row.id,
+            ordinal=row.ordinal,
+            floor=row.head.floor,
+            next=row.head.next,
+            closed=row.head.closed,
+            complete_through=row.account.complete_through,
+            pending=size(row.account.pending),
+            gaps=size(row.account.gaps) + size(row.account.tail),
+            lost=size(row.account.lost),
+        )
+        for row in found.epochs
+    ]
+    fields = _summary_fields(found.device, now)
+    if beat is not None:
+        fields |= {
+            "run": beat.run,
+            "boot": beat.boot,
+            "machine": beat.machine,
+            "clock": beat.clock,
+            "connections": beat.connections,
+        }
+    return DeviceDetail(**fields, created=found.device.created, epochs=epochs)
+
+
+def _stats(found: DeviceAccount, duplicates: int) -> DeviceStats:
+    gaps = [
+        gap
+        for row in found.epochs
+        for gap in (*named(row.account.gaps, row.id, "below_floor"), *named(row.account.tail, row.id, "tail"))
+    ]
+    return DeviceStats(
+        device_id=found.device.id,
+        batches=found.device.batches,
+        samples=found.device.samples,
+        redelivered=found.device.redelivered,
+        duplicates=duplicates,
+        pending=sum(size(row.account.pending) for row in found.epochs),
+        gaps=[GapView.model_validate(gap) for gap in gaps[:MAX_GAPS_NAMED]],
+        lost=sum(size(row.account.lost) for row in found.epochs),
+        lost_samples=found.lost_samples,
+        complete_through=[
+            CompleteThrough(epoch=row.id, seq=row.account.complete_through) for row in found.epochs
+        ],
+    )
+
+
+class DeviceService:
+    def __init__(
+        self, store: DeviceStore, hub: Hub, clock: Clock, version: str, interval: float | None
+    ) -> None:
+        self._store = store
+        self._hub = hub
+        self._clock = clock
+        self._version = version
+        self._interval = interval
+        self._started = clock.monotonic()
+
+    def now(self) -> int:
+        return self._clock.wall_ms()
+
+    async def heartbeat(self, device: str, body: bytes) -> HeartbeatAnswer:
+        """Raises Invalid, Busy."""
+        try:
+            message = Heartbeat.model_validate_json(body)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise Invalid("bad_heartbeat", f"{place}: {first['msg']}") from error
+        now = self._clock.wall_ms()
+        row = await self._store.heartbeat(device, message, now)
+        self._hub.publish("heartbeat", summary(row, now).model_dump(mode="json"), device)
+        return HeartbeatAnswer(
+            centre=self._store.centre, now=now, heartbeat_interval=self._interval, config_etag=row.config_etag
+        )
+
+    async def get(self, device: str) -> DeviceDetail:
+        found = await self._store.accounts(device)
+        if not found:
+            raise NotFound("unknown_device", f"there is no device {device}")
+        return _detail(found[0], self._clock.wall_ms())
+
+    async def page(
+        self, state: DeviceState | None, label: str | None, cursor: str | None, limit: int
+    ) -> DevicePage:
+        key = decode_cursor(cursor, str)
+        name, sign, value = (label or "").partition("=")
+        wanted = DeviceFilter(
+            state, (name, value if sign else None) if label else None, str(key[0]) if key else None, limit + 1
+        )
+        rows = await self._store.devices(wanted)
+        now = self._clock.wall_ms()
+        more = encode_cursor([rows[limit - 1].id]) if len(rows) > limit else None
+        return DevicePage(items=[summary(row, now) for row in rows[:limit]], next=more)
+
+    async def latest(
+        self, device: str, connection: str | None, cursor: str | None, limit: int
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """Items of `LatestItem`, as objects for speed, and the cursor behind them."""
+        key = decode_cursor(cursor, str, str, str)
+        items = await self._store.latest(device, connection, key, limit + 1)
+        if items is None:
+            raise NotFound("unknown_device", f"there is no device {device}")
+        if len(items) <= limit:
+            return items, None
+        last = items[limit - 1]
+        return items[:limit], encode_cursor([last["connection"], last["group"], last["tag"]])
+
+    async def events(self, device: str, cursor: str | None, limit: int) -> EventPage:
+        key = decode_cursor(cursor, int)
+        items = await self._store.events(device, int(key[0]) if key else None, limit + 1)
+        if items is None:
+            raise NotFound("unknown_device", f"there is no device {device}")
+        more = encode_cursor([items[limit - 1].id]) if len(items) > limit else None
+        return EventPage(items=items[:limit], next=more)
+
+    async def data_stats(self, device: str | None) -> DataStats:
+        accounts = await self._store.accounts(device)
+        if device is not None and not accounts:
+            raise NotFound("unknown_device", f"there is no device {device}")
+        model = await self._store.model_state()
+        return DataStats(
+            devices=[_stats(found, model.duplicates.get(found.device.no, 0)) for found in accounts]
+        )
+
+    async def stats(self) -> FleetStats:
+        totals = await self._store.totals()
+        model = await self._store.model_state()
+        states = {str(state): totals.states.get(state, 0) for state in DeviceState}
+        return FleetStats(
+            centre=self._store.centre,
+            version=self._version,
+            uptime_seconds=round(self._clock.monotonic() - self._started, 1),
+            devices={"total": sum(states.values()), **states},
+            batches=totals.batches,
+            samples=totals.samples,
+            redelivered=totals.redelivered,
+            duplicates=sum(model.duplicates.values()),
+            database_bytes=totals.database_bytes,
+            arrival=totals.arrival,
+            read_model_arrival=model.arrival,
+            unreadable_batches=model.unreadable,
+        )

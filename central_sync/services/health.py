@@ -1,0 +1,66 @@
+"""How a device is, from its newest heartbeat: pure rules."""
+
+from enum import StrEnum
+from typing import Final
+
+from edge_agent.wire.messages import Heartbeat
+
+DEFAULT_HEARTBEAT_SECONDS: Final = 30.0
+MISSED_HEARTBEATS: Final = 3
+# How long a loss keeps a device degraded, so that somebody sees it.
+LOSS_SECONDS: Final = 3_600
+
+
+class DeviceState(StrEnum):
+    NEVER_SEEN = "never_seen"
+    ONLINE = "online"
+    DEGRADED = "degraded"
+    OFFLINE = "offline"
+
+
+def problems(heartbeat: Heartbeat, last_loss: int | None, now: int) -> list[str]:
+    """What is wrong, one text each for people; empty: all is well. Times are UTC milliseconds."""
+    found: list[str] = []
+    for connection in heartbeat.connections:
+        if connection.state == "down":
+            reason = f": {connection.error}" if connection.error else ""
+            found.append(f"connection {connection.name} is down{reason}")
+            continue
+        down = [str(unit.unit_id) for unit in connection.units if unit.state == "down"]
+        if down:
+            found.append(f"connection {connection.name}: unit {', '.join(down)} is down")
+    if heartbeat.clock.sync is False:
+        found.append("the clock is not synchronised")
+    buffer = heartbeat.buffer
+    # The pending part is what counts: what was delivered is kept only while there is room.
+    if buffer.quota_bytes and buffer.pending_bytes * 2 > buffer.quota_bytes:
+        found.append("the buffer is over half its quota")
+    if last_loss is not None and now - last_loss < LOSS_SECONDS * 1000:
+        found.append("samples were lost within the last hour")
+    return found
+
+
+def state_of(heartbeat: Heartbeat, last_loss: int | None, now: int) -> DeviceState:
+    """The state of a device that has just been heard."""
+    return DeviceState.DEGRADED if problems(heartbeat, last_loss, now) else DeviceState.ONLINE
+
+
+def offline_before(now: int, heartbeat_seconds: float) -> int:
+    """Devices last heard before this time (UTC milliseconds) are offline."""
+    return now - int(MISSED_HEARTBEATS * heartbeat_seconds * 1000)
+
+
+MAX_PAST_RUNS: Final = 8
+CONFLICT_QUIET_MS: Final = 600_000
+
+
+def follow_run(current: str | None, past: list[str], run: str) -> tuple[list[str], bool]:
+    """The past runs after a heartbeat of `run`, and whether a run came back that another had replaced.
+
+    Restarts bring runs that were never seen. A run that returns means that two agents use one identity.
+    """
+    if current is None or run == current:
+        return past, False
+    returned = run in past
+    kept = [name for name in past if name not in (run, current)]
+    return [*kept, current][-MAX_PAST_RUNS:], returned

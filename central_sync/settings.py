@@ -1,0 +1,150 @@
+"""The centre's settings: central.yaml, and the flags that override it."""
+
+import difflib
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from central_sync.services.health import DEFAULT_HEARTBEAT_SECONDS
+
+_DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_LISTEN: Final = re.compile(r"(?:\[([0-9a-fA-F:.%]+)\]|([^:\s\[\]]+)):([0-9]{1,5})")
+
+
+class SettingsError(Exception):
+    """Refuse to start. The message is one line: where, what, what to do."""
+
+
+def _duration(value: object) -> float:
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"needs a duration with a unit such as 30s or 1m (got {value!r})")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+class TlsSettings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cert: Path = Field(description="Certificate chain (PEM).")
+    key: Path = Field(description="Its private key (PEM).")
+
+
+class Settings(BaseModel):
+    """All of it is optional: without a file the centre listens on loopback alone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: Path = Field(Path("central-data"), description="Directory of the database.")
+    listen: str = Field("127.0.0.1:8080", description="Address to listen on; port 0 takes a free one.")
+    tls: TlsSettings | None = Field(None, description="Needed where the address is not loopback.")
+    behind_proxy: str | None = Field(
+        None, description="Network of the TLS proxy in front; peers outside it are refused.",
+        examples=["192.0.2.0/28"],
+    )  # fmt: skip
+    heartbeat_interval: Annotated[float, BeforeValidator(_duration)] | None = Field(
+        None, description="Asked of every agent; absent: theirs, taken as 30s. Three missed ones are offline."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
+
+    @property
+    def address(self) -> tuple[str, int]:
+        match = _LISTEN.fullmatch(self.listen)
+        assert match is not None
+        return match[1] or match[2], int(match[3])
+
+    @property
+    def proxies(self) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+        return None if self.behind_proxy is None else ipaddress.ip_network(self.behind_proxy)
+
+    @property
+    def heartbeat_seconds(self) -> float:
+        return self.heartbeat_interval or DEFAULT_HEARTBEAT_SECONDS
+
+    @model_validator(mode="after")
+    def _safe_by_default(self) -> "Settings":
+        match = _LISTEN.fullmatch(self.listen)
+        if match is None or int(match[3]) > 65_535:
+            raise ValueError("listen needs HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080")
+        if self.behind_proxy is not None:
+            try:
+                ipaddress.ip_network(self.behind_proxy)
+            except ValueError as error:
+                raise ValueError(f"behind_proxy needs a network such as 192.0.2.0/28 ({error})") from error
+        if self.heartbeat_interval is not None and not 0.1 <= self.heartbeat_interval <= 3600:
+            raise ValueError("heartbeat_interval is between 100ms and 1h")
+        if not _is_loopback(match[1] or match[2]) and self.tls is None and self.behind_proxy is None:
+            raise ValueError(
+                f"{self.listen} is not loopback: give --tls-cert and --tls-key, or --behind-proxy CIDR "
+                "where a proxy does TLS"
+            )
+        return self
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def load_settings(path: Path | None, overrides: dict[str, Any]) -> Settings:
+    """The file's settings, with the overrides that are not None on top. Raises SettingsError."""
+    values: dict[str, Any] = {}
+    places: dict[str, str] = {}
+    if path is not None:
+        values, places = _read(path)
+        if isinstance(values.get("data"), str):
+            values["data"] = path.parent / values["data"]
+    values |= {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(_explain(error, places, path)) from error
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """The document, and for each dotted key where it stands: `file:line:column`."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        document = yaml.safe_load(text)
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+        raise SettingsError(f"{place}: not YAML: {getattr(error, 'problem', error)}") from error
+    if document is None:
+        return {}, {}
+    if not isinstance(document, dict):
+        raise SettingsError(f"{path}:1:1: must be a mapping of settings")
+    places: dict[str, str] = {}
+    _note_places(node, (), places, path)
+    return document, places
+
+
+def _note_places(node: Any, at: tuple[str, ...], places: dict[str, str], path: Path) -> None:
+    if not isinstance(node, yaml.MappingNode):
+        return
+    for key, value in node.value:
+        name = (*at, str(key.value))
+        places[".".join(name)] = f"{path}:{key.start_mark.line + 1}:{key.start_mark.column + 1}"
+        _note_places(value, name, places, path)
+
+
+def _explain(error: ValidationError, places: dict[str, str], path: Path | None) -> str:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(name, Settings.model_fields, 1)
+        message = f"unknown setting{f', did you mean {near[0]}?' if near else ''}"
+    place = places.get(name) or (str(path) if path else "settings")
+    return f"{place}: {name + ': ' if name else ''}{message}"

@@ -1,0 +1,157 @@
+"""Questions about devices: lists, accounts, latest values, events, totals."""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from central_sync.services import latest
+from central_sync.services.accounting import account
+from central_sync.services.devices import DeviceAccount, DeviceFilter, DeviceRow, EpochRow, Totals
+from central_sync.services.latest import Key, Slot
+from central_sync.services.readmodel import ReadModel
+from central_sync.services.views import EventView
+from central_sync.store import rows
+from central_sync.store.schemas import SchemaCache
+
+
+def devices(connection: sqlite3.Connection, wanted: DeviceFilter) -> list[DeviceRow]:
+    sql = f"SELECT {rows.DEVICE_COLUMNS} FROM device WHERE id > ? AND (? IS NULL OR state = ?) ORDER BY id"  # noqa: S608
+    found: list[DeviceRow] = []
+    for row in connection.execute(sql, (wanted.after or "", wanted.state, wanted.state)):
+        device = rows.device_row(row)
+        if _has_label(device, wanted.label):
+            found.append(device)
+        if len(found) == wanted.limit:
+            break
+    return found
+
+
+def _has_label(device: DeviceRow, label: tuple[str, str | None] | None) -> bool:
+    if label is None:
+        return True
+    labels = device.heartbeat.labels if device.heartbeat else {}
+    name, value = label
+    return name in labels and value in (None, labels[name])
+
+
+def accounts(connection: sqlite3.Connection, device: str | None) -> list[DeviceAccount]:
+    """All devices, or the one of that id."""
+    sql = f"SELECT {rows.DEVICE_COLUMNS} FROM device WHERE ? IS NULL OR id = ? ORDER BY id"  # noqa: S608
+    found = [rows.device_row(row) for row in connection.execute(sql, (device, device))]
+    return [DeviceAccount(row, _epochs(connection, row.no), _lost(connection, row.no)) for row in found]
+
+
+def _epochs(connection: sqlite3.Connection, device_no: int) -> list[EpochRow]:
+    sql = (
+        "SELECT no, id, ordinal, floor, next, closed, run FROM epoch WHERE device_no = ? ORDER BY ordinal, no"
+    )
+    result: list[EpochRow] = []
+    for no, name, ordinal, *state in connection.execute(sql, (device_no,)).fetchall():
+        head = rows.head_state((state[0], state[1], state[2], state[3]))
+        whole = account(head, rows.received(connection, no), rows.lost(connection, no))
+        result.append(EpochRow(name, ordinal, head, whole))
+    return result
+
+
+def _lost(connection: sqlite3.Connection, device_no: int) -> dict[str, int]:
+    sql = "SELECT reason, samples FROM loss_total WHERE device_no = ? AND samples > 0 ORDER BY reason"
+    return dict(connection.execute(sql, (device_no,)).fetchall())
+
+
+def events(
+    connection: sqlite3.Connection, device: str, before: int | None, limit: int
+) -> list[EventView] | None:
+    device_no = rows.device_number(connection, device)
+    if device_no is None:
+        return None
+    sql = (
+        "SELECT no, time, code, message, connection, data FROM event "
+        "WHERE device_no = ? AND no < ? ORDER BY no DESC LIMIT ?"
+    )
+    before = (1 << 62) if before is None else before
+    return [
+        EventView(id=no, time=time, code=code, message=text, connection=source, data=orjson.loads(data))
+        for no, time, code, text, source, data in connection.execute(sql, (device_no, before, limit))
+    ]
+
+
+def totals(connection: sqlite3.Connection) -> Totals:
+    states = dict(connection.execute("SELECT state, count(*) FROM device GROUP BY state").fetchall())
+    sql = "SELECT total(batches), total(samples), total(redelivered) FROM device"
+    batches, samples, redelivered = connection.execute(sql).fetchone()
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    arrival = connection.execute("SELECT coalesce(max(arrival), 0) FROM batch").fetchone()[0]
+    return Totals(states, int(batches), int(samples), int(redelivered), pages * 4096, arrival)
+
+
+def slots(
+    connection: sqlite3.Connection, model: ReadModel, schemas: SchemaCache, device_no: int
+) -> list[Slot]:
+    """The slots that count: for each (connection, group) the one of the schema that spoke last."""
+    sql = (
+        "SELECT schema.hash FROM device_schema JOIN schema ON schema.no = schema_no "
+        "WHERE device_no = ? AND used = 1"
+    )
+    names = [row[0] for row in connection.execute(sql, (device_no,))]
+    held = model.slots(device_no, names)
+    newest: dict[tuple[str, str], Slot] = {}
+    for name in names:
+        slot = held.get(name) or _saved(connection, schemas, device_no, name)
+        if slot is None:
+            continue
+        place = (slot.schema.connection, slot.schema.group)
+        if place not in newest or newest[place].key < slot.key:
+            newest[place] = slot
+    return [newest[place] for place in sorted(newest)]
+
+
+def _saved(connection: sqlite3.Connection, schemas: SchemaCache, device_no: int, name: str) -> Slot | None:
+    sql = "SELECT body FROM latest WHERE device_no = ? AND schema = ?"
+    row = connection.execute(sql, (device_no, name)).fetchone()
+    schema = schemas.get(connection, name) if row else None
+    return latest.load(schema, row[0]) if schema else None
+
+
+def latest_items(
+    found: list[Slot], connection: str | None, after: Sequence[str | int] | None, limit: int
+) -> list[dict[str, Any]]:
+    """Items behind the key `after`, ordered by connection, group and tag; only these are decoded."""
+    items: list[dict[str, Any]] = []
+    for slot in found:
+        place = (slot.schema.connection, slot.schema.group)
+        if connection not in (None, place[0]) or (after and place < (after[0], after[1])):
+            continue
+        for name, index in sorted((slot.schema.tags[index].name, index) for index in slot.tags()):
+            if after and (*place, name) <= tuple(after):
+                continue
+            item = slot.item(index)
+            if item is not None:
+                items.append(item)
+            if len(items) == limit:
+                return items
+    return items
+
+
+def changed_items(found: list[Slot], limit: int) -> list[dict[str, Any]]:
+    """Items that moved since they were last published."""
+    items: list[dict[str, Any]] = []
+    for slot in found:
+        for index in _moved(slot):
+            item = slot.item(index)
+            if item is not None:
+                items.append(item)
+            if len(items) == limit:
+                return items
+    return items
+
+
+def _moved(slot: Slot) -> list[int]:
+    if slot.base_key > slot.published:
+        return slot.tags()
+    return [index for index, (key, _) in slot.newer.items() if _later(key, slot.published)]
+
+
+def _later(key: Key, published: Key) -> bool:
+    return key > published

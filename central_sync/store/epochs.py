@@ -1,0 +1,157 @@
+"""Epochs in the database: what heads and losses say about them, each within its caller's transaction."""
+
+import sqlite3
+from dataclasses import dataclass
+
+import orjson
+
+from central_sync.services import accounting
+from central_sync.services.accounting import HeadState
+from central_sync.services.ingest import LossRecord
+from central_sync.store import rows, spans
+from edge_agent.wire import ranges
+from edge_agent.wire.messages import Head
+from edge_agent.wire.ranges import Ranges
+
+LARGEST_SEQ = (1 << 40) - 1
+_COLUMNS = "no, ordinal, has_lost, floor, next, closed, run"
+
+
+@dataclass(slots=True)
+class Epoch:
+    """A row, and whether it differs from the table."""
+
+    no: int
+    ordinal: int
+    has_lost: bool
+    head: HeadState
+    changed: bool = False
+
+
+def open_epoch(connection: sqlite3.Connection, device_no: int, name: str, ordinal: int) -> Epoch:
+    """The epoch of that name, made where it is new. An ordinal of 0 says that it is not known yet."""
+    sql = f"SELECT {_COLUMNS} FROM epoch WHERE device_no = ? AND id = ?"  # noqa: S608
+    row = connection.execute(sql, (device_no, name)).fetchone()
+    if row is not None:
+        return Epoch(row[0], row[1], bool(row[2]), rows.head_state(row[3:]))
+    sql = "INSERT INTO epoch (device_no, id, ordinal) VALUES (?, ?, ?)"
+    number = connection.execute(sql, (device_no, name, ordinal)).lastrowid
+    return Epoch(int(number or 0), ordinal, False, HeadState())
+
+
+def apply_head(connection: sqlite3.Connection, device_no: int, head: Head) -> Epoch:
+    """The epoch after a head; the caller stores it with `save`."""
+    epoch = open_epoch(connection, device_no, head.epoch, head.no)
+    merged = accounting.merge_head(epoch.head, head)
+    if merged != epoch.head or epoch.ordinal == 0:
+        epoch.head, epoch.changed = merged, True
+        epoch.ordinal = epoch.ordinal or head.no
+    return epoch
+
+
+def save(connection: sqlite3.Connection, epoch: Epoch) -> None:
+    if epoch.changed:
+        head = epoch.head
+        connection.execute(
+            "UPDATE epoch SET ordinal = ?, floor = ?, next = ?, closed = ?, run = ?, has_lost = ? "
+            "WHERE no = ?",
+            (epoch.ordinal, head.floor, head.next, head.closed, head.run, epoch.has_lost, epoch.no),
+        )
+        epoch.changed = False
+
+
+def close_others(connection: sqlite3.Connection, device_no: int, named: set[str], now: int) -> None:
+    """Closes the epochs that a heartbeat no longer names; what was announced and never came is a gap."""
+    sql = "SELECT no, id, floor, next, closed, run FROM epoch WHERE device_no = ? AND closed = 0"
+    for no, name, *state in connection.execute(sql, (device_no,)).fetchall():
+        if name in named:
+            continue
+        connection.execute("UPDATE epoch SET closed = 1 WHERE no = ?", (no,))
+        head = rows.head_state((state[0], state[1], 1, state[3]))
+        found = accounting.account(head, rows.received(connection, no), rows.lost(connection, no))
+        missing = ranges.union(found.gaps, found.tail)
+        if missing:
+            rows.add_event(
+                connection,
+                device_no,
+                now,
+                "epoch_incomplete",
+                f"epoch {name} ended and {ranges.size(missing)} of its batches never came",
+                {"epoch": name, "missing": missing[: accounting.MAX_NAMED], "tail_unknown_from": head.next},
+            )
+
+
+def apply_loss(
+    connection: sqlite3.Connection, device_no: int, arrival: int, record: LossRecord, now: int
+) -> None:
+    """Stores a loss that a batch brought. One that names nothing new is void and counts nothing."""
+    loss = record.loss
+    epoch_no: int | None = None
+    new = pairs = ranges.intersect(loss.seqs, [(1, LARGEST_SEQ)])
+    concerns_us = loss.sink in ("", "central")
+    if loss.epoch and concerns_us:
+        epoch = open_epoch(connection, device_no, loss.epoch, 0)
+        epoch_no = epoch.no
+        new = _declare(connection, epoch, pairs, record.reason)
+    void = not concerns_us or bool(pairs and not new)
+    connection.execute(
+        "INSERT INTO loss (device_no, epoch_no, arrival, reason, sink, samples, void, t0, t1, record) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            device_no, epoch_no, arrival, record.reason, loss.sink, record.samples, void, loss.t0, loss.t1,
+            orjson.dumps(loss.model_dump(mode="json")),
+        ),
+    )  # fmt: skip
+    if void:
+        return
+    _add_total(connection, device_no, record.reason, record.samples)
+    connection.execute("UPDATE device SET last_loss = ? WHERE no = ?", (now, device_no))
+    rows.add_event(
+        connection,
+        device_no,
+        now,
+        "loss",
+        f"{record.samples} samples were lost: {record.reason} {loss.detail}".rstrip(),
+        {"reason": record.reason, "epoch": loss.epoch, "seqs": new[: accounting.MAX_NAMED]},
+    )
+
+
+def _declare(connection: sqlite3.Connection, epoch: Epoch, pairs: Ranges, reason: str) -> Ranges:
+    """Notes the ranges that are neither received nor lost yet, and returns them."""
+    declared: Ranges = []
+    for span in pairs:
+        known = ranges.union(
+            spans.touching(connection, "received", epoch.no, span),
+            spans.touching(connection, "lost", epoch.no, span),
+        )
+        declared += ranges.subtract([span], known)
+    for new in declared:
+        spans.add_lost(connection, epoch.no, new, reason)
+    if pairs:
+        epoch.head = accounting.through(epoch.head, pairs[-1][1])
+        epoch.has_lost = epoch.changed = True
+        save(connection, epoch)
+    return declared
+
+
+def revive(connection: sqlite3.Connection, device_no: int, epoch: Epoch, arrived: Ranges) -> None:
+    """Batches came that were declared lost: losses of which everything is here now become void."""
+    if not epoch.has_lost or not any(
+        ranges.intersect(spans.touching(connection, "lost", epoch.no, span), [span]) for span in arrived
+    ):
+        return
+    here = rows.received(connection, epoch.no)
+    sql = "SELECT no, reason, samples, record FROM loss WHERE epoch_no = ? AND void = 0"
+    for no, reason, samples, record in connection.execute(sql, (epoch.no,)).fetchall():
+        seqs = orjson.loads(record)["seqs"]
+        if seqs and not ranges.subtract(seqs, here):
+            connection.execute("UPDATE loss SET void = 1 WHERE no = ?", (no,))
+            _add_total(connection, device_no, reason, -samples)
+
+
+def _add_total(connection: sqlite3.Connection, device_no: int, reason: str, samples: int) -> None:
+    connection.execute(
+        "INSERT INTO loss_total (device_no, reason, samples) VALUES (?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET samples = samples + excluded.samples",
+        (device_no, reason, samples),
+    )

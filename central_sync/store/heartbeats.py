@@ -1,0 +1,106 @@
+"""One heartbeat in the database: the newest, the series, the heads, the state."""
+
+import sqlite3
+from typing import Final
+
+import orjson
+
+from central_sync.services import health
+from central_sync.services.devices import DeviceRow
+from central_sync.services.health import DeviceState
+from central_sync.store import epochs, rows
+from edge_agent.wire.messages import Heartbeat
+
+_TEXT: Final = {
+    DeviceState.ONLINE: "is online",
+    DeviceState.DEGRADED: "is degraded",
+    DeviceState.OFFLINE: "is offline",
+}
+
+
+def heartbeat(connection: sqlite3.Connection, device: str, message: Heartbeat, now: int) -> DeviceRow:
+    device_no = rows.require_device(connection, device, now)
+    sql = "SELECT state, run, past_runs, lost_samples, last_loss FROM device WHERE no = ?"
+    state, run, past, known_lost, last_loss = connection.execute(sql, (device_no,)).fetchone()
+    past_runs, returned = health.follow_run(run, orjson.loads(past), message.run)
+    if returned:
+        rows.add_event(
+            connection,
+            device_no,
+            now,
+            "identity_conflict",
+            f"two agents report as {device}: runs {run} and {message.run} alternate",
+            {"runs": [run, message.run], "machine": message.machine},
+            quiet_ms=health.CONFLICT_QUIET_MS,
+        )
+    lost_now = max(0, rows.whole(message.lost_samples) or 0)
+    if lost_now > (known_lost if run == message.run else 0):
+        last_loss = now
+    for head in message.heads:
+        epochs.save(connection, epochs.apply_head(connection, device_no, head))
+    if message.heads:
+        epochs.close_others(connection, device_no, {head.epoch for head in message.heads}, now)
+    offset = message.now - now
+    connection.execute(
+        "UPDATE device SET heartbeat = ?, last_seen = ?, clock_offset = ?, run = ?, past_runs = ?, "
+        "lost_samples = ?, last_loss = ? WHERE no = ?",
+        (
+            message.model_dump_json().encode(), now, offset, message.run, orjson.dumps(past_runs).decode(),
+            lost_now, last_loss, device_no,
+        ),
+    )  # fmt: skip
+    _add_to_series(connection, device_no, message, now, offset)
+    move(connection, device_no, device, DeviceState(state), health.state_of(message, last_loss, now), now)
+    found = rows.find_device(connection, device)
+    assert found is not None
+    return found
+
+
+def move(
+    connection: sqlite3.Connection,
+    device_no: int,
+    device: str,
+    old: DeviceState,
+    new: DeviceState,
+    now: int,
+) -> None:
+    """Changes a device's state, with an event; nothing where it is the same."""
+    if old is new:
+        return
+    connection.execute("UPDATE device SET state = ?, state_since = ? WHERE no = ?", (new, now, device_no))
+    message = f"{device} {_TEXT.get(new, 'was never seen')}"
+    rows.add_event(connection, device_no, now, f"device_{new}", message, {"was": old})
+
+
+_SILENT: Final = "FROM device WHERE state IN ('online', 'degraded') AND last_seen < ?"
+
+
+def is_silent(connection: sqlite3.Connection, before: int) -> bool:
+    return connection.execute(f"SELECT 1 {_SILENT} LIMIT 1", (before,)).fetchone() is not None
+
+
+def silence(connection: sqlite3.Connection, before: int, now: int) -> list[DeviceRow]:
+    """Marks the devices last heard before a time as offline, and returns them."""
+    found = connection.execute(f"SELECT no, id, state {_SILENT}", (before,)).fetchall()
+    quiet: list[DeviceRow] = []
+    for no, device, state in found:
+        move(connection, no, device, DeviceState(state), DeviceState.OFFLINE, now)
+        row = rows.find_device(connection, device)
+        if row is not None:
+            quiet.append(row)
+    return quiet
+
+
+def _add_to_series(
+    connection: sqlite3.Connection, device_no: int, message: Heartbeat, now: int, offset: int
+) -> None:
+    host, buffer = message.host, message.buffer
+    connection.execute(
+        "INSERT OR REPLACE INTO heartbeat VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            device_no, now, host.cpu_percent, rows.whole(host.memory_bytes), rows.whole(host.disk_free_bytes),
+            message.uptime_seconds, rows.whole(buffer.pending_batches), rows.whole(buffer.pending_bytes),
+            rows.whole(message.connections_ok), rows.whole(message.connections_total), offset,
+            message.version,
+        ),
+    )  # fmt: skip

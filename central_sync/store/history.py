@@ -1,0 +1,131 @@
+"""History from the batches themselves: those of a device whose times meet the span are opened and read.
+
+A batch's times are known to its row, and the longest batch of a device bounds where the index must
+begin. Newest first, so that a limit ends the reading early; at most `MAX_BATCHES` are opened.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from central_sync.services import samples
+from central_sync.services.history import Point, Series, SeriesQuery
+from central_sync.store import rows
+from central_sync.store.schemas import SchemaCache
+from edge_agent.wire.batch import Batch, Kind
+from edge_agent.wire.errors import WireError
+from edge_agent.wire.schema import Schema
+
+logger = structlog.get_logger()
+
+MAX_BATCHES: Final = 20_000
+# The newest points are kept sorted out once this many times the limit were found.
+_SLACK: Final = 4
+
+
+def device_schemas(connection: sqlite3.Connection, schemas: SchemaCache, device_no: int) -> Iterator[Schema]:
+    sql = (
+        "SELECT schema.hash FROM device_schema JOIN schema ON schema.no = schema_no "
+        "WHERE device_no = ? AND used = 1"
+    )
+    for (name,) in connection.execute(sql, (device_no,)).fetchall():
+        schema = schemas.get(connection, name)
+        if schema is not None:
+            yield schema
+
+
+def tag_connections(
+    connection: sqlite3.Connection, schemas: SchemaCache, device: str, tag: str
+) -> list[str] | None:
+    device_no = rows.device_number(connection, device)
+    if device_no is None:
+        return None
+    found = device_schemas(connection, schemas, device_no)
+    return sorted({schema.connection for schema in found if schema.index(tag) is not None})
+
+
+@dataclass(slots=True)
+class _Found:
+    """A point with the order of its origin: (epoch number, seq, frame)."""
+
+    order: tuple[int, int, int]
+    point: Point
+
+
+def series(connection: sqlite3.Connection, schemas: SchemaCache, query: SeriesQuery) -> Series:
+    device_no = rows.device_number(connection, query.device)
+    if device_no is None:
+        return Series([], False, "")
+    wanted = {
+        schema.hash: (schema, index)
+        for schema in device_schemas(connection, schemas, device_no)
+        if schema.connection == query.connection and (index := schema.index(query.tag)) is not None
+    }
+    found: list[_Found] = []
+    truncated = False
+    horizon = query.start
+    for count, row in enumerate(_batches(connection, device_no, query)):
+        t1 = row[5]
+        if t1 < horizon:
+            truncated = True
+            break
+        if count == MAX_BATCHES:
+            truncated = True
+            break
+        found += _points(row, wanted, query)
+        if len(found) > query.limit * _SLACK:
+            found = _newest(found, query.limit)
+            horizon, truncated = found[0].point[0], True
+    if len(found) > query.limit:
+        found, truncated = _newest(found, query.limit), True
+    units = [schema.tags[index].unit for schema, index in wanted.values()]
+    points = [entry.point for entry in sorted(found, key=_by_time)]
+    return Series(points, truncated, units[-1] if units else "")
+
+
+def _by_time(entry: _Found) -> tuple[int, tuple[int, int, int]]:
+    return entry.point[0], entry.order
+
+
+def _newest(found: list[_Found], limit: int) -> list[_Found]:
+    return sorted(found, key=_by_time)[-limit:]
+
+
+def _batches(
+    connection: sqlite3.Connection, device_no: int, query: SeriesQuery
+) -> Iterator[tuple[int, int, int, int, bytes, int]]:
+    """Batches with frames that meet the span, latest end first."""
+    longest = connection.execute("SELECT longest_span FROM device WHERE no = ?", (device_no,)).fetchone()[0]
+    sql = (
+        "SELECT epoch.ordinal, batch.seq, batch.codec, batch.raw, batch.body, batch.t1 "
+        "FROM batch JOIN epoch ON epoch.no = batch.epoch_no "
+        "WHERE batch.device_no = ? AND batch.t1 BETWEEN ? AND ? AND batch.t0 <= ? AND batch.kind & ? "
+        "ORDER BY batch.t1 DESC"
+    )
+    last = min(query.end + longest, (1 << 63) - 1)
+    yield from connection.execute(sql, (device_no, query.start, last, query.end, int(Kind.FRAMES)))
+
+
+def _points(
+    row: tuple[int, int, int, int, bytes, int], wanted: dict[str, tuple[Schema, int]], query: SeriesQuery
+) -> list[_Found]:
+    ordinal, seq, codec, raw, body, _ = row
+    result: list[_Found] = []
+    try:
+        batch = Batch.open(body, codec, raw)
+        for section, entry in enumerate(batch.sections):
+            known = wanted.get(entry.get("s", ""))
+            if known is None:
+                continue
+            schema, index = known
+            for frame, sample in samples.tag_samples(schema, batch.frames(section, schema), index):
+                if query.start <= frame.wall_ms <= query.end:
+                    value = samples.value(schema, index, sample)
+                    point = (frame.wall_ms, value, sample.quality.label)
+                    result.append(_Found((ordinal, seq, frame.n), point))
+    except (WireError, IndexError) as error:
+        logger.warning("batch not readable", device=query.device, seq=seq, error=str(error))
+    return result

@@ -1,0 +1,219 @@
+"""One upload in the database: batches, ranges, losses, events and counters in one transaction."""
+
+import sqlite3
+from dataclasses import dataclass, field
+from typing import Final
+
+from central_sync.services import accounting
+from central_sync.services.ingest import Receipt, Upload, Verified
+from central_sync.services.readmodel import Arrival
+from central_sync.store import epochs, rows, spans
+from central_sync.store.epochs import Epoch
+from central_sync.store.schemas import SchemaCache
+from edge_agent.wire import ranges
+from edge_agent.wire.ranges import Ranges
+
+_MAX_KNOWN: Final = 200_000
+_CONFLICT_QUIET_MS: Final = 60_000
+
+
+@dataclass(slots=True)
+class Memory:
+    """What the writer's thread remembers of the database. `forget` it when work is undone."""
+
+    arrival: int
+    schemas: SchemaCache
+    used: set[tuple[int, str]] = field(default_factory=set)
+
+    def forget(self) -> None:
+        self.used.clear()
+
+    def next_arrival(self) -> int:
+        """Numbers given to work that is undone are left out for good."""
+        self.arrival += 1
+        return self.arrival
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    receipt: Receipt
+    arrivals: list[Arrival] = field(default_factory=list)
+
+
+def ingest(connection: sqlite3.Connection, memory: Memory, upload: Upload) -> Stored:
+    device_no = rows.require_device(connection, upload.device, upload.arrived)
+    epoch = epochs.apply_head(connection, device_no, upload.head)
+    present, beside = _present(connection, epoch, upload.batches)
+    by_name, conflict, redelivered = _sort_out(connection, epoch, upload.batches, present)
+    if conflict is not None:
+        _note_conflict(connection, device_no, upload, conflict)
+        return Stored(Receipt(conflict=conflict))
+    receipt = Receipt()
+    arrivals: list[Arrival] = []
+    for verified in by_name.values():
+        lacking = _lacking(connection, memory, device_no, verified)
+        if lacking:
+            receipt.need_schemas += [name for name in lacking if name not in receipt.need_schemas]
+        else:
+            arrivals.append(_store(connection, memory, device_no, epoch, upload, verified))
+    new = ranges.of_numbers(arrival.seq for arrival in arrivals)
+    merged = _note_received(connection, epoch, new, beside)
+    epochs.save(connection, epoch)
+    for arrival in arrivals:
+        _note_records(connection, device_no, arrival, by_name[arrival.seq], upload.arrived)
+    # A loss among them may have changed this epoch.
+    epoch = epochs.open_epoch(connection, device_no, upload.head.epoch, upload.head.no)
+    epochs.revive(connection, device_no, epoch, new)
+    repeated = ranges.of_numbers(v.item.seq for v in upload.batches if v.item.seq not in by_name)
+    receipt.acked = ranges.union(new, repeated)
+    receipt.resend = _resend(connection, epoch, merged)
+    receipt.config_etag = _count(connection, device_no, upload, arrivals, by_name, redelivered)
+    return Stored(receipt, arrivals)
+
+
+def _present(connection: sqlite3.Connection, epoch: Epoch, batches: list[Verified]) -> tuple[Ranges, Ranges]:
+    """The received ranges around an upload's names: those that matter, and all beside the whole span."""
+    if not batches:
+        return [], []
+    seqs = [verified.item.seq for verified in batches]
+    beside = spans.touching(connection, "received", epoch.no, (min(seqs), max(seqs)))
+    return ranges.intersect(beside, [(min(seqs), max(seqs))]), beside
+
+
+def _sort_out(
+    connection: sqlite3.Connection, epoch: Epoch, batches: list[Verified], present: Ranges
+) -> tuple[dict[int, Verified], int | None, int]:
+    """The new batches by seq, the first seq that comes with other content, the number of repeats."""
+    new: dict[int, Verified] = {}
+    redelivered = 0
+    sql = "SELECT hash FROM batch WHERE epoch_no = ? AND seq = ?"
+    for verified in batches:
+        seq = verified.item.seq
+        known: bytes | None = None
+        if seq in new:
+            known = new[seq].item.hash
+        elif present and ranges.contains(present, seq):
+            row = connection.execute(sql, (epoch.no, seq)).fetchone()
+            # Without its batch a name stays received: it was stored, and later removed on purpose.
+            known = row[0] if row else verified.item.hash
+        if known is None:
+            new[seq] = verified
+        elif known == verified.item.hash:
+            redelivered += 1
+        else:
+            return {}, seq, 0
+    return new, None, redelivered
+
+
+def _note_conflict(connection: sqlite3.Connection, device_no: int, upload: Upload, seq: int) -> None:
+    rows.add_event(
+        connection,
+        device_no,
+        upload.arrived,
+        "seq_conflict",
+        f"batch {seq} of epoch {upload.head.epoch} came with other content than is stored",
+        {"epoch": upload.head.epoch, "seq": seq, "run": upload.head.run},
+        quiet_ms=_CONFLICT_QUIET_MS,
+    )
+
+
+def _lacking(connection: sqlite3.Connection, memory: Memory, device_no: int, verified: Verified) -> list[str]:
+    """The schemas of a batch that are not stored. Those that are, are noted as used by the device."""
+    names = verified.batch.schema_hashes()
+    unknown = [name for name in names if (device_no, name) not in memory.used]
+    lacking = sorted(name for name in unknown if memory.schemas.get(connection, name) is None)
+    if not lacking and unknown:
+        if len(memory.used) > _MAX_KNOWN:
+            memory.used.clear()
+        for name in unknown:
+            connection.execute(
+                "INSERT INTO device_schema (device_no, schema_no, used) "
+                "SELECT ?, no, 1 FROM schema WHERE hash = ? ON CONFLICT DO UPDATE SET used = 1",
+                (device_no, name),
+            )
+            memory.used.add((device_no, name))
+    return lacking
+
+
+def _store(
+    connection: sqlite3.Connection,
+    memory: Memory,
+    device_no: int,
+    epoch: Epoch,
+    upload: Upload,
+    verified: Verified,
+) -> Arrival:
+    item = verified.item
+    number = memory.next_arrival()
+    term = rows.whole(upload.head.term) or 0
+    connection.execute(
+        "INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            number, epoch.no, item.seq, device_no, term, int(verified.batch.kind), item.codec,
+            item.raw_bytes, verified.samples, min(item.t0, item.t1), max(item.t0, item.t1), upload.arrived,
+            item.hash, item.body,
+        ),
+    )  # fmt: skip
+    return Arrival(number, device_no, term, epoch.ordinal, item.seq, verified.batch)
+
+
+def _note_received(
+    connection: sqlite3.Connection, epoch: Epoch, new: Ranges, beside: Ranges
+) -> ranges.Range | None:
+    """Joins the new names with what was received; returns the last range they are part of."""
+    merged: ranges.Range | None = None
+    for index, span in enumerate(new):
+        if index or len(new) > 1:
+            beside = spans.touching(connection, "received", epoch.no, span)
+        merged = spans.add_received(connection, epoch.no, span, _next_to(beside, span))
+        if span[1] >= epoch.head.next:
+            epoch.head, epoch.changed = accounting.through(epoch.head, span[1]), True
+    return merged
+
+
+def _next_to(pairs: Ranges, span: ranges.Range) -> Ranges:
+    return [pair for pair in pairs if pair[0] <= span[1] + 1 and pair[1] >= span[0] - 1]
+
+
+def _note_records(
+    connection: sqlite3.Connection, device_no: int, arrival: Arrival, verified: Verified, now: int
+) -> None:
+    for loss in verified.losses:
+        epochs.apply_loss(connection, device_no, arrival.arrival, loss, now)
+    for event in verified.events:
+        rows.add_event(
+            connection, device_no, event.time or now, event.code, event.message, event.data,
+            source=event.connection,
+        )  # fmt: skip
+
+
+def _resend(connection: sqlite3.Connection, epoch: Epoch, merged: ranges.Range | None) -> Ranges:
+    floor = epoch.head.floor
+    if floor <= 1 or (merged is not None and merged[0] == 1 and merged[1] >= floor - 1):
+        return []
+    here = rows.received(connection, epoch.no, accounting.MAX_NAMED)
+    gone = rows.lost(connection, epoch.no, accounting.MAX_NAMED) if epoch.has_lost else []
+    whole = [found[-1][1] for found in (here, gone) if len(found) >= accounting.MAX_NAMED]
+    return accounting.to_resend(floor, here, gone, min(whole) if whole else None)
+
+
+def _count(
+    connection: sqlite3.Connection,
+    device_no: int,
+    upload: Upload,
+    arrivals: list[Arrival],
+    new: dict[int, Verified],
+    redelivered: int,
+) -> str | None:
+    """Adds up, and returns the ETag of the config that the centre wants."""
+    stored = [new[arrival.seq] for arrival in arrivals]
+    longest = max((abs(v.item.t1 - v.item.t0) for v in stored), default=0)
+    row = connection.execute(
+        "UPDATE device SET batches = batches + ?, samples = samples + ?, redelivered = redelivered + ?, "
+        "longest_span = max(longest_span, ?), last_upload = ? WHERE no = ? RETURNING config_etag",
+        (
+            len(stored), sum(v.samples for v in stored), redelivered, rows.whole(longest), upload.arrived,
+            device_no,
+        ),
+    ).fetchone()  # fmt: skip
+    return row[0] if row else None

@@ -1,0 +1,97 @@
+"""From rows to what the services work with, and the few look-ups that several modules need."""
+
+import sqlite3
+from typing import Final
+
+import orjson
+
+from central_sync.services.accounting import HeadState
+from central_sync.services.devices import DeviceRow
+from central_sync.services.health import DeviceState
+from edge_agent.wire.messages import Heartbeat
+from edge_agent.wire.ranges import Ranges
+
+DEVICE_COLUMNS: Final = (
+    "no, id, created, state, state_since, last_seen, last_upload, last_loss, clock_offset, config_version, "
+    "config_etag, heartbeat, batches, samples, redelivered"
+)
+# What SQLite holds in one number; a stranger's JSON may hold more.
+_LARGEST: Final = (1 << 63) - 1
+
+
+def whole(number: float | None) -> int | None:
+    """A number of a message, within SQLite's bounds."""
+    return None if number is None else max(-_LARGEST, min(int(number), _LARGEST))
+
+
+def device_row(row: tuple[object, ...]) -> DeviceRow:
+    """From the columns `DEVICE_COLUMNS`."""
+    values = list(row)
+    values[3] = DeviceState(str(values[3]))
+    beat = values[11]
+    values[11] = Heartbeat.model_validate_json(beat) if isinstance(beat, bytes) else None
+    return DeviceRow(*values)  # type: ignore[arg-type]
+
+
+def find_device(connection: sqlite3.Connection, device: str) -> DeviceRow | None:
+    sql = f"SELECT {DEVICE_COLUMNS} FROM device WHERE id = ?"  # noqa: S608
+    row = connection.execute(sql, (device,)).fetchone()
+    return device_row(row) if row else None
+
+
+def device_number(connection: sqlite3.Connection, device: str) -> int | None:
+    row = connection.execute("SELECT no FROM device WHERE id = ?", (device,)).fetchone()
+    return int(row[0]) if row else None
+
+
+def require_device(connection: sqlite3.Connection, device: str, now: int) -> int:
+    """The number of a device, which is made where it is new."""
+    number = device_number(connection, device)
+    if number is not None:
+        return number
+    cursor = connection.execute(
+        "INSERT INTO device (id, created, state_since) VALUES (?, ?, ?)", (device, now, now)
+    )
+    return int(cursor.lastrowid or 0)
+
+
+def received(connection: sqlite3.Connection, epoch_no: int, limit: int = -1) -> Ranges:
+    sql = "SELECT lo, hi FROM received WHERE epoch_no = ? ORDER BY lo LIMIT ?"
+    return connection.execute(sql, (epoch_no, limit)).fetchall()
+
+
+def lost(connection: sqlite3.Connection, epoch_no: int, limit: int = -1) -> Ranges:
+    sql = "SELECT lo, hi FROM lost WHERE epoch_no = ? ORDER BY lo LIMIT ?"
+    return connection.execute(sql, (epoch_no, limit)).fetchall()
+
+
+def head_state(row: tuple[int, int, int, str]) -> HeadState:
+    """From the columns `floor, next, closed, run`."""
+    floor, next_, closed, run = row
+    return HeadState(floor, next_, bool(closed), run)
+
+
+def add_event(
+    connection: sqlite3.Connection,
+    device_no: int,
+    time: int,
+    code: str,
+    message: str,
+    data: dict[str, object] | None = None,
+    *,
+    source: str | None = None,
+    quiet_ms: int = 0,
+) -> None:
+    """An event in a device's history, unless one of this code is younger than `quiet_ms`.
+
+    `source` is the connection it concerns.
+    """
+    if quiet_ms:
+        sql = "SELECT time FROM event WHERE device_no = ? AND code = ? ORDER BY no DESC LIMIT 1"
+        last = connection.execute(sql, (device_no, code)).fetchone()
+        if last and 0 <= time - last[0] < quiet_ms:
+            return
+    connection.execute(
+        "INSERT INTO event (device_no, time, code, message, connection, data) VALUES (?, ?, ?, ?, ?, ?)",
+        (device_no, time, code, message, source, orjson.dumps(data or {})),
+    )

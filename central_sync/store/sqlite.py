@@ -1,0 +1,203 @@
+"""The embedded store: implements the services' protocols with one writer and a few readers.
+
+Starting loads the checkpoint of the read models and replays what arrived since, before anything else is
+written or read.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from pydantic import JsonValue
+
+from central_sync.services.clock import Clock
+from central_sync.services.configs import ConfigRow, Precondition
+from central_sync.services.devices import DeviceAccount, DeviceFilter, DeviceRow, ModelState, Totals
+from central_sync.services.history import Series, SeriesQuery
+from central_sync.services.ingest import Receipt, Upload
+from central_sync.services.readmodel import ReadModel
+from central_sync.services.tokens import TokenRow
+from central_sync.services.views import EventView
+from central_sync.store import configs, devices, heartbeats, history, ingest, models, rows, schemas, tokens
+from central_sync.store.database import DirectoryLock, connect, prepare, read_meta
+from central_sync.store.ingest import Memory, Stored
+from central_sync.store.readers import Readers
+from central_sync.store.schemas import SchemaCache
+from central_sync.store.writer import Writer
+from edge_agent.wire.messages import Heartbeat
+from edge_agent.wire.schema import Schema
+
+logger = structlog.get_logger()
+
+# Values of one device in one live event; more are cut, and the page asks for the list.
+MAX_LIVE_ITEMS: Final = 2_000
+
+
+class SqliteStore:
+    """`start` before anything else; `stop` writes the last checkpoint."""
+
+    def __init__(self, directory: Path, clock: Clock) -> None:
+        self._directory = directory
+        self._clock = clock
+        self._schemas = SchemaCache()
+        self._centre = ""
+
+    @property
+    def centre(self) -> str:
+        return self._centre
+
+    @property
+    def load(self) -> float:
+        return self._writer.load
+
+    @property
+    def alive(self) -> bool:
+        return self._writer.alive
+
+    async def start(self) -> None:
+        """Raises CannotOpen."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self._open)
+        self._readers = Readers(self._path)
+        self._writer = Writer(self._connect, self._memory.forget)
+        self._writer.start()
+        await self._writer.run(self._replay)
+
+    def _open(self) -> None:
+        self._path = prepare(self._directory)
+        self._lock = DirectoryLock(self._directory)
+        connection = connect(self._path, read_only=True)
+        try:
+            self._centre = str(read_meta(connection, "centre"))
+            self._memory = Memory(models.last_arrival(connection), self._schemas)
+            source = models.SqliteModelSource(lambda: self._connection, self._schemas)
+            duplicates = models.load_duplicates(connection)
+            self._model = ReadModel(source, models.checkpoint_arrival(connection), duplicates)
+        finally:
+            connection.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        self._connection = connect(self._path)
+        return self._connection
+
+    def _replay(self, connection: sqlite3.Connection) -> None:
+        count = 0
+        for arrival in models.arrivals_after(connection, self._model.arrival):
+            self._model.apply(arrival)
+            count += 1
+        if count:
+            logger.info("read models replayed", batches=count)
+
+    async def stop(self) -> None:
+        if self._writer.alive:
+            await self.checkpoint()
+        await self._writer.stop()
+        await self._readers.stop()
+        self._lock.release()
+
+    async def checkpoint(self) -> None:
+        """Saves what changed in the read models, in one transaction with the arrival it includes."""
+        await self._writer.run(
+            lambda connection: models.save(connection, self._model.checkpoint()),
+            lambda _: self._model.settled(),
+        )
+
+    # --- what agents write --------------------------------------------------------------------------
+
+    async def ingest(self, upload: Upload) -> Receipt:
+        stored = await self._writer.run(
+            lambda connection: ingest.ingest(connection, self._memory, upload), self._apply
+        )
+        return stored.receipt
+
+    def _apply(self, stored: Stored) -> None:
+        for arrival in stored.arrivals:
+            self._model.apply(arrival)
+
+    async def add_schema(self, device: str, schema: Schema) -> bool:
+        now = self._clock.wall_ms()
+        return await self._writer.run(lambda connection: schemas.add_schema(connection, device, schema, now))
+
+    async def heartbeat(self, device: str, message: Heartbeat, now: int) -> DeviceRow:
+        return await self._writer.run(
+            lambda connection: heartbeats.heartbeat(connection, device, message, now)
+        )
+
+    async def silence(self, before: int, now: int) -> list[DeviceRow]:
+        """Devices that became offline just now."""
+        quiet = await self._readers.run(lambda connection: heartbeats.is_silent(connection, before))
+        if not quiet:
+            return []
+        return await self._writer.run(lambda connection: heartbeats.silence(connection, before, now))
+
+    async def put_config(
+        self, device: str, sections: dict[str, JsonValue], condition: Precondition, author: str, now: int
+    ) -> tuple[ConfigRow, bool]:
+        return await self._writer.run(
+            lambda connection: configs.put_config(connection, device, sections, condition, author, now)
+        )
+
+    # --- questions ----------------------------------------------------------------------------------
+
+    async def find_token(self, token_id: str) -> TokenRow | None:
+        return await self._readers.run(lambda connection: tokens.find_token(connection, token_id))
+
+    async def config(self, device: str) -> ConfigRow | None:
+        return await self._readers.run(lambda connection: configs.config(connection, device))
+
+    async def devices(self, wanted: DeviceFilter) -> list[DeviceRow]:
+        return await self._readers.run(lambda connection: devices.devices(connection, wanted))
+
+    async def accounts(self, device: str | None) -> list[DeviceAccount]:
+        return await self._readers.run(lambda connection: devices.accounts(connection, device))
+
+    async def latest(
+        self, device: str, connection: str | None, after: Sequence[str | int] | None, limit: int
+    ) -> list[dict[str, Any]] | None:
+        def ask(database: sqlite3.Connection) -> list[dict[str, Any]] | None:
+            device_no = rows.device_number(database, device)
+            if device_no is None:
+                return None
+            found = devices.slots(database, self._model, self._schemas, device_no)
+            return devices.latest_items(found, connection, after, limit)
+
+        return await self._readers.run(ask)
+
+    async def live_values(self, wanted: frozenset[str] | None) -> dict[str, list[dict[str, Any]]]:
+        """Values that moved since the last call, by device; of the wanted ones, None: of all."""
+
+        def ask(database: sqlite3.Connection) -> dict[str, list[dict[str, Any]]]:
+            result: dict[str, list[dict[str, Any]]] = {}
+            for device_no, found in self._model.take_changes().items():
+                row = database.execute("SELECT id FROM device WHERE no = ?", (device_no,)).fetchone()
+                if row and (wanted is None or row[0] in wanted):
+                    result[row[0]] = devices.changed_items(found, MAX_LIVE_ITEMS)
+            return result
+
+        return await self._readers.run(ask)
+
+    async def drop_changes(self) -> None:
+        """Nobody listens: what moved is forgotten."""
+        await self._readers.run(lambda _: self._model.take_changes())
+
+    async def events(self, device: str, before: int | None, limit: int) -> list[EventView] | None:
+        return await self._readers.run(lambda connection: devices.events(connection, device, before, limit))
+
+    async def totals(self) -> Totals:
+        return await self._readers.run(devices.totals)
+
+    async def model_state(self) -> ModelState:
+        return await self._readers.run(
+            lambda _: ModelState(self._model.arrival, self._model.unreadable, self._model.duplicates())
+        )
+
+    async def tag_connections(self, device: str, tag: str) -> list[str] | None:
+        return await self._readers.run(
+            lambda connection: history.tag_connections(connection, self._schemas, device, tag)
+        )
+
+    async def series(self, query: SeriesQuery) -> Series:
+        return await self._readers.run(lambda connection: history.series(connection, self._schemas, query))

@@ -1,0 +1,1 @@
+"""What happens without a request: offline detection, live events, checkpoints."""
