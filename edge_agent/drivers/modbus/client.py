@@ -143,15 +143,20 @@ class ModbusDriver:
         return Unanswered(text)
 
     async def _request(self, unit_id: int, pdu: bytes) -> bytes:
-        if self._link is None:
+        link = self._link
+        if link is None:
             raise NotConnected("not connected")
         try:
-            return await self._link.request(unit_id, pdu)
+            return await link.request(unit_id, pdu)
         except NotConnected:
-            if not self._link.peer_closed:
+            if not link.peer_closed:
                 raise
-        self._link = await self._open()
-        return await self._link.request(unit_id, pdu)
+        fresh = await self._open()
+        if self._link is not link:  # closed meanwhile
+            fresh.drop("closed")
+            raise NotConnected("closed")
+        self._link = fresh
+        return await fresh.request(unit_id, pdu)
 
     async def _open(self) -> Link:
         framing = TcpFraming() if self._transport.type is TransportType.TCP else RtuFraming()

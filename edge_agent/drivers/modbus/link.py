@@ -10,7 +10,7 @@ each request costs a quarter of the whole request.
 """
 
 import asyncio
-from typing import Final
+from typing import Final, cast
 
 from edge_agent.contracts.errors import NotConnected
 from edge_agent.drivers.modbus.errors import Garbage, Unanswered
@@ -74,8 +74,8 @@ class Link(asyncio.Protocol):
     # --- called by the event loop ---------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are not subclasses of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         if self.lost:

@@ -209,7 +209,7 @@ def _summaries(
             len(block.items),
             sent,
             received + block.reply_bytes,
-            connection.inter_request_delay,
+            float(connection.inter_request_delay),
         )
         for block in blocks
     )

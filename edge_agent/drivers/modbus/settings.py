@@ -69,14 +69,13 @@ class ModbusTag(TagSettings):
     @model_validator(mode="before")
     @classmethod
     def _type_of_a_bit(cls, values: Any) -> Any:
-        if isinstance(values, dict) and "type" not in values and isinstance(values.get("address"), str):
-            try:
-                is_bit = parse(values["address"]).is_bit
-            except ValueError:
-                return values  # the field's own validator says what is wrong, and where
-            if is_bit:
-                return {**values, "type": ValueType.BOOL}
-        return values
+        if not isinstance(values, dict) or "type" in values:
+            return values
+        try:
+            is_bit = parse(str(values.get("address"))).is_bit
+        except ValueError:
+            return values  # the field's own validator says what is wrong, and where
+        return {**values, "type": ValueType.BOOL} if is_bit else values
 
     @field_validator("address")
     @classmethod

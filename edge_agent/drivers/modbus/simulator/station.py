@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from edge_agent.drivers.modbus.simulator.faults import Fault, FaultKind, Faults
 from edge_agent.drivers.modbus.simulator.framing import (
@@ -57,8 +57,8 @@ class Station(asyncio.Protocol):
         self._free_at = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are not subclasses of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
         self._world.stations.add(self)
         self._world.counters.connections += 1
 

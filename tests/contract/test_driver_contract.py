@@ -1,0 +1,319 @@
+"""What every driver must do, whatever its protocol (contracts/driver.py).
+
+A driver joins by a `Peer` in PEERS: its simulator with the faults that the suite asks for. Each group
+that a peer offers holds values that no other group holds, so that an answer to another question is seen.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Protocol
+
+import pytest
+
+from edge_agent.contracts.driver import Capability, Driver, DriverSpec, Plan, Reading
+from edge_agent.contracts.errors import NotConnected
+from edge_agent.drivers.registry import lookup
+from edge_agent.wire.quality import Quality, QualityRun, whole
+
+SERVED_WITHIN_SECONDS = 5.0
+
+
+class Peer(Protocol):
+    """A simulated PLC of one protocol. `start` after `stop` listens at the same address.
+
+    groups: two groups of good tags; `bad_group`: one whose tag number `bad_tag` of three does not exist.
+    """
+
+    driver: str
+    timeout_seconds: float
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    def settings(self) -> dict[str, Any]: ...
+    def groups(self) -> list[dict[str, Any]]: ...
+    def bad_group(self) -> dict[str, Any]: ...
+    def be_silent(self) -> None: ...
+    def answer_again(self) -> None: ...
+    def be_late_once(self) -> None: ...
+    def freeze_connections(self) -> None: ...
+    def requests(self) -> int: ...
+    def row(self, group: int) -> bytes: ...
+
+
+class ModbusPeer:
+    """The Modbus simulator; values do not move, because its clock stands still."""
+
+    driver = "modbus"
+    timeout_seconds = 0.1
+
+    def __init__(self, framing: str) -> None:
+        from edge_agent.drivers.modbus.simulator.server import Simulator, SimulatorConfig
+
+        self._framing = framing
+        self._simulator = Simulator(SimulatorConfig(framing=framing, wall_ms=lambda: 0))
+
+    async def start(self) -> None:
+        await self._simulator.start()
+
+    async def stop(self) -> None:
+        await self._simulator.stop()
+
+    def settings(self) -> dict[str, Any]:
+        port = self._simulator.ports[0] if self._simulator.ports else 1
+        timeout = f"{self.timeout_seconds * 1000:g}ms"
+        transport = {"type": self._framing, "host": "127.0.0.1", "port": port, "timeout": timeout}
+        return {"name": "plc", "driver": self.driver, "transport": transport}
+
+    def groups(self) -> list[dict[str, Any]]:
+        # Two requests for the first group: more than 125 registers.
+        return [_registers("one", range(200)), _registers("two", range(1000, 1125))]
+
+    def bad_group(self) -> dict[str, Any]:
+        from edge_agent.drivers.modbus.simulator.faults import Fault, FaultKind
+
+        self._simulator.faults.add(Fault(FaultKind.EXCEPTION, code=2, area="holding", ranges=((2001, 2001),)))
+        return _registers("bad", range(2000, 2003))
+
+    def be_silent(self) -> None:
+        from edge_agent.drivers.modbus.simulator.faults import Fault, FaultKind
+
+        self._simulator.faults.add(Fault(FaultKind.SILENCE))
+
+    def answer_again(self) -> None:
+        self._simulator.faults.clear()
+
+    def be_late_once(self) -> None:
+        from edge_agent.drivers.modbus.simulator.faults import Fault, FaultKind
+
+        self._simulator.faults.add(Fault(FaultKind.DELAY, seconds=1.5 * self.timeout_seconds, times=1))
+
+    def freeze_connections(self) -> None:
+        self._simulator.freeze_connections()
+
+    def requests(self) -> int:
+        return self._simulator.counters.requests
+
+    def row(self, group: int) -> bytes:
+        addresses = (range(200), range(1000, 1125))[group]
+        return b"".join((31 * address & 0xFFFF).to_bytes(2) for address in addresses)
+
+
+def _registers(name: str, addresses: range) -> dict[str, Any]:
+    tags = [{"name": f"t{number}", "address": f"holding:{number}"} for number in addresses]
+    return {"name": name, "interval": "1s", "tags": tags}
+
+
+PEERS: dict[str, Callable[[], Peer]] = {
+    "modbus-tcp": lambda: ModbusPeer("tcp"),
+    "modbus-rtu-over-tcp": lambda: ModbusPeer("rtu_over_tcp"),
+}
+
+
+@pytest.fixture(params=PEERS)
+async def peer(request: pytest.FixtureRequest) -> AsyncIterator[Peer]:
+    made = PEERS[request.param]()
+    await made.start()
+    yield made
+    await made.stop()
+
+
+class Bench:
+    """A driver, connected to nothing yet, and plans of the peer's groups."""
+
+    def __init__(self, peer: Peer, groups: list[dict[str, Any]]) -> None:
+        self.spec: DriverSpec = lookup(peer.driver)
+        settings: Any = self.spec.settings.model_validate({**peer.settings(), "groups": groups})
+        self.driver: Driver = self.spec.factory(settings)
+        self.plans: list[Plan] = [self.spec.plan(settings, group) for group in settings.groups]
+
+    async def heal(self, plan: Plan) -> Reading:
+        """Reads as the pipeline does, connecting after each NotConnected, until a reading is good."""
+        async with asyncio.timeout(SERVED_WITHIN_SECONDS):
+            while True:
+                try:
+                    reading = await self.driver.read(plan)
+                    if not reading.quality:
+                        return reading
+                except NotConnected:
+                    await self._connect()
+
+    async def _connect(self) -> None:
+        try:
+            await self.driver.connect()
+        except NotConnected:
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def bench(peer: Peer) -> AsyncIterator[Bench]:
+    made = Bench(peer, peer.groups())
+    yield made
+    await made.driver.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(SERVED_WITHIN_SECONDS):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def lost(read: Callable[[], Awaitable[Reading]]) -> None:
+    """Reads until the driver says that it has no link."""
+    async with asyncio.timeout(SERVED_WITHIN_SECONDS):
+        while True:
+            try:
+                await read()
+            except NotConnected:
+                return
+
+
+def test_planning_needs_no_peer(peer: Peer, bench: Bench) -> None:
+    assert Capability.READ in bench.spec.capabilities
+    assert peer.requests() == 0
+    for plan in bench.plans:
+        assert plan.requests
+        assert sum(request.tags for request in plan.requests) == len(plan.schema.tags)
+
+
+async def test_reads_what_the_peer_holds(peer: Peer, bench: Bench) -> None:
+    await bench.driver.connect()
+    for index, plan in enumerate(bench.plans):
+        reading = await bench.driver.read(plan)
+        assert reading.row == peer.row(index)
+        assert len(reading.row) == plan.schema.row_bytes
+        assert not reading.quality
+        assert not reading.unanswered
+
+
+async def test_a_plan_costs_the_requests_it_says(peer: Peer, bench: Bench) -> None:
+    await bench.driver.connect()
+    before = peer.requests()
+    await bench.driver.read(bench.plans[0])
+    assert peer.requests() - before == len(bench.plans[0].requests)
+
+
+async def test_without_a_link_there_is_no_reading(bench: Bench) -> None:
+    with pytest.raises(NotConnected):
+        await bench.driver.read(bench.plans[0])
+
+
+async def test_a_peer_that_is_not_there_is_named(peer: Peer, bench: Bench) -> None:
+    await peer.stop()
+    with pytest.raises(NotConnected, match=r"127\.0\.0\.1"):
+        await bench.driver.connect()
+
+
+async def test_close_may_be_called_at_any_time(bench: Bench) -> None:
+    await bench.driver.close()
+    await bench.driver.connect()
+    await bench.driver.close()
+    await bench.driver.close()
+    with pytest.raises(NotConnected):
+        await bench.driver.read(bench.plans[0])
+
+
+async def test_a_bad_tag_is_bad_alone(peer: Peer) -> None:
+    """telegraf#8871, #13296: one bad node stops all."""
+    bench = Bench(peer, [peer.bad_group()])
+    plan = bench.plans[0]
+    await bench.driver.connect()
+    for _ in range(3):
+        reading = await bench.driver.read(plan)
+        assert reading.quality == (QualityRun(1, 1, Quality.BAD_CONFIG),)
+        assert len(reading.row) == plan.schema.row_bytes
+        start = plan.schema.offsets[1]
+        size = plan.schema.tags[1].row_bytes
+        assert reading.row[start : start + size] == bytes(size)
+        assert reading.row.replace(b"\0", b"")
+        assert reading.errors
+        assert not reading.unanswered
+    peer.answer_again()
+    await bench.driver.connect()
+    await bench.heal(plan)
+    await bench.driver.close()
+
+
+async def test_a_lost_link_is_reported_and_a_new_one_works(peer: Peer, bench: Bench) -> None:
+    """node-red-contrib-s7#143, #147: crash, no reconnect."""
+    await bench.driver.connect()
+    await bench.driver.read(bench.plans[0])
+    await peer.stop()
+    with pytest.raises(NotConnected):
+        await bench.driver.read(bench.plans[0])
+    with pytest.raises(NotConnected):
+        await bench.driver.connect()
+    await peer.start()
+    reading = await bench.heal(bench.plans[0])
+    assert reading.row == peer.row(0)
+
+
+async def test_a_frozen_peer_is_unanswered_within_the_time_out(peer: Peer, bench: Bench) -> None:
+    await bench.driver.connect()
+    peer.be_silent()
+    before = peer.requests()
+    start = asyncio.get_running_loop().time()
+    reading = await bench.driver.read(bench.plans[0])
+    taken = asyncio.get_running_loop().time() - start
+    assert reading.unanswered
+    assert reading.row == b""
+    assert reading.quality == whole(len(bench.plans[0].schema.tags), Quality.BAD_COMM)
+    assert peer.requests() - before == 1  # it is asked nothing more in this read
+    assert peer.timeout_seconds <= taken < 10 * peer.timeout_seconds
+    peer.answer_again()
+    assert (await bench.heal(bench.plans[0])).row == peer.row(0)
+
+
+async def test_a_half_open_link_is_given_up(peer: Peer, bench: Bench) -> None:
+    """The peer is gone without a word: only a new connection helps, so the driver must ask for one."""
+    await bench.driver.connect()
+    await bench.driver.read(bench.plans[0])
+    peer.freeze_connections()
+    await lost(lambda: bench.driver.read(bench.plans[0]))
+    await bench.driver.connect()
+    assert (await bench.driver.read(bench.plans[0])).row == peer.row(0)
+
+
+async def test_a_read_may_be_cancelled(peer: Peer, bench: Bench) -> None:
+    await bench.driver.connect()
+    await bench.driver.read(bench.plans[1])
+    peer.be_silent()
+    before = peer.requests()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(bench.driver.read(bench.plans[1]))
+        await until(lambda: peer.requests() > before)
+        task.cancel()
+    peer.answer_again()
+    assert (await bench.heal(bench.plans[0])).row == peer.row(0)
+
+
+async def test_a_late_reply_never_becomes_another_value(peer: Peer, bench: Bench) -> None:
+    """grid-x/modbus#78, benthos-umh PR#340: a late reply shifts all later ones until a restart."""
+    await bench.driver.connect()
+    for _ in range(3):
+        peer.be_late_once()
+        reading = await bench.driver.read(bench.plans[1])
+        assert reading.unanswered
+        for _ in range(4):  # the late reply arrives during these
+            for index in (0, 1):
+                assert (await bench.heal(bench.plans[index])).row == peer.row(index)
+                await asyncio.sleep(peer.timeout_seconds / 4)
+
+
+async def test_closing_ends_a_read_under_way(peer: Peer, bench: Bench) -> None:
+    await bench.driver.connect()
+    await bench.driver.read(bench.plans[0])
+    peer.be_silent()
+    before = peer.requests()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(_swallow_not_connected(bench.driver.read(bench.plans[0])))
+        await until(lambda: peer.requests() > before)
+        await bench.driver.close()
+    assert task.result() == "no link"
+
+
+async def _swallow_not_connected(read: Awaitable[Reading]) -> str:
+    try:
+        await read
+    except NotConnected:
+        return "no link"
+    return "a reading"
