@@ -64,7 +64,7 @@ class Checkpoint:
 
     arrival: int
     slots: dict[SlotKey, bytes] = field(default_factory=dict)
-    seen: dict[SeenKey, seen.Pairs] = field(default_factory=dict)
+    frames: dict[SeenKey, seen.Pairs] = field(default_factory=dict)
     duplicates: dict[int, int] = field(default_factory=dict)
 
 

@@ -60,7 +60,7 @@ def save(connection: sqlite3.Connection, checkpoint: Checkpoint) -> None:
     connection.executemany(
         "INSERT INTO seen (device_no, run, connection, grp, ranges) VALUES (?, ?, ?, ?, ?) "
         "ON CONFLICT DO UPDATE SET ranges = excluded.ranges",
-        [(*key, orjson.dumps(pairs)) for key, pairs in checkpoint.seen.items()],
+        [(*key, orjson.dumps(pairs)) for key, pairs in checkpoint.frames.items()],
     )
     connection.executemany(
         "INSERT INTO duplicate (device_no, frames) VALUES (?, ?) "
