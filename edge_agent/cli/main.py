@@ -19,6 +19,8 @@ _EPILOG: Final = (
     "exit codes: 0 good; 1 a check found something; 2 wrong use or invalid config; "
     "3 could not reach something"
 )
+# Errors that tell their reader what to do. Any other is a bug, and its trace is what helps.
+_KNOWN: Final = (ConfigError, UsageError, Unsupported, NotConnected, OSError)
 
 
 class Command(Protocol):
@@ -69,20 +71,30 @@ def main(argv: Sequence[str] | None = None, context: Context | None = None) -> i
         return ExitCode.GOOD
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
-    except (ConfigError, UsageError, Unsupported) as error:
-        return _fail(context, error, ExitCode.WRONG)
-    except NotConnected as error:
-        return _fail(context, error, ExitCode.UNREACHABLE)
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return _fail(context, f"{where}{error.strerror or error}", ExitCode.WRONG)
+    except (*_KNOWN, ExceptionGroup) as error:
+        known = _leaves(error)
+        if not all(isinstance(leaf, _KNOWN) for leaf in known):
+            raise
+        return _fail(context, known)
     return code
 
 
-def _fail(context: Context, error: object, code: ExitCode) -> int:
-    for line in str(error).splitlines() or [type(error).__name__]:
-        context.warn(printable(line))
-    return code
+def _leaves(error: Exception) -> list[Exception]:
+    """The errors themselves: what failed inside a TaskGroup comes wrapped."""
+    if isinstance(error, ExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
+    return [error]
+
+
+def _fail(context: Context, errors: Sequence[Exception]) -> int:
+    """Prints each error as its lines. The exit code is that of the first."""
+    for error in errors:
+        text = str(error)
+        if isinstance(error, OSError):
+            text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or text
+        for line in text.splitlines() or [type(error).__name__]:
+            context.warn(printable(line))
+    return ExitCode.UNREACHABLE if isinstance(errors[0], NotConnected) else ExitCode.WRONG
 
 
 def _process_context() -> Context:

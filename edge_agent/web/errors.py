@@ -7,8 +7,8 @@ class WebError(Exception):
     """Root of this room's errors."""
 
 
-class SocketTaken(WebError):
-    """The socket cannot be opened because something else has it: do not start a second agent."""
+class SocketTaken(WebError, ConfigError):
+    """The socket or port cannot be opened, or something else has it: do not start a second agent."""
 
 
 class BadListenAddress(WebError, ConfigError):

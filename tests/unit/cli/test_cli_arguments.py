@@ -82,6 +82,9 @@ def test_wrong_use_is_one_line_and_exit_code_2(argv: tuple[str, ...], text: str)
         (NotConnected("red \x1b[31m"), 3, "edge-agent: red \\x1b[31m\n"),
         (FileNotFoundError(2, "No such file or directory", "a.yaml"), 2,
          "edge-agent: a.yaml: No such file or directory\n"),
+        (ExceptionGroup("", [ExceptionGroup("", [ConfigError("taken")])]), 2, "edge-agent: taken\n"),
+        (ExceptionGroup("", [NotConnected("a"), ConfigError("b")]), 3, "edge-agent: a\nedge-agent: b\n"),
+        (OSError("odd"), 2, "edge-agent: odd\n"),
         (KeyboardInterrupt(), 130, ""),
     ],
 )  # fmt: skip
@@ -93,9 +96,12 @@ def test_errors_are_lines_and_exit_codes(
     assert (cli.out, cli.err) == ("", text)
 
 
-def test_a_bug_is_not_hidden(cli: Any, app: Any) -> None:
-    app.error = ZeroDivisionError()
-    with pytest.raises(ZeroDivisionError):
+@pytest.mark.parametrize(
+    "bug", [ZeroDivisionError(), ExceptionGroup("", [ConfigError("wrong"), ZeroDivisionError()])]
+)
+def test_a_bug_is_not_hidden(cli: Any, app: Any, bug: Exception) -> None:
+    app.error = bug
+    with pytest.raises(type(bug)):
         cli("run", "-c", "a.yaml")
 
 
