@@ -1,0 +1,121 @@
+"""The Modbus driver against libmodbus: TCP, and its serial RTU server behind socat as RTU over TCP."""
+
+import contextlib
+import re
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration import modbus_image as image
+
+SOURCE = Path(__file__).parent / "servers" / "libmodbus_server.c"
+SOON_SECONDS = 10.0
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("libmodbus") / "server"
+    subprocess.run(
+        [
+            "gcc",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-I/usr/include/modbus",
+            "-o",
+            str(path),
+            str(SOURCE),
+            "-lmodbus",
+        ],
+        check=True,
+    )
+    return path
+
+
+@contextlib.contextmanager
+def running(*command: str, **pipes: int) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(command, **pipes) as process:  # type: ignore[call-overload]
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+@contextlib.contextmanager
+def tcp_server(program: Path) -> Iterator[int]:
+    with running(str(program), "tcp", stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        yield int(process.stdout.readline())
+
+
+@contextlib.contextmanager
+def rtu_server(program: Path, directory: Path) -> Iterator[int]:
+    """libmodbus on one end of a serial line; a gateway that passes bytes through to TCP on the other."""
+    ours, theirs = directory / "ours", directory / "theirs"
+    line = [f"PTY,link={end},raw,echo=0" for end in (ours, theirs)]
+    with running("socat", *line):
+        deadline = time.monotonic() + SOON_SECONDS
+        while not (ours.exists() and theirs.exists()):
+            assert time.monotonic() < deadline, "socat made no serial line"
+            time.sleep(0.01)
+        # One client at a time, or two would share the replies of the line.
+        gateway = [
+            "TCP-LISTEN:0,bind=127.0.0.1,fork,reuseaddr,max-children=1",
+            f"FILE:{ours},raw,echo=0",
+        ]
+        with (
+            running(str(program), "rtu", str(theirs), stdout=subprocess.PIPE) as server,
+            running("socat", "-d", "-d", "-t", "0.01", *gateway, stderr=subprocess.PIPE) as bridge,
+        ):
+            assert server.stdout is not None
+            assert bridge.stderr is not None
+            assert server.stdout.readline() == b"0\n"
+            for text in bridge.stderr:
+                if match := re.search(rb"listening on .*:(\d+)", text):
+                    yield int(match[1])
+                    return
+
+
+@pytest.fixture(scope="module")
+def ports(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]:
+    with tcp_server(program) as tcp, rtu_server(program, tmp_path_factory.mktemp("line")) as rtu:
+        yield {"tcp": tcp, "rtu_over_tcp": rtu}
+
+
+@pytest.fixture(params=["tcp", "rtu_over_tcp"])
+async def station(ports: dict[str, int], request: pytest.FixtureRequest) -> AsyncIterator[image.Station]:
+    async with image.Station(ports[request.param], request.param) as made:
+        yield made
+
+
+@pytest.mark.parametrize("order", image.ORDERS)
+@pytest.mark.parametrize("area", ["holding", "input"])
+async def test_every_type_in_every_order(station: image.Station, area: str, order: str) -> None:
+    await image.check_every_type(station, area, order)
+
+
+@pytest.mark.parametrize("area", ["coil", "discrete"])
+async def test_bits(station: image.Station, area: str) -> None:
+    await image.check_bits(station, area)
+
+
+async def test_bits_of_a_register(station: image.Station) -> None:
+    await image.check_bits_of_a_register(station)
+
+
+@pytest.mark.parametrize("area", ["holding", "input"])
+async def test_full_requests(station: image.Station, area: str) -> None:
+    await image.check_full_requests(station, area)
+
+
+async def test_a_bad_tag_is_bad_alone(station: image.Station) -> None:
+    await image.check_a_bad_tag_is_bad_alone(station)
+
+
+async def test_a_dead_unit(ports: dict[str, int]) -> None:
+    """On TCP libmodbus answers for every unit; on a line it answers for its own alone."""
+    async with image.Station(ports["rtu_over_tcp"], "rtu_over_tcp", timeout="200ms") as station:
+        await image.check_a_dead_unit(station)
