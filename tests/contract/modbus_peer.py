@@ -3,7 +3,6 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from edge_agent.contracts.driver import Reading
 from edge_agent.contracts.errors import NotConnected
@@ -11,6 +10,7 @@ from edge_agent.drivers.modbus.client import ModbusDriver
 from edge_agent.drivers.modbus.plan import ModbusPlan, plan
 from edge_agent.drivers.modbus.settings import ModbusConnection
 
+FRAMINGS = ("tcp", "rtu_over_tcp", "tcp_without_ids")
 TIMEOUT_SECONDS = 0.1
 SOON_SECONDS = 5.0
 CLOSE = None
@@ -31,11 +31,13 @@ def crc(frame: bytes) -> bytes:
 class RawPeer:
     """Answers each request by the next script in `scripts`, and honestly where there is none.
 
+    framing: one of FRAMINGS; `tcp_without_ids` is a gateway that does not echo transaction ids.
     Honest registers hold their own address, so that a shifted answer shows.
     """
 
     def __init__(self, framing: str) -> None:
-        self.framing = framing
+        self.is_tcp = framing != "rtu_over_tcp"
+        self.names_replies = framing == "tcp"
         self.scripts: deque[Script] = deque()
         self.always: Script | None = None
         self.requests: list[bytes] = []
@@ -63,7 +65,7 @@ class RawPeer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         self.connections += 1
-        size = 12 if self.framing == "tcp" else 8
+        size = 12 if self.is_tcp else 8
         try:
             while True:
                 request = await reader.readexactly(size)
@@ -87,13 +89,13 @@ class RawPeer:
             writer.write(data)
 
     def pdu(self, request: bytes) -> bytes:
-        return request[7:] if self.framing == "tcp" else request[1:-2]
+        return request[7:] if self.is_tcp else request[1:-2]
 
     def frame(self, request: bytes, pdu: bytes, *, unit: int | None = None, skew: int = 0) -> bytes:
         """`pdu` framed as the answer to `request`; skew: distance of the transaction id."""
-        if self.framing == "tcp":
+        if self.is_tcp:
             unit = request[6] if unit is None else unit
-            transaction = (int.from_bytes(request[:2]) + skew) % 65_536
+            transaction = (int.from_bytes(request[:2]) + skew) % 65_536 if self.names_replies else 0
             return transaction.to_bytes(2) + b"\0\0" + (len(pdu) + 1).to_bytes(2) + bytes((unit,)) + pdu
         frame = bytes((request[0] if unit is None else unit,)) + pdu
         return frame + crc(frame)
@@ -132,16 +134,17 @@ def silent(_request: bytes) -> Sends:
     return []
 
 
-def connection_to(peer: RawPeer, addresses: Iterable[int], **settings: Any) -> ModbusConnection:
+def connection_to(peer: RawPeer, addresses: Iterable[int], unit_id: int = 1) -> ModbusConnection:
     transport = {
-        "type": peer.framing, "host": "127.0.0.1", "port": peer.port,
+        "type": "tcp" if peer.is_tcp else "rtu_over_tcp",
+        "host": "127.0.0.1",
+        "port": peer.port,
         "timeout": f"{TIMEOUT_SECONDS * 1000:g}ms",
-    }  # fmt: skip
+        "transaction_ids": "checked" if peer.names_replies else "ignored",
+    }
     tags = [{"name": f"t{number}", "address": f"holding:{number}"} for number in addresses]
-    group = {"name": "fast", "interval": "1s", "tags": tags}
-    return ModbusConnection.model_validate(
-        {"name": "plc", "transport": transport, "groups": [group], **settings}
-    )
+    group = {"name": "fast", "interval": "1s", "tags": tags, "unit_id": unit_id}
+    return ModbusConnection.model_validate({"name": "plc", "transport": transport, "groups": [group]})
 
 
 class Bench:
@@ -153,8 +156,8 @@ class Bench:
         self.low = self.plan(range(10))
         self.high = self.plan(range(500, 510))
 
-    def plan(self, addresses: Iterable[int], **settings: Any) -> ModbusPlan:
-        connection = connection_to(self.peer, addresses, **settings)
+    def plan(self, addresses: Iterable[int], unit_id: int = 1) -> ModbusPlan:
+        connection = connection_to(self.peer, addresses, unit_id)
         return plan(connection, connection.groups[0])
 
     async def read_once(self, made: ModbusPlan) -> Reading:

@@ -7,10 +7,10 @@ import pytest
 
 from edge_agent.contracts.errors import NotConnected
 from edge_agent.wire.quality import Quality, whole
-from tests.contract.modbus_peer import CLOSE, Bench, RawPeer, Sends, registers, silent
+from tests.contract.modbus_peer import CLOSE, FRAMINGS, Bench, RawPeer, Sends, registers, silent
 
 
-@pytest.fixture(params=["tcp", "rtu_over_tcp"])
+@pytest.fixture(params=FRAMINGS)
 def framing(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -41,7 +41,7 @@ async def test_a_late_reply_does_not_shift_the_later_ones(bench: Bench) -> None:
     try:
         reading = await bench.read_once(bench.high)
     except NotConnected:
-        assert peer.framing == "rtu_over_tcp"  # nothing tells replies apart: the link was given up
+        assert not peer.names_replies  # nothing tells replies apart: the link was given up
         peer.scripts.clear()
     else:
         assert reading.row == registers(range(500, 510))
@@ -134,7 +134,7 @@ async def test_a_wrong_byte_count_is_not_used(bench: Bench) -> None:
         peer.scripts.append(script)
         reading = await bench.read(bench.low)
         assert reading.row == b""
-        quality = Quality.BAD_DEVICE if peer.framing == "tcp" else Quality.BAD_COMM
+        quality = Quality.BAD_DEVICE if peer.names_replies else Quality.BAD_COMM
         assert reading.quality == whole(10, quality)
         assert "bytes" in str(reading.errors)
         await bench.check_both()

@@ -9,10 +9,10 @@ from edge_agent.drivers.modbus.client import PROBES_PER_READ
 from edge_agent.drivers.modbus.link import UNANSWERED_LIMIT
 from edge_agent.drivers.modbus.split import RETRY_SECONDS
 from edge_agent.wire.quality import Quality, QualityRun, whole
-from tests.contract.modbus_peer import CLOSE, Bench, RawPeer, registers, silent
+from tests.contract.modbus_peer import CLOSE, FRAMINGS, Bench, RawPeer, registers, silent
 
 
-@pytest.fixture(params=["tcp", "rtu_over_tcp"])
+@pytest.fixture(params=FRAMINGS)
 def framing(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -57,10 +57,8 @@ async def test_a_peer_that_closes_at_every_request_is_not_connected(bench: Bench
 async def test_one_dead_unit_leaves_the_others_alone(bench: Bench) -> None:
     """tb#458, #164, #494, telegraf#11782: one dead unit starves the bus. Here it costs one time-out."""
     peer = bench.peer
-    dead = bench.plan(range(400), transport={
-        "type": peer.framing, "host": "127.0.0.1", "port": peer.port, "unit_id": 9,
-    })  # fmt: skip
-    unit_at = 6 if peer.framing == "tcp" else 0
+    dead = bench.plan(range(400), unit_id=9)
+    unit_at = 6 if peer.is_tcp else 0
     peer.always = lambda request: [] if request[unit_at] == 9 else peer.honest(request)
     for _ in range(UNANSWERED_LIMIT + 1):
         before = len(peer.requests)
@@ -68,7 +66,7 @@ async def test_one_dead_unit_leaves_the_others_alone(bench: Bench) -> None:
         assert len(peer.requests) == before + 1
         reading = await bench.read(bench.low)
         assert reading.row == registers(range(10))
-    if peer.framing == "tcp":
+    if peer.names_replies:
         assert peer.connections == 1
 
 

@@ -16,11 +16,11 @@ from weakref import WeakKeyDictionary
 from edge_agent.contracts.driver import Reading
 from edge_agent.contracts.errors import NotConnected
 from edge_agent.drivers.modbus.errors import DeviceError, Refused, Unanswered, exception_text
-from edge_agent.drivers.modbus.framing import RtuFraming, TcpFraming
+from edge_agent.drivers.modbus.framing import Framing, RtuFraming, TcpFraming
 from edge_agent.drivers.modbus.harvest import Harvest
 from edge_agent.drivers.modbus.link import Link, open_link
 from edge_agent.drivers.modbus.plan import Block, ModbusPlan
-from edge_agent.drivers.modbus.settings import ModbusConnection, TransportType
+from edge_agent.drivers.modbus.settings import ModbusConnection, TransactionIds, TransportType
 from edge_agent.drivers.modbus.split import Part, Trail
 
 # Requests that one read may spend on finding out what a station refuses; the rest waits for the next.
@@ -137,7 +137,7 @@ class ModbusDriver:
 
     def _distrust(self, text: str) -> Exception:
         """A reply that cannot be used. Without transaction ids it may be that to another request."""
-        if self._transport.type is TransportType.TCP or self._link is None:
+        if self._link is None or self._link.names_replies:
             return DeviceError(text)
         self._link.drop(text)
         return Unanswered(text)
@@ -159,5 +159,8 @@ class ModbusDriver:
         return await fresh.request(unit_id, pdu)
 
     async def _open(self) -> Link:
-        framing = TcpFraming() if self._transport.type is TransportType.TCP else RtuFraming()
-        return await open_link(self._transport.host, self._transport.port, framing, self._transport.timeout)
+        transport = self._transport
+        framing: Framing = RtuFraming()
+        if transport.type is TransportType.TCP:
+            framing = TcpFraming(names_replies=transport.transaction_ids is TransactionIds.CHECKED)
+        return await open_link(transport.host, transport.port, framing, transport.timeout)

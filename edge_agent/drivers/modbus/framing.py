@@ -23,9 +23,11 @@ _EXCEPTION_BIT: Final = 0x80
 class Framing(Protocol):
     """One connection's framing; a new connection takes a new one.
 
+    names_replies: a reply says which request it answers, so one that does is surely this one's.
     discarded: the reason why the latest reply that was not used was not used, for people.
     """
 
+    names_replies: bool
     discarded: str
 
     def request(self, unit_id: int, pdu: bytes) -> bytes:
@@ -47,9 +49,13 @@ class Framing(Protocol):
 
 
 class TcpFraming:
-    """A transaction id names each request, so a late reply is told from the awaited one."""
+    """A transaction id names each request, so a late reply is told from the awaited one.
 
-    def __init__(self) -> None:
+    names_replies=False: for gateways that do not echo it; then, as with RTU, only the order counts.
+    """
+
+    def __init__(self, *, names_replies: bool = True) -> None:
+        self.names_replies = names_replies
         self.discarded = ""
         self.untouched = True
         self._transaction = 0
@@ -77,6 +83,10 @@ class TcpFraming:
             end = _MBAP_PREFIX_BYTES + length
             if len(data) < end:
                 break
+            if not self.names_replies:
+                if not self._awaiting:
+                    raise Garbage("a reply came that nobody asked for")
+                transaction = self._transaction
             if not self._awaiting or transaction != self._transaction:
                 self.discarded = f"a reply to transaction {transaction} instead of {self._transaction}"
             elif unit != self._unit:
@@ -90,11 +100,13 @@ class TcpFraming:
 
     def abandon(self) -> bool:
         self._awaiting = False
-        return not self._buffer
+        return self.names_replies and not self._buffer
 
 
 class RtuFraming:
     """Nothing but its place in the order names a reply: whatever is odd makes the stream useless."""
+
+    names_replies = False
 
     def __init__(self) -> None:
         self.discarded = ""

@@ -26,6 +26,7 @@ class Link(asyncio.Protocol):
     def __init__(self, framing: Framing, timeout_seconds: float) -> None:
         self.lost = ""
         self.peer_closed = False  # the peer ended it, after it had answered, and no answer was begun
+        self.names_replies = framing.names_replies
         self._framing = framing
         self._timeout = timeout_seconds
         self._loop = asyncio.get_running_loop()

@@ -24,6 +24,11 @@ class Endian(StrEnum):
     LITTLE = "little"
 
 
+class TransactionIds(StrEnum):
+    CHECKED = "checked"
+    IGNORED = "ignored"
+
+
 class TransportType(StrEnum):
     TCP = "tcp"
     RTU_OVER_TCP = "rtu_over_tcp"
@@ -164,6 +169,11 @@ class ModbusTransport(TransportSettings):
     host: str = Field(min_length=1, description="Host name or IP address.", examples=["192.0.2.10"])
     port: int = Field(502, ge=1, le=65535, description="TCP port.")
     unit_id: int = Field(1, ge=0, le=255, description="Station, where a group names no other.")
+    transaction_ids: TransactionIds = Field(
+        TransactionIds.CHECKED,
+        description="ignored: for gateways that do not echo them (tcp). The link is then dropped after any "
+        "request without an answer, because a late reply could not be told apart.",
+    )
 
 
 class ModbusConnection(ConnectionSettings):
