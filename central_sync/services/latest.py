@@ -109,8 +109,8 @@ def dump(slot: Slot) -> bytes:
     base = slot.base
     return orjson.dumps(
         {
-            "key": slot.key,
-            "base_key": slot.base_key,
+            "key": tuple(slot.key),
+            "base_key": tuple(slot.base_key),
             "base": base
             and {
                 "wall": base.wall_ms,
@@ -119,7 +119,7 @@ def dump(slot: Slot) -> bytes:
                 "quality": [[q.first, q.count, int(q.quality), q.null, q.status] for q in base.quality],
             },
             "newer": [
-                [tag, key, s.wall_ms, _text(s.data), s.text, int(s.quality), s.status]
+                [tag, tuple(key), s.wall_ms, _text(s.data), s.text, int(s.quality), s.status]
                 for tag, (key, s) in slot.newer.items()
             ],
         }

@@ -92,11 +92,13 @@ class SqliteStore:
             logger.info("read models replayed", batches=count)
 
     async def stop(self) -> None:
-        if self._writer.alive:
-            await self.checkpoint()
-        await self._writer.stop()
-        await self._readers.stop()
-        self._lock.release()
+        try:
+            if self._writer.alive:
+                await self.checkpoint()
+        finally:
+            await self._writer.stop()
+            await self._readers.stop()
+            self._lock.release()
 
     async def checkpoint(self) -> None:
         """Saves what changed in the read models, in one transaction with the arrival it includes."""

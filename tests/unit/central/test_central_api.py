@@ -1,0 +1,222 @@
+"""The API as a whole: who may do what, problem documents, the document that describes it."""
+
+import asyncio
+import re
+from typing import Any
+
+import orjson
+import pytest
+from aiohttp import web
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from central_sync import app
+from central_sync.api.route import Route
+from central_sync.api.server import ROUTES, make_application
+from central_sync.console.pages import FILES, add_pages
+from central_sync.services.tokens import Scope
+from tests.unit.central.conftest import Answer, House, OpenHouse
+from tests.unit.central.edge import Edge
+
+VALUES = {"id": "dev-1", "hash": "0" * 64, "tag": "t0"}
+WHO = ("admin", "operator", "viewer", "dev-1", "dev-2", None)
+ALLOWED = {
+    Scope.PUBLIC: set(WHO),
+    Scope.DEVICE: {"dev-1"},
+    Scope.DEVICE_OR_VIEWER: {"admin", "operator", "viewer", "dev-1"},
+    Scope.VIEWER: {"admin", "operator", "viewer"},
+    Scope.OPERATOR: {"admin", "operator"},
+    Scope.ADMIN: {"admin"},
+}
+STREAMS = {"events"}
+
+
+def _path(route: Route[Any]) -> str:
+    return re.sub(r"\{(\w+)\}", lambda match: VALUES[match[1]], route.path)
+
+
+async def _try(house: House, route: Route[Any], who: str | None) -> Answer:
+    body = b"{}" if route.body is not None else None
+    kind = route.body.content_type if route.body else "application/json"
+    return await house.ask(route.method, _path(route), who, body, Content_Type=kind)
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
+async def test_each_route_lets_in_whom_it_says(open_house: OpenHouse, route: Route[Any]) -> None:
+    async with open_house() as house:
+        for who in WHO:
+            if route.name in STREAMS and who in ALLOWED[route.scope]:
+                continue
+            answer = await _try(house, route, who)
+            if who in ALLOWED[route.scope]:
+                assert answer.status not in (401, 403, 405, 500), (who, answer.body)
+            else:
+                assert answer.status == (401 if who is None else 403), (who, answer.body)
+            if answer.status >= 400:
+                _check_problem(answer)
+
+
+def _check_problem(answer: Answer) -> None:
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json["status"] == answer.status
+    assert answer.json["type"] == f"urn:holdfast:problem:{answer.json['code']}"
+    assert answer.json["detail"]
+    assert answer.json["title"]
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "", "Bearer", "Bearer x", "Basic aGY6eA==", "Bearer hf_000000000000_" + "A" * 43,
+        "Bearer hf_000000000000_", "bearer  ",
+    ],
+)  # fmt: skip
+async def test_a_token_that_is_none_is_a_401_with_a_challenge(open_house: OpenHouse, token: str) -> None:
+    async with open_house() as house:
+        answer = await house.ask("GET", "/api/fleet/devices", None, Authorization=token)
+        assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+
+
+async def test_the_right_id_with_another_secret_is_a_401(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        good = house.tokens["admin"]
+        forged = good[:-1] + ("A" if good[-1] != "A" else "B")
+        answer = await house.ask("GET", "/api/fleet/devices", None, Authorization=f"Bearer {forged}")
+        assert (answer.status, answer.json["code"]) == (401, "bad_token")
+
+
+async def test_a_token_in_the_query_opens_nothing(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        answer = await house.ask("GET", f"/api/fleet/stats?token={house.tokens['admin']}", None)
+        assert answer.status == 401
+
+
+async def test_a_revoked_token_is_refused_within_a_second(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        await house.get("/api/fleet/stats", "operator")
+        token_id = house.tokens["operator"].split("_")[1]
+        assert await asyncio.to_thread(app.revoke_token, house.data, token_id)
+        house.clock.advance(1)
+        answer = await house.ask("GET", "/api/fleet/stats", "operator")
+        assert (answer.status, answer.json["code"]) == (401, "bad_token")
+
+
+async def test_a_token_made_beside_the_running_centre_works_at_once(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        text, _ = await asyncio.to_thread(app.create_token, house.data, None, "new-device")
+        house.tokens["new-device"] = text
+        await house.beat(Edge(device="new-device"))
+        assert (await house.get("/api/fleet/devices/new-device"))["state"] == "online"
+
+
+async def test_the_routers_own_answers_are_problem_documents(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        missing = await house.ask("GET", "/api/fleet/nothing")
+        assert (missing.status, missing.json["code"]) == (404, "no_such_route")
+        wrong = await house.ask("DELETE", "/api/fleet/devices")
+        assert (wrong.status, wrong.json["code"]) == (405, "method_not_allowed")
+        assert "GET" in wrong.headers["Allow"]
+        for answer in (missing, wrong):
+            _check_problem(answer)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=0",
+        "limit=1001",
+        "limit=x",
+        "colour=red",
+        "limit=1&limit=2",
+        "state=asleep",
+        "cursor=%21",
+        "cursor=WzFd",
+    ],
+)
+async def test_parameters_are_checked(open_house: OpenHouse, query: str) -> None:
+    async with open_house() as house:
+        answer = await house.ask("GET", f"/api/fleet/devices?{query}")
+        assert answer.status == 400
+        assert answer.json["code"] in ("bad_query", "bad_cursor")
+
+
+async def test_unknown_devices_are_404(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        paths = ("", "/latest-values", "/events", "/tags/t0/timeseries")
+        for path in (
+            *(f"/api/fleet/devices/nobody{rest}" for rest in paths),
+            "/api/fleet/data/stats?device=nobody",
+        ):
+            answer = await house.ask("GET", path)
+            assert (answer.status, answer.json["code"]) == (404, "unknown_device"), path
+
+
+async def test_the_document_describes_every_route_and_no_other(open_house: OpenHouse) -> None:
+    document = app.openapi_document()
+    OpenAPIV31SpecValidator(document).validate()  # type: ignore[arg-type]
+    paths = document["paths"]
+    assert isinstance(paths, dict)
+    described = {(method.upper(), path) for path, methods in paths.items() for method in methods}
+    assert described == {(route.method, route.path) for route in ROUTES}
+    async with open_house() as house:
+        served = await house.ask("GET", "/api/openapi.json", None)
+        assert orjson.loads(served.body) == orjson.loads(orjson.dumps(document))
+
+
+async def test_the_router_serves_the_table_and_the_page_alone() -> None:
+    application = make_application(None, None, False)  # type: ignore[arg-type]
+    add_pages(application)
+    served = {
+        (entry.method, entry.resource.canonical)
+        for entry in application.router.routes()
+        if isinstance(entry, web.ResourceRoute) and entry.method != "HEAD" and entry.resource
+    }
+    assert served == {(route.method, route.path) for route in ROUTES} | {("GET", path) for path in FILES}
+
+
+async def test_the_page_for_reading_names_every_route(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        page = await house.ask("GET", "/api/docs", None)
+        assert page.headers["Content-Type"].startswith("text/html")
+        for route in ROUTES:
+            assert f"{route.method} {route.path}" in page.body.decode()
+
+
+async def test_the_page_runs_under_a_policy_without_inline_code(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        for path, (_, content_type) in FILES.items():
+            answer = await house.ask("GET", path, None)
+            assert (answer.status, answer.headers["Content-Type"]) == (200, f"{content_type}; charset=utf-8")
+            policy = answer.headers["Content-Security-Policy"]
+            assert "unsafe" not in policy
+            assert "default-src 'none'" in policy
+        shell = (await house.ask("GET", "/", None)).body.decode()
+        assert not re.search(r"<script(?![^>]*\bsrc=)|\son\w+=|\sstyle=|<style|https?://", shell)
+        assert set(re.findall(r'(?:src|href)="(/[^"]*)"', shell)) <= {*FILES, "/api/docs"}
+
+
+async def test_every_answer_carries_the_security_headers(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        for path, who in (
+            ("/", None),
+            ("/api/fleet/stats", "viewer"),
+            ("/api/fleet/stats", None),
+            ("/x", None),
+        ):
+            headers = (await house.ask("GET", path, who)).headers
+            assert headers["X-Content-Type-Options"] == "nosniff"
+            assert headers["Referrer-Policy"] == "no-referrer"
+            assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+            assert headers["Cache-Control"] == ("no-store" if path.startswith("/api") else "no-cache")
+
+
+async def test_behind_a_proxy_loopback_is_let_in(open_house: OpenHouse) -> None:
+    async with open_house(behind_proxy="192.0.2.0/28") as house:
+        answer = await house.ask("GET", "/api/fleet/health", None)
+        assert answer.status == 200
+        assert "Strict-Transport-Security" in answer.headers
+
+
+async def test_health_says_its_status_and_nothing_else(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        answer = await house.ask("GET", "/api/fleet/health", None)
+        assert (answer.status, answer.json) == (200, {"status": "ok"})

@@ -1,0 +1,75 @@
+"""Configs: canonical bytes, strong ETags, versions that only grow."""
+
+from edge_agent.wire.messages import ConfigEnvelope
+from tests.unit.central.conftest import OpenHouse
+
+PATH = "/api/fleet/edge/dev-1/config"
+ALIAS = "/api/fleet/v1/edges/dev-1/config"
+
+
+async def test_no_config_is_a_404_with_a_code(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        for path in (PATH, ALIAS):
+            answer = await house.ask("GET", path, "dev-1")
+            assert (answer.status, answer.json["code"]) == (404, "no_config")
+
+
+async def test_a_config_is_fetched_once_and_then_304(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        put = await house.ask("PUT", PATH, "operator", b'{"hooks": [], "connections": [{"name": "p"}]}')
+        assert (put.status, put.json["version"], put.json["created"]) == (201, 1, True)
+        got = await house.ask("GET", PATH, "dev-1")
+        assert got.body == b'{"sections":{"connections":[{"name":"p"}],"hooks":[]},"version":1}'
+        assert ConfigEnvelope.model_validate_json(got.body).version == 1
+        etag = got.headers["ETag"]
+        assert etag == put.headers["ETag"] == f'"{put.json["etag"]}"'
+        alias = await house.ask("GET", ALIAS, "dev-1")
+        assert (alias.body, alias.headers["ETag"]) == (got.body, etag)
+        for path in (PATH, ALIAS):
+            again = await house.ask("GET", path, "dev-1", If_None_Match=etag)
+            assert (again.status, again.body, again.headers["ETag"]) == (304, b"", etag)
+        other = await house.ask("GET", PATH, "dev-1", If_None_Match='"x"')
+        assert other.status == 200
+
+
+async def test_versions_grow_and_the_same_sections_make_none(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        first = await house.ask("PUT", PATH, "operator", b'{"connections": [1]}')
+        same = await house.ask("PUT", PATH, "admin", b'{ "connections":[ 1 ] }')
+        assert (same.status, same.json["version"], same.json["created"]) == (200, 1, False)
+        assert same.json["etag"] == first.json["etag"]
+        second = await house.ask("PUT", PATH, "admin", b'{"connections": [2]}')
+        back = await house.ask("PUT", PATH, "admin", b'{"connections": [1]}')
+        assert (second.json["version"], back.json["version"]) == (2, 3)
+        assert back.json["etag"] != first.json["etag"]
+        assert back.json["author"].startswith("admin:")
+
+
+async def test_a_stale_if_match_is_a_412(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        none = await house.ask("PUT", PATH, "operator", b"{}", If_Match="*")
+        assert (none.status, none.json["code"]) == (412, "stale")
+        first = await house.ask("PUT", PATH, "operator", b"{}", If_None_Match="*")
+        assert first.status == 201
+        again = await house.ask("PUT", PATH, "operator", b'{"a": 1}', If_None_Match="*")
+        assert again.status == 412
+        etag = first.headers["ETag"]
+        second = await house.ask("PUT", PATH, "operator", b'{"a": 1}', If_Match=etag)
+        assert second.status == 201
+        stale = await house.ask("PUT", PATH, "operator", b'{"a": 2}', If_Match=etag)
+        assert (stale.status, stale.json["etag"]) == (412, second.json["etag"])
+        weak = await house.ask("PUT", PATH, "operator", b'{"a": 2}', If_Match=f"W/{second.headers['ETag']}")
+        assert weak.status == 412
+        junk = await house.ask("PUT", PATH, "operator", b'{"a": 2}', If_Match="junk")
+        assert (junk.status, junk.json["code"]) == (400, "bad_etag")
+
+
+async def test_a_config_is_an_object_for_a_known_device(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        for body in (b"[]", b"1", b"{"):
+            answer = await house.ask("PUT", PATH, "operator", body)
+            assert (answer.status, answer.json["code"]) == (400, "bad_config")
+        unknown = await house.ask("PUT", "/api/fleet/edge/nobody/config", "operator", b"{}")
+        assert (unknown.status, unknown.json["code"]) == (404, "unknown_device")
+        bad = await house.ask("PUT", "/api/fleet/edge/No_Body/config", "operator", b"{}")
+        assert (bad.status, bad.json["code"]) == (400, "bad_device_id")

@@ -1,0 +1,118 @@
+"""The live stream: what comes, to whom, how often, and how it ends."""
+
+import asyncio
+from typing import Any
+
+import orjson
+import pytest
+from aiohttp import ClientResponse
+
+from central_sync.services.errors import Busy
+from central_sync.services.live import MAX_LISTENERS, QUEUE_EVENTS, Hub
+from tests.unit.central.conftest import House, OpenHouse
+from tests.unit.central.edge import Edge
+
+
+async def _next(response: ClientResponse) -> tuple[str, Any]:
+    """The next event of a stream; comments and hints are passed over."""
+    async with asyncio.timeout(10):
+        while True:
+            lines = (await response.content.readuntil(b"\n\n")).decode().strip().split("\n")
+            fields = dict(line.split(": ", 1) for line in lines if not line.startswith(":"))
+            if "event" in fields:
+                return fields["event"], orjson.loads(fields["data"])
+
+
+def _open(house: House, query: str = "") -> Any:
+    headers = {"Authorization": f"Bearer {house.tokens['viewer']}"}
+    return house.session.get(f"{house.centre.url}/api/fleet/events{query}", headers=headers)
+
+
+async def _listening(house: House, number: int = 1) -> None:
+    async with asyncio.timeout(10):
+        while house.centre.hub.listeners < number:
+            await asyncio.sleep(0)
+
+
+async def test_heartbeats_values_and_figures_arrive(open_house: OpenHouse) -> None:
+    async with open_house() as house, _open(house) as response:
+        assert response.headers["Content-Type"] == "text/event-stream"
+        await _listening(house)
+        edge = Edge()
+        await house.put_schema(edge)
+        await house.beat(edge)
+        name, data = await _next(response)
+        assert (name, data["device_id"], data["state"]) == ("heartbeat", "dev-1", "online")
+        await house.post(edge, edge.upload(edge.make([10, 20, 30]), edge.make([11, 21, 31])))
+        await house.centre.live.publish()
+        name, data = await _next(response)
+        assert (name, data["device_id"]) == ("values", "dev-1")
+        assert [item["value"] for item in data["items"]] == [1.1, 2.1, 3.1]
+        name, data = await _next(response)
+        assert (name, data["batches"]) == ("stats", 2)
+
+
+async def test_values_that_did_not_move_are_not_sent_again(open_house: OpenHouse) -> None:
+    async with open_house() as house, _open(house, "?device=dev-1") as response:
+        await _listening(house)
+        edge = Edge()
+        await house.put_schema(edge)
+        await house.post(edge, edge.upload(edge.make()))
+        await house.centre.live.publish()
+        await house.centre.live.publish()
+        await house.beat(edge)
+        names = [(await _next(response))[0] for _ in range(3)]
+        assert names == ["values", "stats", "heartbeat"]
+
+
+async def test_a_listener_to_one_device_hears_of_no_other(open_house: OpenHouse) -> None:
+    async with open_house() as house, _open(house, "?device=dev-1") as response:
+        await _listening(house)
+        await house.beat(Edge(device="dev-2"))
+        await house.beat(Edge(device="dev-1"))
+        assert (await _next(response))[1]["device_id"] == "dev-1"
+
+
+async def test_a_device_that_falls_silent_is_an_event(open_house: OpenHouse) -> None:
+    async with open_house() as house, _open(house) as response:
+        await _listening(house)
+        house.clock.advance(1)
+        await house.beat(Edge())
+        await _next(response)
+        house.clock.advance(91)
+        while (event := await _next(response))[0] != "device":
+            pass
+        assert event[1]["state"] == "offline"
+
+
+async def test_streams_end_when_the_centre_stops(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        async with _open(house) as response:
+            await _listening(house)
+            house.centre.hub.close()
+            async with asyncio.timeout(5):
+                await response.read()
+        refused = await house.ask("GET", "/api/fleet/events")
+        assert (refused.status, refused.json["code"]) == (503, "too_many_streams")
+        assert refused.headers["Retry-After"] == "5"
+
+
+async def test_who_cannot_follow_is_cut_off() -> None:
+    hub = Hub()
+    listener = hub.subscribe(None)
+    for number in range(QUEUE_EVENTS + 1):
+        hub.publish("stats", {"n": number})
+    assert hub.listeners == 0
+    left = [listener.queue.get_nowait() for _ in range(listener.queue.qsize())]
+    assert left[-1] is None
+    assert len(left) == QUEUE_EVENTS
+
+
+async def test_the_number_of_streams_is_bounded() -> None:
+    hub = Hub()
+    listeners = [hub.subscribe(None) for _ in range(MAX_LISTENERS)]
+    with pytest.raises(Busy):
+        hub.subscribe(None)
+    hub.unsubscribe(listeners[0])
+    hub.subscribe("dev-1")
+    assert hub.wanted() is None
