@@ -16,8 +16,8 @@ from edge_agent.contracts.errors import ConfigError
 
 ENTRY_POINT_GROUP: Final = "holdfast.drivers"
 TABLE: Final[Mapping[str, str]] = {"modbus": "edge_agent.drivers.modbus:SPEC"}
-# The extra of the distribution that brings a driver's libraries, where it is not the driver's name.
-_EXTRAS: Final[Mapping[str, str]] = {"modbus": "all"}
+# Drivers whose libraries come with the bare distribution; an extra of its name brings any other's.
+_BARE: Final = frozenset({"modbus"})
 
 
 def names() -> tuple[str, ...]:
@@ -55,9 +55,9 @@ def _load(point: EntryPoint) -> DriverSpec:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("edge_agent"):
             raise
-        extra = _EXTRAS.get(point.name, point.name)
+        wanted = "holdfast" if point.name in _BARE else f"holdfast[{point.name}]"
         raise ConfigError(
-            f"driver {point.name!r} needs the library {error.name!r}: pip install 'holdfast[{extra}]'"
+            f"driver {point.name!r} needs the library {error.name!r}: pip install '{wanted}'"
         ) from error
     if not isinstance(spec, DriverSpec):
         raise ConfigError(f"driver {point.name!r}: {point.value} is not a DriverSpec")
