@@ -1,6 +1,7 @@
 """`zone[01..16]` with `holding:200..215`: one line of the document that stands for many tags. Pure."""
 
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 from edge_agent.config.errors import Place, Problem
@@ -27,7 +28,7 @@ class Expander:
     """Expands the ranges of one document; bounded over all of it."""
 
     def __init__(self, place: Place) -> None:
-        self.problems: list[Problem] = []
+        self._problems: list[Problem] = []
         self._place = place
         self._made = 0
 
@@ -45,7 +46,12 @@ class Expander:
         ]
         if all(new is old for new, old in zip(expanded, groups, strict=True)):
             return connection
-        return _with(connection, "groups", _like(groups, expanded, range(len(groups))))
+        return _with(connection, "groups", _like(groups, expanded, range(len(groups)), self._place))
+
+    def take_problems(self) -> list[Problem]:
+        """What was wrong since the last call."""
+        found, self._problems = self._problems, []
+        return found
 
     def _group(self, group: Any, path: str, has_step: bool) -> Any:
         tags = group.get("tags") if isinstance(group, dict) else None
@@ -61,7 +67,7 @@ class Expander:
             made = self._tag(tag, f"{path}.tags[{label(tag, index)}]", has_step) if _has_range(tag) else [tag]
             result += made
             origins += [index] * len(made)
-        return _with(group, "tags", _like(tags, result, origins))
+        return _with(group, "tags", _like(tags, result, origins, self._place))
 
     def _refuse_step(self, tags: list[Any], path: str) -> None:
         for index, tag in enumerate(tags):
@@ -69,7 +75,7 @@ class Expander:
                 inner = f"{path}.tags[{label(tag, index)}].{STEP_FIELD}"
                 place = tag.at[STEP_FIELD][0] if isinstance(tag, PlacedMap) else self._place
                 message = f"unknown key '{STEP_FIELD}': it follows from the range of addresses"
-                self.problems.append(Problem(place, inner, message))
+                self._problems.append(Problem(place, inner, message))
 
     def _tag(self, tag: dict[str, Any], path: str, has_step: bool) -> list[dict[str, Any]]:
         try:
@@ -80,7 +86,7 @@ class Expander:
         except RangeError as error:
             at = tag.at.get(error.key) if isinstance(tag, PlacedMap) else None
             place = at[1] if at else getattr(tag, "place", self._place)
-            self.problems.append(Problem(place, f"{path}.{error.key}", str(error)))
+            self._problems.append(Problem(place, f"{path}.{error.key}", str(error)))
             return []
         return made
 
@@ -159,11 +165,10 @@ def _with(value: dict[str, Any], key: str, item: Any) -> dict[str, Any]:
     return copy
 
 
-def _like(old: list[Any], items: list[Any], origins: Any) -> list[Any]:
-    """`items` as a list with places, where `old` has them: item i was written where old[origins[i]] is."""
-    if not isinstance(old, PlacedList):
-        return items
-    new = PlacedList(old.place)
+def _like(old: list[Any], items: list[Any], origins: Sequence[int], place: Place) -> PlacedList:
+    """`items` as a list that knows its places: item i was written where old[origins[i]] is."""
+    new = PlacedList(getattr(old, "place", place))
     new.extend(items)
-    new.at = [old.at[origin] for origin in origins]
+    new.at = [old.at[origin] if isinstance(old, PlacedList) else place for origin in origins]
+    new.origins = origins
     return new

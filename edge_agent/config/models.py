@@ -36,8 +36,9 @@ class Deadband(Settings):
     """When a value is new enough to be kept. At most one of absolute, percent and on_change."""
 
     absolute: float | None = Field(
-        None, gt=0, description="Smallest change to keep, in the tag's unit of measure.", examples=[0.2]
-    )
+        None, gt=0, allow_inf_nan=False, examples=[0.2],
+        description="Smallest change to keep, in the tag's unit of measure.",
+    )  # fmt: skip
     percent: float | None = Field(
         None, gt=0, le=100, description="Smallest change to keep, in percent of the last kept value.",
         examples=[1.0],

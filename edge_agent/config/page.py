@@ -32,8 +32,8 @@ all of them is config/edge-agent.yaml; editors that understand JSON Schema take 
   a mapping it stands for the file's content, which may then be a list.
 - `name: "zone[01..16]"` stands for zone01 … zone16: the numbers get the width of the first. The address
   is then a range that holds all of them (`holding:200..215`); each tag gets an equal share of it.
-- Relative paths are relative to the config file. `agent.id`, `agent.runtime_dir` and `buffer.path` take
-  effect with the next start; everything else with `edge-agent reload`.
+- Relative paths are relative to the config file. `edge-agent reload` takes a changed file over, and says
+  what takes effect with the next start alone, such as `agent.id` and `buffer.path`.
 
 What the centre sends is a JSON object of the sections that `remote.manage` names; each replaces the local
 one whole. It knows no variables, secrets and includes: `{"secret": "NAME"}` stands for the entry NAME of

@@ -32,9 +32,9 @@ _SYNTAX: Final = {
     "could not find expected ':'": "a ':' is missing after the key, or the indentation is wrong",
     "did not find expected key": "a key is expected here: check the indentation",
     "did not find expected ',' or '}'":
-        "a ',' or '}' is missing (a name with [ or a text with ':' inside { } needs quotes)",
+        "a ',' or '}' is missing (inside { } a text with [, {, ',' or ': ' needs quotes)",
     "did not find expected ',' or ']'":
-        "a ',' or ']' is missing (a text with [ or ':' inside [ ] needs quotes)",
+        "a ',' or ']' is missing (inside [ ] a text with [, {, ',' or ': ' needs quotes)",
     "did not find expected '-' indicator": "a '- ' is expected here: check the indentation",
 }  # fmt: skip
 
@@ -240,7 +240,7 @@ class _Builder:
     def _path(self) -> str:
         """Where the reader is, with the names of the items that have told theirs already."""
         path = ""
-        for above, below in zip(self._open, [*self._open[1:], None], strict=True):
+        for above, below in zip(self._open, [*self._open, None][1:], strict=True):
             if isinstance(above.container, PlacedList):
                 path += f"[{label(below and below.container, len(above.container))}]"
             elif above.key is not None:

@@ -10,6 +10,7 @@ is set in two places is an error. An `include` that is alone in its mapping may 
 """
 
 import glob
+import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,11 +20,12 @@ from edge_agent.config.errors import Place, Problem
 from edge_agent.config.reader import MAX_BYTES, MAX_NODES, parse
 from edge_agent.config.scalars import substitute, variables
 from edge_agent.config.secrecy import is_secret_key
-from edge_agent.config.tree import PlacedList, PlacedMap, SecretName, join, label
+from edge_agent.config.tree import PlacedList, PlacedMap, SecretName, copied, join, label
 
 MAX_FILES: Final = 1_000
 MAX_SECRET_BYTES: Final = 64 << 10
 _MAX_INCLUDE_DEPTH: Final = 10
+_MAX_DEPTH: Final = 100
 _JOINED_LISTS: Final = ("connections", "groups", "tags")
 
 
@@ -41,20 +43,22 @@ class Resolver:
         self._nodes = 0
         self._done: dict[int, Any] = {}
         self._kept: list[Any] = []
+        self._depth = 0
 
     def read(self, path: Path, asked_at: Place | None = None, stack: tuple[Path, ...] = ()) -> Any:
         """The file's tree with everything resolved; None where it cannot be read, with a problem."""
         place = asked_at or Place(str(path))
-        identity = path.resolve()
-        refusal = self._refusal(path, identity, stack)
-        if refusal:
-            self.problems.append(Problem(place, "", refusal))
-            return None
         try:
+            identity = Path(os.path.realpath(path))
+            refusal = self._refusal(path, identity, stack)
+            if refusal:
+                self.problems.append(Problem(place, "", refusal))
+                return None
             with path.open("rb") as file:
                 data = file.read(MAX_BYTES + 1)
         except (OSError, ValueError) as error:
-            self.problems.append(Problem(place, "", f"{path} cannot be read: {_reason(error)}"))
+            what = f"{path} cannot" if asked_at else "cannot"
+            self.problems.append(Problem(place, "", f"{what} be read: {_reason(error)}"))
             return None
         self.files.append(path)
         self._bytes += len(data)
@@ -77,10 +81,15 @@ class Resolver:
         if id(value) in self._done:  # an alias: resolved once, however often it stands there
             return self._done[id(value)]
         self._kept.append(value)  # an id is only as good as its object is alive
+        if self._depth > _MAX_DEPTH:
+            self.problems.append(Problem(value.place, path, f"nested deeper than {_MAX_DEPTH} levels"))
+            return None
+        self._depth += 1
         if isinstance(value, PlacedList):
             result: Any = self._resolve_list(value, path, stack, here)
         else:
             result = self._resolve_map(value, path, stack, here)
+        self._depth -= 1
         self._done[id(value)] = result
         return result
 
@@ -166,7 +175,10 @@ class Resolver:
                 continue
             old, inner = into[key], join(path, key)
             if isinstance(old, PlacedMap) and isinstance(value, PlacedMap) and self._nodes < MAX_NODES:
-                self._merge(old, value, inner)
+                merged = copied(old)  # what is there may stand elsewhere, too, by an alias
+                merged.at = dict(old.at)
+                self._merge(merged, value, inner)
+                into[key] = merged
             elif isinstance(old, PlacedList) and isinstance(value, PlacedList) and key in _JOINED_LISTS:
                 joined = PlacedList(old.place)
                 for part in (old, value):

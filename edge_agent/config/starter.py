@@ -1,34 +1,25 @@
 """The commented file that `edge-agent init` writes. Pure."""
 
-from dataclasses import dataclass
-
 from edge_agent.config.environment import TOKEN_SECRET
 from edge_agent.config.sample import flow
 
 
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """What `init` has asked. centre_url: None for an agent that works alone."""
+def starter(
+    *, device: str, host: str, port: int, unit_id: int, central: str | None = None, driver: str = "modbus"
+) -> str:
+    """A config with one connection, one group and six tags to be replaced.
 
-    device_id: str
-    driver: str
-    host: str
-    port: int
-    unit_id: int
-    centre_url: str | None = None
-
-
-def starter(answers: Answers) -> str:
-    """A config with one connection, one group and three tags to be replaced."""
+    central: address of the centre; None for an agent that works alone.
+    """
     return f"""\
 # The config of edge-agent on this device. Every setting: config/edge-agent.yaml in the documentation.
 # What is wrong with it:  edge-agent check       Take a change over:  edge-agent reload
 
 agent:
-  id: {flow(answers.device_id)}
+  id: {flow(device)}
   labels: {{}}                 # such as {{site: north, line: a}}: for finding this device at the centre
 
-{_central(answers.centre_url)}
+{_central(central)}
 buffer:
   path: buffer.db            # beside this file
   flush_interval: 1s         # 10s spares an SD card; a power cut loses at most this much
@@ -40,16 +31,16 @@ remote:
 
 connections:
   - name: plc1
-    driver: {flow(answers.driver)}
+    driver: {flow(driver)}
     transport:
-      host: {flow(answers.host)}
-      port: {answers.port}
-      unit_id: {answers.unit_id}             # station behind a gateway; a group may name another one
+      host: {flow(host)}
+      port: {port}
+      unit_id: {unit_id}             # station behind a gateway; a group may name another one
       timeout: 2s
     groups:
       - name: main
         interval: 1s
-        # Replace these three. Addresses count from zero; 40001 in a manual is holding:0.
+        # Replace these. Addresses count from zero; 40001 in a manual is holding:0.
         tags:
           - {{name: temperature, address: "holding:0", type: int16, scale: 0.1, unit: °C}}
           - {{name: speed, address: "holding:1", type: uint16, unit: 1/min}}

@@ -5,7 +5,7 @@ are looked up when something is wrong, and cost nothing until then.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from edge_agent.config.errors import Place
 
@@ -26,14 +26,15 @@ class PlacedMap(dict[str, Any]):
 
 
 class PlacedList(list[Any]):
-    """A list; `at` has the place of each item."""
+    """A list; `at` has the place of each item, `origins` its index in the document where that differs."""
 
-    __slots__ = ("at", "place")
+    __slots__ = ("at", "origins", "place")
 
     def __init__(self, place: Place) -> None:
         super().__init__()
         self.place = place
         self.at: list[Place] = []
+        self.origins: Sequence[int] = ()
 
     def add(self, value: Any, at: Place) -> None:
         self.append(value)
@@ -47,15 +48,20 @@ class SecretName(NamedTuple):
 
 
 class Spot(NamedTuple):
-    """What `locate` finds: a value, its path for people, and the places of its key and of itself."""
+    """What `locate` finds: a value, its path for people, and the places of its key and of itself.
+
+    keys: the path without the lists' items: the same for all tags that one line stands for.
+    """
 
     value: Any
     path: str
     key_place: Place
     place: Place
+    keys: str = ""
 
 
 Location = Sequence[int | str]
+_Map = TypeVar("_Map", bound=dict[str, Any])
 
 
 def locate(root: Any, location: Location, place: Place, path: str = "", missing: bool = False) -> Spot:
@@ -72,13 +78,16 @@ def locate(root: Any, location: Location, place: Place, path: str = "", missing:
             name = str(element)
             both = value.at.get(name) if isinstance(value, PlacedMap) else None
             key_place, value_place = both or (spot.place, spot.place)
-            spot = Spot(value[name], join(spot.path, name), key_place, value_place)
+            spot = Spot(value[name], join(spot.path, name), key_place, value_place, join(spot.keys, name))
         elif isinstance(value, list) and isinstance(element, int) and element < len(value):
-            item = value[element]
-            at = value.at[element] if isinstance(value, PlacedList) else spot.place
-            spot = Spot(item, f"{spot.path}[{label(item, element)}]", at, at)
+            item, index, at = value[element], element, spot.place
+            if isinstance(value, PlacedList):
+                at = value.at[element]
+                index = value.origins[element] if value.origins else element
+            spot = Spot(item, f"{spot.path}[{label(item, index)}]", at, at, spot.keys)
     if missing and location:
-        return Spot(None, join(spot.path, str(location[-1])), spot.place, spot.place)
+        name = str(location[-1])
+        return Spot(None, join(spot.path, name), spot.place, spot.place, join(spot.keys, name))
     return spot
 
 
@@ -92,11 +101,11 @@ def label(item: Any, index: int) -> str:
     return name if isinstance(name, str) and name and name.isprintable() else str(index)
 
 
-def copied(value: dict[str, Any]) -> dict[str, Any]:
+def copied(value: _Map) -> _Map:
     """A shallow copy that knows its places. They are shared: the copy is not to get keys of its own."""
     if not isinstance(value, PlacedMap):
-        return dict(value)
-    copy = PlacedMap(value.place)
+        return type(value)(value)
+    copy = type(value)(value.place)
     copy.update(value)
     copy.at = value.at
     return copy

@@ -18,7 +18,7 @@ _BYTES: Final = {
     "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
     "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
 }  # fmt: skip
-_QUANTITY: Final = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([A-Za-z]+)(/s)?\s*")
+_QUANTITY: Final = re.compile(r"\s*([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([A-Za-z]+)(/s)?\s*")
 
 
 class Seconds(float):
@@ -44,6 +44,11 @@ def parse_duration(value: object) -> Seconds:
     return Seconds(_rounded(float(match[1]) * _SECONDS[match[2]]))
 
 
+def _bytes(match: re.Match[str]) -> Bytes:
+    number = float(match[1]) if "." in match[1] else int(match[1])
+    return Bytes(number * _BYTES[match[2]])
+
+
 def parse_size(value: object) -> Bytes:
     """Bytes from text like `256MiB`, `2GiB`, `10MB`. Raises ValueError."""
     if isinstance(value, Bytes):
@@ -51,7 +56,7 @@ def parse_size(value: object) -> Bytes:
     match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
     if match is None or match[3] or match[2] not in _BYTES:
         raise ValueError(f"needs a size with a unit such as 256MiB, 2GiB, 10MB (got {value!r})")
-    return Bytes(float(match[1]) * _BYTES[match[2]])
+    return _bytes(match)
 
 
 def parse_rate(value: object) -> Bytes:
@@ -61,7 +66,7 @@ def parse_rate(value: object) -> Bytes:
     match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
     if match is None or not match[3] or match[2] not in _BYTES:
         raise ValueError(f"needs a rate such as 2MiB/s (got {value!r})")
-    return Bytes(float(match[1]) * _BYTES[match[2]])
+    return _bytes(match)
 
 
 def format_duration(seconds: float) -> str:

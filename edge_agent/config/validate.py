@@ -11,7 +11,7 @@ from edge_agent.config.expand import Expander
 from edge_agent.config.introspect import tags_have_step
 from edge_agent.config.models import ConnectionSettings, Document, Settings
 from edge_agent.config.secrecy import masked, secret_values
-from edge_agent.config.translate import Details, message
+from edge_agent.config.translate import EMPTY_LIST, Details, message
 from edge_agent.config.tree import Spot, copied, locate
 from edge_agent.contracts.errors import ConfigError
 
@@ -54,23 +54,23 @@ class Validator:
             if value is None or key == "connections":
                 del sections[key]
         document = self._model(Document, sections, "")
-        connections = self.connections()
+        connections = self.connections() if self._root.get("connections") is not None else []
         if self.problems or document is None:
             return None
         return document.model_copy(update={"connections": connections})
 
     def connections(self) -> list[ConnectionSettings]:
         """The connections that are valid, each as its driver's model, ranges expanded."""
-        written = self._root.get("connections")
-        if written is None:
+        if "connections" not in self._root:
             return []
+        written = self._root["connections"]
         if not isinstance(written, list):
             spot = locate(self._root, ("connections",), self._place)
             self._add(spot, "needs a list: each connection begins with '- name:'")
             return []
         expander = Expander(self._place)
         made = [self._connection(index, expander) for index in range(len(written))]
-        self._add_found([*expander.problems, *taken_names(self._root, self._place)])
+        self._add_found(taken_names(self._root, self._place))
         return [connection for connection in made if connection is not None]
 
     def _connection(self, index: int, expander: Expander) -> ConnectionSettings | None:
@@ -90,6 +90,7 @@ class Validator:
             self._add(at, str(error))
             return None
         expanded = expander.connection(item, spot.path, tags_have_step(settings))
+        self._add_found(expander.take_problems())
         connection = self._model(settings, expanded, spot.path)
         has_groups = "groups" in settings.model_fields
         self._add_found(connection_problems(spot._replace(value=expanded), has_groups))
@@ -103,15 +104,17 @@ class Validator:
             return None
 
     def _add_all(self, errors: list[Any], model: type[Settings], data: dict[str, Any], path: str) -> None:
-        # The members of a union complain one by one about the same value: that is one problem.
-        by_place: dict[tuple[Place, str], tuple[Spot, list[str]]] = {}
+        found: dict[tuple[Place, str], tuple[Spot, list[str]]] = {}
         for error in errors:
             spot = self._spot(error, data, path)
-            words = by_place.setdefault((spot.place, spot.path), (spot, []))[1]
+            # What is wrong in all tags of a range is said once, of the first.
+            key = spot.place, spot.keys if spot.place.line else spot.path
+            first, words = found.setdefault(key, (spot, []))
             text = message(error, model)
-            if text not in words:
+            # The members of a union complain one by one about the same value: that is one problem.
+            if first.path == spot.path and text not in words:
                 words.append(text)
-        for spot, words in by_place.values():
+        for spot, words in found.values():
             self._add(spot, "; or ".join(words))
 
     def _spot(self, error: Details, data: dict[str, Any], path: str) -> Spot:
@@ -127,5 +130,8 @@ class Validator:
                 self._add(Spot(None, problem.path, problem.place, problem.place), problem.message)
 
     def _add(self, spot: Spot, text: str) -> None:
+        path = self._prefix + spot.path
+        if text == EMPTY_LIST and any(each.path.startswith(f"{path}[") for each in self.problems):
+            return  # what it held was refused already
         shown = masked(text, self._secrets, spot.value)
-        self.problems.append(Problem(spot.place, self._prefix + spot.path, shown))
+        self.problems.append(Problem(spot.place, path, shown))

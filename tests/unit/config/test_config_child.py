@@ -1,0 +1,108 @@
+"""Loading in a child process. The child imports the lookup by its name."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from edge_agent.config.child import load_in_child, merge_in_child
+from edge_agent.config.errors import ConfigErrors
+from edge_agent.config.load import load
+from edge_agent.config.models import ConnectionSettings
+from edge_agent.config.remote import merge_remote
+from edge_agent.wire.messages import ConfigEnvelope
+from tests.unit.config.conftest import DOCUMENT
+from tests.unit.config.sample_driver import SampleConnection, lookup
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+
+
+def noisy(name: str) -> type[ConnectionSettings]:
+    print("a driver's library says hello")
+    return lookup(name)
+
+
+def deadly(name: str) -> type[ConnectionSettings]:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return lookup(name)
+
+
+def endless(name: str) -> type[ConnectionSettings]:
+    Path("child.pid").write_text(str(os.getpid()))
+    while True:
+        signal.pause()
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        DOCUMENT + "remote: {manage: [connections]}\ncentral: {url: 'https://x', token: '${T}'}\n"
+    )
+    return path
+
+
+async def test_the_result_is_that_of_load(path: Path) -> None:
+    loaded = await load_in_child(path, lookup, {"T": "abc"})
+    assert loaded == load(path, lookup, {"T": "abc"})
+    assert type(loaded.document.connections[0]) is SampleConnection
+
+
+async def test_errors_come_back_with_their_places(path: Path) -> None:
+    with pytest.raises(ConfigErrors) as caught:
+        await load_in_child(path, lookup, {})
+    assert caught.value.problems[0].place.line == 11
+    assert "T is not set" in str(caught.value)
+
+
+async def test_the_centres_sections_are_merged_there_too(path: Path) -> None:
+    loaded = load(path, lookup, {"T": "abc"})
+    same = ConfigEnvelope(version=1, sections={})
+    none = ConfigEnvelope(version=1, sections={"connections": []})
+    for sent in (same, none):
+        assert await merge_in_child(loaded, sent, lookup) == merge_remote(loaded, sent, lookup)
+    with pytest.raises(ConfigErrors, match=r"^centre config version 1: remote:agent: the centre may not"):
+        await merge_in_child(loaded, ConfigEnvelope(version=1, sections={"agent": {}}), lookup)
+
+
+async def test_what_a_driver_prints_does_not_reach_the_answer(path: Path) -> None:
+    assert (await load_in_child(path, noisy, {"T": "abc"})).document.agent.id == "press-shop-01"
+
+
+async def test_a_child_that_dies_is_an_error(path: Path) -> None:
+    with pytest.raises(ConfigErrors, match="the process that reads it ended with code -9"):
+        await load_in_child(path, deadly, {"T": "abc"})
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def test_a_child_that_takes_too_long_is_ended(path: Path) -> None:
+    with pytest.raises(ConfigErrors, match=r"reading it took longer than 2 s"):
+        await load_in_child(path, endless, {"T": "abc"}, timeout_seconds=2)
+    assert not is_alive(int(Path("child.pid").read_text()))
+
+
+async def test_cancelling_ends_the_child(path: Path) -> None:
+    task = asyncio.ensure_future(load_in_child(path, endless, {"T": "abc"}))
+    pid_file = Path("child.pid")
+    async with asyncio.timeout(30):
+        while not (pid_file.exists() and pid_file.read_text()):
+            await asyncio.sleep(0.02)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not is_alive(int(pid_file.read_text()))
