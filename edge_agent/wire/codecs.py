@@ -6,6 +6,7 @@ frames are never concatenated, because a decoder returns the first alone without
 """
 
 import zlib
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Final
 
@@ -18,6 +19,8 @@ except ImportError:  # 32-bit ARM has no wheel
 
 ZSTD_LEVEL: Final = 1
 DEFLATE_LEVEL: Final = 6
+# A smaller block costs more than its own statistics save.
+MIN_BLOCK_BYTES: Final = 128
 
 
 class Codec(IntEnum):
@@ -37,6 +40,28 @@ def compress(codec: Codec, data: bytes) -> bytes:
     if codec is Codec.DEFLATE:
         return zlib.compress(data, DEFLATE_LEVEL)
     return data
+
+
+def compress_chunks(codec: Codec, chunks: Sequence[bytes]) -> bytes:
+    """The same as `compress` of the joined chunks: one body, which `decompress` unpacks as a whole.
+
+    Chunks of different nature (a header, each plane of bytes) become blocks of their own, with their own
+    statistics: planes of constant, of nearly constant and of random bytes do not spoil each other's
+    codes. That is a tenth smaller than one block, and faster, because random blocks are stored.
+    """
+    if codec is not Codec.ZSTD:
+        return compress(codec, b"".join(chunks))
+    packer = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compressobj(size=sum(map(len, chunks)))
+    result: list[bytes] = []
+    waiting = 0
+    for chunk in chunks:
+        result.append(packer.compress(chunk))
+        waiting += len(chunk)
+        if waiting >= MIN_BLOCK_BYTES:
+            result.append(packer.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK))
+            waiting = 0
+    result.append(packer.flush())
+    return b"".join(result)
 
 
 def decompress(codec: int, data: bytes | memoryview, raw_size: int) -> bytes:

@@ -1,13 +1,13 @@
 """All samples of one group from one poll cycle: the unit in which values travel through the agent."""
 
+import math
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
+from edge_agent.wire.errors import WireError
 from edge_agent.wire.quality import QualityRun, SourceRun
 
-JsonValue: TypeAlias = (
-    "None | bool | int | float | str | list[JsonValue] | dict[str, JsonValue]"
-)
+JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 
 
 @dataclass(slots=True)
@@ -39,6 +39,63 @@ class Frame:
     @property
     def samples(self) -> int:
         return self.read - self.suppressed
+
+
+# Deep enough for any structure of a PLC, and far below what JSON writers and readers refuse.
+MAX_DEPTH: Final = 64
+_LEAST_INTEGER: Final = -(1 << 63)
+_MOST_INTEGER: Final = (1 << 64) - 1
+
+
+def check_depth(value: object) -> None:
+    """Raises WireError where lists and objects are nested more than `MAX_DEPTH` deep."""
+    level = [value] if isinstance(value, list | tuple | dict) else []
+    for _ in range(MAX_DEPTH):
+        if not level:
+            return
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, list | tuple | dict)
+        ]
+    if level:
+        raise WireError(f"a value is nested more than {MAX_DEPTH} deep")
+
+
+def check_json(value: object) -> None:
+    """Raises WireError where a value of a driver or hook cannot travel as it is.
+
+    A value that fails belongs into no frame: it is a `bad_value` without a value. JSON knows neither NaN
+    nor infinity nor texts with lone surrogates; integers end at 64 bits; see `MAX_DEPTH`.
+    """
+    check_depth(value)
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            if not all(isinstance(key, str) for key in item):
+                raise WireError("an object has a key that is not a text")
+            waiting += item.keys()
+            waiting += item.values()
+        elif isinstance(item, list | tuple):
+            waiting += item
+        else:
+            _check_scalar(item)
+
+
+def _check_scalar(item: object) -> None:
+    if isinstance(item, str):
+        if not item.isascii() and any("\ud800" <= character <= "\udfff" for character in item):
+            raise WireError("a text has characters that UTF-8 cannot hold")
+    elif isinstance(item, float):
+        if not math.isfinite(item):
+            raise WireError("a number is not finite")
+    elif isinstance(item, int):
+        if not _LEAST_INTEGER <= item <= _MOST_INTEGER:
+            raise WireError("a whole number has more than 64 bits")
+    elif item is not None:
+        raise WireError(f"{type(item).__name__} is not a JSON type")
 
 
 def bitmap(selected: list[bool] | list[int]) -> bytes:

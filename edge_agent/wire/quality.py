@@ -1,13 +1,11 @@
-"""The quality of a sample, as one byte on the wire.
+"""The quality of a sample.
 
 A bad value is null. Null is a bit of its own beside the quality, because a good OPC UA value may be
 null too, and a sample that a hook failed on keeps its raw value.
 """
 
 from enum import IntEnum
-from typing import Final, NamedTuple
-
-NULL_BIT: Final = 0x80
+from typing import NamedTuple
 
 
 class Quality(IntEnum):
@@ -35,7 +33,7 @@ class QualityRun(NamedTuple):
     """
 
     first: int
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
     quality: Quality
     null: bool = True
     status: int = 0
@@ -45,7 +43,7 @@ class SourceRun(NamedTuple):
     """Neighbouring tags of one frame that share the protocol's own time stamp (UTC, milliseconds)."""
 
     first: int
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
     time_ms: int
 
 

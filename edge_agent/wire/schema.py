@@ -6,10 +6,11 @@ came, and the schema says how to read them. Strings and structures are not in th
 JSON beside it.
 
 Invariants: a schema is immutable and named by the SHA-256 of its canonical JSON; tags of the same
-element size stand together, fixed-size tags first, so that a row falls into few runs.
+element size stand together, fixed-size tags first, so that a row falls into at most four bands.
 """
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -23,6 +24,8 @@ from edge_agent.wire.errors import WireError
 MAX_SCHEMA_BYTES: Final = 1 << 20
 MAX_TAGS: Final = 65_536
 MAX_ELEMENTS: Final = 65_536
+MAX_ROW_BYTES: Final = 4 * 1024 * 1024
+MAX_NAME_CHARACTERS: Final = 1_000
 
 
 class ValueType(StrEnum):
@@ -132,36 +135,50 @@ class TagSchema:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Raises WireError, KeyError or ValueError where a field is missing or not what it must be."""
         return cls(
-            name=str(value["name"]),
+            name=_text(value["name"], MAX_NAME_CHARACTERS),
             type=ValueType(value["type"]),
             order=Order(value.get("order", Order.DCBA)),
-            count=_bounded(value.get("count", 1), 1, MAX_ELEMENTS),
-            scale=float(value.get("scale", 1.0)),
-            offset=float(value.get("offset", 0.0)),
-            unit=str(value.get("unit", "")),
-            enum=tuple((int(number), str(name)) for number, name in value.get("enum", ())),
+            count=_whole(value.get("count", 1), 1, MAX_ELEMENTS),
+            scale=_finite(value.get("scale", 1.0)),
+            offset=_finite(value.get("offset", 0.0)),
+            unit=_text(value.get("unit", "")),
+            enum=tuple(
+                (_whole(number, _LEAST, _MOST), _text(name)) for number, name in value.get("enum", ())
+            ),
         )
 
 
-def _bounded(value: object, least: int, most: int) -> int:
+_LEAST: Final = -(1 << 63)
+_MOST: Final = (1 << 64) - 1
+
+
+def _whole(value: object, least: int, most: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise WireError(f"{value!r} is not a whole number from {least} to {most}")
     return value
 
 
-class Run(NamedTuple):
-    """Neighbouring tags of the row whose elements have one size and whose arrays have one length."""
+def _finite(value: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise WireError(f"{value!r} is not a finite number")
+    return float(value)
 
-    first: int  # index of the first tag
-    tags: int
-    offset: int  # of the first byte in the row
-    item_bytes: int  # of one tag's value: element size × array length
+
+def _text(value: object, characters: int | None = None) -> str:
+    """`characters`: the text must have one to so many."""
+    if not isinstance(value, str) or (characters is not None and not 0 < len(value) <= characters):
+        raise WireError(f"{value!r:.100} is not a text of the right length")
+    return value
+
+
+class Band(NamedTuple):
+    """The neighbouring tags of the row whose elements have one size. A row has at most four bands."""
+
+    start: int  # first byte in the row
+    end: int  # behind the last byte
     element_bytes: int
-
-    @property
-    def nbytes(self) -> int:
-        return self.tags * self.item_bytes
 
 
 @dataclass(frozen=True)
@@ -175,9 +192,7 @@ class Schema:
     _index: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
-    def of(
-        cls, connection: str, group: str, unit_id: int | None, tags: Iterable[TagSchema]
-    ) -> "Schema":
+    def of(cls, connection: str, group: str, unit_id: int | None, tags: Iterable[TagSchema]) -> "Schema":
         """The schema of these tags; equal element sizes stand together, else the given order stays."""
         ordered = sorted(tags, key=lambda tag: (-tag.type.size, tag.count if tag.type.size else 0))
         return cls(connection, group, unit_id, tuple(ordered))
@@ -201,19 +216,22 @@ class Schema:
         return hashlib.sha256(self.canonical).hexdigest()
 
     @cached_property
-    def runs(self) -> tuple[Run, ...]:
-        result: list[Run] = []
-        offset = 0
-        for index, tag in enumerate(self.tags):
-            if not tag.row_bytes:
-                break
-            last = result[-1] if result else None
-            if last and (last.element_bytes, last.item_bytes) == (tag.type.size, tag.row_bytes):
-                result[-1] = last._replace(tags=last.tags + 1)
-            else:
-                result.append(Run(index, 1, offset, tag.row_bytes, tag.type.size))
-            offset += tag.row_bytes
+    def bands(self) -> tuple[Band, ...]:
+        """The row by element size, largest first."""
+        sizes: dict[int, int] = {}
+        for tag in self.tags:
+            if tag.row_bytes:
+                sizes[tag.type.size] = sizes.get(tag.type.size, 0) + tag.row_bytes
+        result: list[Band] = []
+        for element_bytes, nbytes in sizes.items():
+            start = result[-1].end if result else 0
+            result.append(Band(start, start + nbytes, element_bytes))
         return tuple(result)
+
+    @cached_property
+    def edges(self) -> tuple[int, ...]:
+        """The `offsets`, and behind them the end of the row: tag i is `row[edges[i]:edges[i + 1]]`."""
+        return (*self.offsets, self.row_bytes)
 
     @cached_property
     def offsets(self) -> tuple[int, ...]:
@@ -243,19 +261,32 @@ class Schema:
     def from_bytes(cls, data: bytes) -> "Schema":
         """Reads canonical bytes from the wire. Raises WireError where they are not a valid schema.
 
-        The row order is part of the meaning, so tags out of order are refused rather than sorted.
+        The row order is part of the meaning, so tags out of order are refused rather than sorted. Fields
+        that this build does not know are not read, but `canonical` and `hash` stay those of `data`.
         """
         if len(data) > MAX_SCHEMA_BYTES:
             raise WireError(f"a schema holds at most {MAX_SCHEMA_BYTES} bytes")
         try:
             value = orjson.loads(data)
             tags = tuple(TagSchema.from_json(tag) for tag in value["tags"])
-            unit_id = None if value["unit_id"] is None else int(value["unit_id"])
-            schema = cls.of(str(value["connection"]), str(value["group"]), unit_id, tags)
-        except (KeyError, TypeError, ValueError) as error:
+            unit_id = None if value["unit_id"] is None else _whole(value["unit_id"], 0, _MOST)
+            schema = cls.of(_text(value["connection"]), _text(value["group"]), unit_id, tags)
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
             raise WireError(f"not a schema: {error}") from error
-        if not tags or len(tags) > MAX_TAGS:
-            raise WireError(f"a schema has 1 to {MAX_TAGS} tags")
         if schema.tags != tags:
             raise WireError("the schema's tags are not in row order")
+        # Filled beforehand, a cached property is not computed.
+        schema.__dict__["canonical"] = bytes(data)
+        schema.check()
         return schema
+
+    def check(self) -> None:
+        """Raises WireError where the centre would refuse this schema: its bounds, its tags' names."""
+        if not 0 < len(self.tags) <= MAX_TAGS:
+            raise WireError(f"a schema has 1 to {MAX_TAGS} tags")
+        if self.row_bytes > MAX_ROW_BYTES:
+            raise WireError(f"a row of {self.row_bytes} bytes is over {MAX_ROW_BYTES}")
+        if len({tag.name for tag in self.tags}) != len(self.tags):
+            raise WireError("two tags of the schema have one name")
+        if len(self.canonical) > MAX_SCHEMA_BYTES:
+            raise WireError(f"a schema holds at most {MAX_SCHEMA_BYTES} bytes")

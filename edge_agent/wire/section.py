@@ -1,29 +1,25 @@
 """The frames section: many frames of one schema as bytes that compress well, and back.
 
 Layouts of the values: `rows` (frame after frame), `columns` (tag after tag) and `sparse` (where some
-frames hold not every tag: a bitmap a frame, then the values that exist). In each, the bytes of equal
-significance stand together (byte shuffle), run by run. See docs/specs/batch-v1.md.
-
-The parts of a section, in order: times, values, presence, quality, source times, text. Their lengths
-stand in the batch's header; an empty part is absent.
+frames hold not every tag: a bitmap a frame, then the values that exist). Module `planes` has the values,
+`sides` what stands beside them; docs/specs/batch-v1.md has the bytes.
 """
 
-from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
-from itertools import compress
-from typing import Any, Final
+from typing import Final, TypedDict
 
-import orjson
+from edge_agent.wire import planes as planes_
+from edge_agent.wire import sides
+from edge_agent.wire.errors import TooLarge, WireError
+from edge_agent.wire.frame import Frame
+from edge_agent.wire.planes import Planes
+from edge_agent.wire.schema import MAX_TAGS, Schema
 
-from edge_agent.wire import varint
-from edge_agent.wire.errors import WireError
-from edge_agent.wire.frame import Frame, selection
-from edge_agent.wire.quality import NULL_BIT, Quality, QualityRun, SourceRun
-from edge_agent.wire.schema import Run, Schema
-
-MAX_FRAMES: Final = 1 << 20
-_TYPECODES: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
+MAX_FRAMES: Final = 65_536
+MAX_N: Final = (1 << 62) - 1
+MAX_SUPPRESSED: Final = 1 << 48
 
 
 class Layout(StrEnum):
@@ -32,19 +28,39 @@ class Layout(StrEnum):
     SPARSE = "sparse"
 
 
-def shuffle(data: bytes, size: int) -> bytes:
-    """First all first bytes of the elements, then all second ones, and so on."""
-    return data if size == 1 else b"".join([data[place::size] for place in range(size)])
+class Entry(TypedDict):
+    """What the batch's header says of one section; a section of records has `k` and `sides` only.
+
+    k: the kind, `frames`, `loss`, `event` or `clock`. s: the schema's hash.
+    n: runs of frame numbers `[first, count]`, ascending. c: runs of frames with equal counts, as
+    `[frames, read, suppressed]`. sides: lengths of times, presence, quality, source times and texts; of
+    records, of their JSON. elements: by element size, how many values the section has.
+    """
+
+    k: str
+    s: str
+    layout: Layout
+    n: list[list[int]]
+    c: list[list[int]]
+    sides: list[int]
+    elements: dict[int, int]
 
 
-def unshuffle(data: bytes, size: int) -> bytes:
-    if size == 1:
-        return data
-    count = len(data) // size
-    result = bytearray(len(data))
-    for place in range(size):
-        result[place::size] = data[place * count : (place + 1) * count]
-    return bytes(result)
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A section's entry, the bytes of its sides in order, and its values."""
+
+    entry: Entry
+    sides: list[bytes]
+    planes: Planes
+
+
+def records_entry(kind: str, nbytes: int) -> Entry:
+    return Entry(k=kind, s="", layout=Layout.ROWS, n=[], c=[], sides=[nbytes], elements={})
+
+
+def frame_count(entry: Entry) -> int:
+    return sum(count for _, count in entry["n"])
 
 
 def is_dense(schema: Schema, frames: Sequence[Frame]) -> bool:
@@ -53,311 +69,155 @@ def is_dense(schema: Schema, frames: Sequence[Frame]) -> bool:
     return all(frame.present is None and len(frame.row) == nbytes for frame in frames)
 
 
-# --- values ---------------------------------------------------------------------------------------
-
-
 def pack_rows(schema: Schema, rows: Sequence[bytes]) -> bytes:
-    runs = schema.runs
-    if len(runs) == 1:
-        return shuffle(rows[0] if len(rows) == 1 else b"".join(rows), runs[0].element_bytes)
-    return b"".join(
-        [
-            shuffle(b"".join([row[r.offset : r.offset + r.nbytes] for row in rows]), r.element_bytes)
-            for r in runs
-        ]
-    )
+    """The values of dense frames in layout `rows`, to try how well that compresses."""
+    return _joined(planes_.pack_dense(schema, rows, by_columns=False))
 
 
 def pack_columns(schema: Schema, rows: Sequence[bytes]) -> bytes:
-    parts: list[bytes] = []
-    for run in schema.runs:
-        block = b"".join([row[run.offset : run.offset + run.nbytes] for row in rows])
-        for place in range(run.element_bytes):
-            plane = block[place :: run.element_bytes]
-            width = run.nbytes // run.element_bytes
-            parts += [plane[column::width] for column in range(width)]
-    return b"".join(parts)
+    return _joined(planes_.pack_dense(schema, rows, by_columns=True))
 
 
-def unpack_rows(schema: Schema, data: bytes, frames: int, layout: Layout) -> list[bytes]:
-    """The rows of a dense section, in either dense layout."""
-    if len(data) != schema.row_bytes * frames:
-        raise WireError(f"{len(data)} bytes of values, expected {schema.row_bytes * frames}")
-    blocks: list[tuple[Run, bytes]] = []
-    at = 0
-    for run in schema.runs:
-        block = data[at : at + run.nbytes * frames]
-        at += len(block)
-        if layout is Layout.COLUMNS:
-            block = _transpose_planes(block, run, frames)
-        blocks.append((run, unshuffle(block, run.element_bytes)))
+def _joined(planes: Planes) -> bytes:
+    return b"".join([plane for own in planes.values() for plane in own])
+
+
+def encode(
+    schema: Schema, frames: Sequence[Frame], mono_base: int, wall_base: int, layout: Layout
+) -> Encoded:
+    """One section of these frames, which are ascending by n and at least one.
+
+    `layout` chooses between the dense ones; frames that are not dense are always sparse. Raises TooLarge
+    where fewer frames might fit a section, WireError where a frame contradicts itself or its schema.
+    """
+    _check_size(frames)
+    if is_dense(schema, frames):
+        by_columns = layout is Layout.COLUMNS
+        layout = Layout.COLUMNS if by_columns else Layout.ROWS
+        planes = planes_.pack_dense(schema, [frame.row for frame in frames], by_columns)
+    else:
+        layout = Layout.SPARSE
+        planes = planes_.pack_sparse(schema, frames)
+    parts = [sides.pack_times(frames, mono_base, wall_base), *_pack_exceptions(schema, frames)]
+    entry: Entry = {
+        "k": "frames",
+        "s": schema.hash,
+        "layout": layout,
+        "n": _number_runs(frames),
+        "c": _count_runs(frames),
+        "sides": list(map(len, parts)),
+        "elements": {size: len(own[0]) for size, own in planes.items()},
+    }
+    return Encoded(entry, parts, planes)
+
+
+def _pack_exceptions(schema: Schema, frames: Sequence[Frame]) -> list[bytes]:
+    """Presence, quality, source times and texts: of most sections, none."""
+    for frame in frames:
+        if frame.present is not None or frame.quality or frame.source or frame.text is not None:
+            break
+    else:
+        return [b"", b"", b"", b""]
+    tags = len(schema.tags)
     return [
-        b"".join([block[run.nbytes * row : run.nbytes * (row + 1)] for run, block in blocks])
-        for row in range(frames)
+        sides.pack_presence(frames, tags),
+        sides.pack_quality(frames, tags),
+        sides.pack_source(frames, tags),
+        sides.pack_texts(frames, tags - schema.fixed_tags),
     ]
 
 
-def _transpose_planes(block: bytes, run: Run, frames: int) -> bytes:
-    """From tag after tag to frame after frame, in each byte plane."""
-    plane_bytes = len(block) // run.element_bytes
-    return b"".join(
-        block[start : start + plane_bytes][row::frames]
-        for start in range(0, len(block), plane_bytes)
-        for row in range(frames)
-    )
+def _check_size(frames: Sequence[Frame]) -> None:
+    if len(frames) == 1 and not (frames[0].quality or frames[0].source):
+        return
+    if len(frames) > MAX_FRAMES:
+        raise TooLarge(f"a section holds at most {MAX_FRAMES} frames")
+    if sum(len(frame.row) for frame in frames) > planes_.MAX_ROWS_BYTES:
+        raise TooLarge(f"the rows of a section are over {planes_.MAX_ROWS_BYTES} bytes")
+    if sum(max(len(frame.quality), len(frame.source)) for frame in frames) > sides.MAX_RUNS:
+        raise TooLarge(f"a section holds at most {sides.MAX_RUNS} runs of quality or source times")
 
 
-def _valued(schema: Schema, frame: Frame) -> list[int]:
-    """Which fixed-size tags of the frame have a value: present and not null."""
-    chosen = selection(frame.present, len(schema.tags))
-    for run in frame.quality:
-        if run.null:
-            chosen[run.first : run.first + run.count] = [0] * run.count
-    return chosen[: schema.fixed_tags]
-
-
-def _pick(run: Run, row: bytes, chosen: Sequence[int]) -> bytes:
-    data = row[run.offset : run.offset + run.nbytes]
-    if run.item_bytes == run.element_bytes:
-        code = _TYPECODES[run.element_bytes]
-        return array(code, compress(array(code, data), chosen)).tobytes()
-    items = [data[at : at + run.item_bytes] for at in range(0, run.nbytes, run.item_bytes)]
-    return b"".join(compress(items, chosen))
-
-
-def pack_sparse(schema: Schema, frames: Sequence[Frame]) -> bytes:
-    chosen = [_valued(schema, frame) if frame.row else None for frame in frames]
-    parts: list[bytes] = []
-    for run in schema.runs:
-        picked = [
-            _pick(run, frame.row, which[run.first : run.first + run.tags])
-            for frame, which in zip(frames, chosen, strict=True)
-            if which is not None
-        ]
-        parts.append(shuffle(b"".join(picked), run.element_bytes))
-    return b"".join(parts)
-
-
-def unpack_sparse(schema: Schema, data: bytes, frames: Sequence[Frame]) -> None:
-    """Gives each frame its row; a tag without a value reads as zeros there, as its quality tells."""
-    chosen = [_valued(schema, frame) for frame in frames]
-    rows = [bytearray(schema.row_bytes) for _ in frames]
-    at = 0
-    for run in schema.runs:
-        counts = [sum(which[run.first : run.first + run.tags]) for which in chosen]
-        block = unshuffle(data[at : at + sum(counts) * run.item_bytes], run.element_bytes)
-        if len(block) != sum(counts) * run.item_bytes:
-            raise WireError("the values are cut short")
-        at += len(block)
-        taken = 0
-        for row, which in zip(rows, chosen, strict=True):
-            for tag in range(run.tags):
-                if which[run.first + tag]:
-                    start = run.offset + tag * run.item_bytes
-                    row[start : start + run.item_bytes] = block[taken : taken + run.item_bytes]
-                    taken += run.item_bytes
-    if at != len(data):
-        raise WireError("bytes follow the values")
-    for frame, row, which in zip(frames, rows, chosen, strict=True):
-        frame.row = bytes(row) if any(which) else b""
-
-
-# --- the parts beside the values --------------------------------------------------------------------
-
-
-def _pack_times(frames: Sequence[Frame], mono_base: int, wall_base: int) -> bytes:
-    numbers: list[int] = []
+def _number_runs(frames: Sequence[Frame]) -> list[list[int]]:
+    runs: list[list[int]] = []
+    following = 1
     for frame in frames:
-        numbers.append(varint.zigzag(frame.mono_ns - mono_base))
-        numbers.append(varint.zigzag(frame.wall_ms - wall_base))
-        mono_base, wall_base = frame.mono_ns, frame.wall_ms
-    return varint.encode(numbers)
+        if frame.n < following or frame.n > MAX_N:
+            raise WireError(f"frame {frame.n} is out of order: frames ascend from 1")
+        if runs and frame.n == following:
+            runs[-1][1] += 1
+        else:
+            runs.append([frame.n, 1])
+        following = frame.n + 1
+    return runs
 
 
-def _pack_quality(frames: Sequence[Frame]) -> bytes:
-    numbers: list[int] = []
-    for index, frame in enumerate(frames):
-        for run in frame.quality:
-            mark = run.quality | (NULL_BIT if run.null else 0)
-            numbers += (index, run.first, run.count, mark, run.status)
-    return varint.encode(numbers)
-
-
-def _pack_source(frames: Sequence[Frame]) -> bytes:
-    numbers: list[int] = []
-    for index, frame in enumerate(frames):
-        for run in frame.source:
-            numbers += (index, run.first, run.count, varint.zigzag(run.time_ms - frame.wall_ms))
-    return varint.encode(numbers)
-
-
-def _pack_text(frames: Sequence[Frame]) -> bytes:
-    if all(frame.text is None for frame in frames):
-        return b""
-    return orjson.dumps([frame.text for frame in frames])
-
-
-def _pack_counts(frames: Sequence[Frame]) -> list[list[int]]:
+def _count_runs(frames: Sequence[Frame]) -> list[list[int]]:
     """What each frame read and suppressed, as runs of `[frames, read, suppressed]`."""
     runs: list[list[int]] = []
     for frame in frames:
         if runs and runs[-1][1] == frame.read and runs[-1][2] == frame.suppressed:
             runs[-1][0] += 1
-        else:
-            runs.append([1, frame.read, frame.suppressed])
+            continue
+        if not (0 <= frame.suppressed <= MAX_SUPPRESSED and 0 <= frame.samples <= MAX_TAGS):
+            raise WireError(f"frame {frame.n} counts {frame.read} read, {frame.suppressed} suppressed")
+        runs.append([1, frame.read, frame.suppressed])
     return runs
-
-
-def _number_runs(frames: Sequence[Frame]) -> list[list[int]]:
-    runs: list[list[int]] = []
-    for frame in frames:
-        if runs and frame.n == runs[-1][0] + runs[-1][1]:
-            runs[-1][1] += 1
-        else:
-            runs.append([frame.n, 1])
-    return runs
-
-
-def encode(
-    schema: Schema, frames: Sequence[Frame], mono_base: int, wall_base: int, layout: Layout
-) -> tuple[dict[str, Any], list[bytes]]:
-    """The section's entry for the batch's header, and its parts.
-
-    `layout` chooses between the dense ones; a section that is not dense is always sparse.
-    """
-    dense = is_dense(schema, frames)
-    if dense:
-        pack = pack_columns if layout is Layout.COLUMNS else pack_rows
-        values = pack(schema, [frame.row for frame in frames])
-        presence = b""
-    else:
-        layout = Layout.SPARSE
-        values = pack_sparse(schema, frames)
-        presence = _pack_presence(schema, frames)
-    parts = [
-        _pack_times(frames, mono_base, wall_base),
-        values,
-        presence,
-        _pack_quality(frames),
-        _pack_source(frames),
-        _pack_text(frames),
-    ]
-    entry = {
-        "k": "frames",
-        "s": schema.hash,
-        "n": _number_runs(frames),
-        "l": str(layout),
-        "c": _pack_counts(frames),
-        "z": [len(part) for part in parts],
-    }
-    return entry, parts
-
-
-def _pack_presence(schema: Schema, frames: Sequence[Frame]) -> bytes:
-    if all(frame.present is None for frame in frames):
-        return b""
-    whole = ((1 << len(schema.tags)) - 1).to_bytes((len(schema.tags) + 7) // 8, "little")
-    return b"".join([whole if frame.present is None else frame.present for frame in frames])
-
-
-def frame_count(entry: dict[str, Any]) -> int:
-    return sum(count for _, count in entry["n"])
 
 
 def decode(
-    schema: Schema, entry: dict[str, Any], payload: bytes, mono_base: int, wall_base: int
+    schema: Schema,
+    entry: Entry,
+    data: bytes,
+    planes: Mapping[int, Sequence[bytes]],
+    mono_base: int,
+    wall_base: int,
 ) -> list[Frame]:
-    """The frames of a section. Raises WireError where the bytes and the entry do not fit each other."""
-    times, values, presence, quality, source, text = _split(payload, entry["z"])
-    frames = _bare_frames(entry, times, mono_base, wall_base)
+    """The frames of a section, from its sides `data` and its values.
+
+    Raises WireError where these and the entry do not fit each other or the schema.
+    """
+    if schema.hash != entry["s"]:
+        raise WireError("the section is of another schema")
+    parts = _cut(data, entry["sides"])
+    frames = _bare_frames(entry, parts[0], mono_base, wall_base)
     tags = len(schema.tags)
-    _read_presence(frames, presence, tags)
-    _read_quality(frames, quality, tags)
-    _read_source(frames, source, tags)
-    _read_text(frames, text)
-    layout = Layout(entry["l"])
-    if layout is Layout.SPARSE:
-        unpack_sparse(schema, values, frames)
-    else:
-        rows = unpack_rows(schema, values, len(frames), layout)
-        for frame, row in zip(frames, rows, strict=True):
-            frame.row = row
+    if len(data) > len(parts[0]):
+        sides.read_presence(parts[1], frames, tags)
+        sides.read_quality(parts[2], frames, tags)
+        sides.read_source(parts[3], frames, tags)
+        sides.read_texts(parts[4], frames, tags - schema.fixed_tags)
+    if entry["layout"] is Layout.SPARSE:
+        planes_.unpack_sparse(schema, planes, frames)
+        return frames
+    if parts[1]:
+        raise WireError("a dense section has presence bitmaps")
+    by_columns = entry["layout"] is Layout.COLUMNS
+    rows = planes_.unpack_dense(schema, planes, len(frames), by_columns)
+    for frame, row in zip(frames, rows, strict=True):
+        frame.row = row
     return frames
 
 
-def _split(payload: bytes, lengths: Sequence[int]) -> list[bytes]:
-    if len(lengths) != 6 or min(lengths) < 0 or sum(lengths) != len(payload):
-        raise WireError("the section's parts do not fill it")
+def _cut(data: bytes, lengths: Sequence[int]) -> list[bytes]:
     parts: list[bytes] = []
     at = 0
     for length in lengths:
-        parts.append(payload[at : at + length])
+        parts.append(data[at : at + length])
         at += length
     return parts
 
 
-def _bare_frames(
-    entry: dict[str, Any], times: bytes, mono_base: int, wall_base: int
-) -> list[Frame]:
-    numbers = varint.decode(times)
-    counts = [(read, held) for frames, read, held in entry["c"] for _ in range(frames)]
-    names = [first + step for first, count in entry["n"] for step in range(count)]
-    if len(names) != len(counts) or len(numbers) != 2 * len(names):
-        raise WireError("the section's frame numbers, counts and times differ in number")
-    frames: list[Frame] = []
-    for index, (n, (read, suppressed)) in enumerate(zip(names, counts, strict=True)):
-        mono_base += varint.unzigzag(numbers[2 * index])
-        wall_base += varint.unzigzag(numbers[2 * index + 1])
-        frames.append(Frame(n, mono_base, wall_base, b"", read, suppressed))
-    return frames
-
-
-def _read_presence(frames: list[Frame], data: bytes, tags: int) -> None:
-    if not data:
-        return
-    width = (tags + 7) // 8
-    if len(data) != width * len(frames):
-        raise WireError("the presence bitmaps do not match the frames")
-    whole = ((1 << tags) - 1).to_bytes(width, "little")
-    for index, frame in enumerate(frames):
-        present = data[index * width : (index + 1) * width]
-        if int.from_bytes(present, "little") >> tags:
-            raise WireError("a presence bitmap names tags that the schema does not have")
-        frame.present = None if present == whole else present
-
-
-def _records(data: bytes, width: int, frames: int, tags: int) -> list[list[int]]:
-    numbers = varint.decode(data)
-    if len(numbers) % width:
-        raise WireError("a run is cut short")
-    records = [numbers[at : at + width] for at in range(0, len(numbers), width)]
-    for frame, first, count, *_ in records:
-        if frame >= frames or first + count > tags:
-            raise WireError("a run lies outside its frame")
-    return records
-
-
-def _read_quality(frames: list[Frame], data: bytes, tags: int) -> None:
-    for index, first, count, mark, status in _records(data, 5, len(frames), tags):
-        try:
-            quality = Quality(mark & ~NULL_BIT)
-        except ValueError as error:
-            raise WireError(f"quality {mark} is not known") from error
-        run = QualityRun(first, count, quality, bool(mark & NULL_BIT), status)
-        frames[index].quality += (run,)
-
-
-def _read_source(frames: list[Frame], data: bytes, tags: int) -> None:
-    for index, first, count, delta in _records(data, 4, len(frames), tags):
-        frame = frames[index]
-        frame.source += (SourceRun(first, count, frame.wall_ms + varint.unzigzag(delta)),)
-
-
-def _read_text(frames: list[Frame], data: bytes) -> None:
-    if not data:
-        return
-    rows = orjson.loads(data)
-    if not isinstance(rows, list) or len(rows) != len(frames):
-        raise WireError("the texts do not match the frames")
-    for frame, row in zip(frames, rows, strict=True):
-        frame.text = None if row is None else tuple(row)
+def _bare_frames(entry: Entry, times: bytes, mono_base: int, wall_base: int) -> list[Frame]:
+    (first, frames), *gaps = entry["n"]
+    (_, read, suppressed), *differing = entry["c"]
+    if not gaps and not differing:
+        at = sides.read_times(times, frames, mono_base, wall_base)
+        return [Frame(n, mono, wall, b"", read, suppressed) for n, (mono, wall) in enumerate(at, first)]
+    at = sides.read_times(times, frame_count(entry), mono_base, wall_base)
+    numbers = [first + step for first, count in entry["n"] for step in range(count)]
+    counts = [(read, suppressed) for same, read, suppressed in entry["c"] for _ in range(same)]
+    return [
+        Frame(n, mono, wall, b"", read, suppressed)
+        for n, (mono, wall), (read, suppressed) in zip(numbers, at, counts, strict=True)
+    ]

@@ -8,12 +8,13 @@ import math
 import sys
 from array import array
 from collections.abc import Sequence
+from typing import Final
 
 from edge_agent.wire.frame import JsonValue
 from edge_agent.wire.schema import Order, TagSchema, ValueType
 
 # Fifteen significant digits are exact in a double and hide the dust of `3 * 0.1`.
-_DIGITS = 15
+_DIGITS: Final = 15
 
 
 def reorder(data: bytes, size: int, order: Order) -> bytes:
@@ -37,7 +38,7 @@ def elements(type_: ValueType, order: Order, data: bytes) -> "array[int] | array
 
 def pack(type_: ValueType, order: Order, values: Sequence[int | float]) -> bytes:
     """The inverse of `elements`."""
-    data = array(type_.typecode, values)  # type: ignore[arg-type]
+    data = array(type_.typecode, values)
     if sys.byteorder == "big":
         data.byteswap()
     little = data.tobytes()
@@ -60,7 +61,10 @@ def engineering(tag: TagSchema, raw: int | float) -> JsonValue:
     if tag.scale == 1.0 and tag.offset == 0.0:
         return raw if isinstance(raw, int) or math.isfinite(raw) else None
     value = raw * tag.scale + tag.offset
-    return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
+    if not math.isfinite(value):
+        return None
+    clean = float(f"{value:.{_DIGITS}g}")
+    return clean if math.isfinite(clean) else value
 
 
 def read_value(tag: TagSchema, data: bytes) -> JsonValue:
