@@ -76,6 +76,7 @@ class StatsQuery(Query):
 
 class StreamQuery(Query):
     device: str | None = Field(None, max_length=51, description="Only events of this device.")
+    values: str | None = Field(None, max_length=51, description="Values of this device only.")
 
 
 def _model(view: Any) -> web.Response:
@@ -144,7 +145,7 @@ async def put_config(call: Call[NoQuery]) -> web.Response:
 
 async def stream(call: Call[StreamQuery]) -> web.StreamResponse:
     """Server-sent events until the client goes, falls behind, loses its token, or the centre stops."""
-    listener = call.services.hub.subscribe(call.query.device)
+    listener = call.services.hub.subscribe(call.query.device, call.query.values)
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
     try:
         await response.prepare(call.request)

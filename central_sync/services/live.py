@@ -10,14 +10,26 @@ from central_sync.services.errors import Busy
 
 MAX_LISTENERS: Final = 200
 QUEUE_EVENTS: Final = 256
+VALUES: Final = "values"
 
 
 @dataclass(eq=False, slots=True)
 class Listener:
-    """One open stream. `device` limits it to one device; None from the queue: the stream ends."""
+    """One open stream. None from the queue: the stream ends.
 
-    device: str | None
+    `device` limits it to one device's events, `values` its values to one device's; None: no limit.
+    """
+
+    device: str | None = None
+    values: str | None = None
     queue: "asyncio.Queue[bytes | None]" = field(default_factory=lambda: asyncio.Queue(QUEUE_EVENTS))
+
+    def wants(self, event: str, device: str | None) -> bool:
+        """`device` None: the event concerns everybody."""
+        if device is None:
+            return True
+        limits = (self.device, self.values) if event == VALUES else (self.device,)
+        return all(limit in (None, device) for limit in limits)
 
     def end(self) -> None:
         while self.queue.full():
@@ -37,15 +49,15 @@ class Hub:
         return len(self._listeners)
 
     def wanted(self) -> frozenset[str] | None:
-        """The devices that anybody listens to; None: all of them."""
-        devices = {listener.device for listener in self._listeners}
+        """The devices whose values anybody wants; None: all of them."""
+        devices = {listener.device or listener.values for listener in self._listeners}
         return None if None in devices else frozenset(device for device in devices if device)
 
-    def subscribe(self, device: str | None) -> Listener:
+    def subscribe(self, device: str | None = None, values: str | None = None) -> Listener:
         """Raises Busy where there are too many listeners, or the centre stops."""
         if self._closed or len(self._listeners) >= MAX_LISTENERS:
             raise Busy("too_many_streams", f"at most {MAX_LISTENERS} streams are served", 5.0)
-        listener = Listener(device)
+        listener = Listener(device, values)
         self._listeners.add(listener)
         return listener
 
@@ -54,7 +66,7 @@ class Hub:
 
     def publish(self, event: str, data: object, device: str | None = None) -> None:
         """Hands an event to all who want it. `device` None concerns everybody."""
-        wanting = [x for x in self._listeners if device is None or x.device in (None, device)]
+        wanting = [listener for listener in self._listeners if listener.wants(event, device)]
         if not wanting:
             return
         message = b"event: %s\ndata: %s\n\n" % (event.encode(), orjson.dumps(data))

@@ -3,13 +3,10 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from edge_agent.wire.errors import WireError
 from edge_agent.wire.frame import Frame, JsonValue, selection
 from edge_agent.wire.quality import Quality
 from edge_agent.wire.schema import Schema
 from edge_agent.wire.values import read_value
-
-GOOD_LABEL = Quality.GOOD.label
 
 
 class Sample(NamedTuple):
@@ -61,11 +58,3 @@ def tag_samples(schema: Schema, frames: list[Frame], index: int) -> Iterator[tup
     for frame in frames:
         if is_present(frame, index):
             yield frame, sample(schema, frame, index)
-
-
-def check_frames(schema: Schema, frames: list[Frame]) -> None:
-    """Raises WireError where texts are fewer than the schema's, which the wire leaves to its reader."""
-    texts = len(schema.tags) - schema.fixed_tags
-    for frame in frames:
-        if frame.text is not None and len(frame.text) != texts:
-            raise WireError(f"a frame holds {len(frame.text)} texts and its schema {texts}")

@@ -3,7 +3,7 @@
 from typing import Any, Final, Protocol
 
 from central_sync.services.clock import Clock
-from central_sync.services.live import Hub
+from central_sync.services.live import VALUES, Hub
 from central_sync.services.views import FleetStats
 
 VALUES_SECONDS: Final = 1.0
@@ -38,7 +38,7 @@ class LiveFeed:
             await self._store.drop_changes()
             return
         for device, items in (await self._store.live_values(self._hub.wanted())).items():
-            self._hub.publish("values", {"device_id": device, "items": items}, device)
+            self._hub.publish(VALUES, {"device_id": device, "items": items}, device)
         self._turn += 1
         if self._turn % STATS_EVERY == 1:
             self._hub.publish("stats", (await self._stats.stats()).model_dump(mode="json"))

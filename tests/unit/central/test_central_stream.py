@@ -99,7 +99,7 @@ async def test_streams_end_when_the_centre_stops(open_house: OpenHouse) -> None:
 
 async def test_who_cannot_follow_is_cut_off() -> None:
     hub = Hub()
-    listener = hub.subscribe(None)
+    listener = hub.subscribe()
     for number in range(QUEUE_EVENTS + 1):
         hub.publish("stats", {"n": number})
     assert hub.listeners == 0
@@ -110,9 +110,24 @@ async def test_who_cannot_follow_is_cut_off() -> None:
 
 async def test_the_number_of_streams_is_bounded() -> None:
     hub = Hub()
-    listeners = [hub.subscribe(None) for _ in range(MAX_LISTENERS)]
+    listeners = [hub.subscribe() for _ in range(MAX_LISTENERS)]
     with pytest.raises(Busy):
-        hub.subscribe(None)
+        hub.subscribe()
     hub.unsubscribe(listeners[0])
     hub.subscribe("dev-1")
     assert hub.wanted() is None
+
+
+async def test_values_can_be_limited_to_one_device(open_house: OpenHouse) -> None:
+    async with open_house() as house, _open(house, "?values=dev-1") as response:
+        await _listening(house)
+        for device in ("dev-2", "dev-1"):
+            edge = Edge(device=device)
+            await house.put_schema(edge)
+            await house.post(edge, edge.upload(edge.make()))
+            await house.beat(edge)
+        await house.centre.live.publish()
+        events = [await _next(response) for _ in range(3)]
+        assert [(name, data["device_id"]) for name, data in events] == [
+            ("heartbeat", "dev-2"), ("heartbeat", "dev-1"), ("values", "dev-1"),
+        ]  # fmt: skip

@@ -6,6 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,14 +20,14 @@ class Watched(sqlite3.Connection):
     commits = 0
     failing = False
 
-    def execute(self, sql: str, *arguments: object) -> sqlite3.Cursor:  # type: ignore[override]
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
         if sql == "COMMIT":
             if Watched.failing:
                 Watched.failing = False
                 super().execute("ROLLBACK")
                 raise sqlite3.OperationalError("disk I/O error")
             Watched.commits += 1
-        return super().execute(sql, *arguments)
+        return super().execute(sql, parameters)
 
 
 @asynccontextmanager
@@ -125,13 +126,14 @@ async def test_a_failed_commit_is_nobodys_success_and_the_next_one_works(tmp_pat
 async def test_the_queue_is_bounded(tmp_path: Path) -> None:
     gate = threading.Event()
     async with _writer(tmp_path / "w.db") as writer:
-        waiting = [asyncio.ensure_future(writer.run(lambda _: gate.wait(20)))]
-        waiting += [asyncio.ensure_future(writer.run(_insert(n))) for n in range(MAX_WAITING - 1)]
+        blocked = asyncio.ensure_future(writer.run(lambda _: gate.wait(20)))
+        waiting = [asyncio.ensure_future(writer.run(_insert(n))) for n in range(MAX_WAITING - 1)]
         while writer.load < 1:
             await asyncio.sleep(0)
         with pytest.raises(Busy):
             await writer.run(_insert(-1))
         gate.set()
+        assert await blocked
         await asyncio.gather(*waiting)
 
 
