@@ -47,7 +47,8 @@ format: $(VENV)/.dev  ## let ruff rewrite what it can
 	$(BIN)/ruff format .
 
 docs: $(VENV)/.dev  ## generate the sample files and reference pages
-	$(BIN)/python -m edge_agent docs
+	$(BIN)/edge-agent docs
+	$(BIN)/central-sync openapi --markdown > docs/reference/api.md
 
 clean:
 	rm -rf $(VENV) .demo build dist *.egg-info

@@ -50,5 +50,10 @@ def generate_docs() -> Mapping[str, str]:
     """Sample files and reference pages by their path in the repository."""
     from edge_agent.config.reference import generate
     from edge_agent.drivers import registry
+    from edge_agent.web.reference import api_page, metrics_page
 
-    return generate(settings_of, registry.names())
+    return {
+        **generate(settings_of, registry.names()),
+        "docs/reference/metrics.md": metrics_page(),
+        "docs/reference/local-api.md": api_page(),
+    }

@@ -33,6 +33,7 @@ from edge_agent.runtime.atomic import write_atomic
 from edge_agent.runtime.backoff import Backoff
 from edge_agent.runtime.clock import SystemClock
 from edge_agent.runtime.host import HostMeter, boot_id, machine_id
+from edge_agent.runtime.lock import FileLock
 from edge_agent.runtime.notify import Notifier, watchdog_seconds
 from edge_agent.runtime.paths import SOCKET_NAME, runtime_directory
 from edge_agent.runtime.supervise import Components, supervise
@@ -59,7 +60,7 @@ class Agent:
         self._clock = SystemClock()
         self._directory = loaded.directory
         self._runtime = runtime_directory(settings.agent.runtime_dir, settings.agent.id)
-        database = loaded.directory / settings.buffer.path
+        database = self._database = loaded.directory / settings.buffer.path
         self._identity = Identity(
             settings.agent.id,
             uuid4().hex[:16],
@@ -96,6 +97,10 @@ class Agent:
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT. Raises what makes running impossible, and InvariantBroken."""
+        with FileLock(self._database.with_name(self._database.name + ".lock")):
+            await self._run_locked()
+
+    async def _run_locked(self) -> None:
         self._keeper.start()
         await self._store.open(self._runtime)
         try:

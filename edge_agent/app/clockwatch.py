@@ -1,4 +1,5 @@
-"""Writes down how the wall clock stands to the monotonic one: at the start, at each step, once a minute.
+"""Writes down how the wall clock stands to the monotonic one: at the start, at each step, at each
+change of synchronisation, and every ten minutes.
 
 With these readings the centre can correct times later; a sample's own times are never altered.
 """

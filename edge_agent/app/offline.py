@@ -27,7 +27,8 @@ _SIMULATORS: Mapping[str, str] = {"modbus": "edge_agent.drivers.modbus.simulator
 
 @dataclass(frozen=True, slots=True)
 class GroupPlan:
-    """The requests of one group. bytes: both ways, a cycle. headroom: of the interval, by the bus alone."""
+    """The requests of one group. bytes: both ways, a cycle. headroom: of the interval, by the bus alone.
+    notes: how the driver understood what was written."""
 
     connection: str
     group: str
@@ -35,6 +36,7 @@ class GroupPlan:
     interval_seconds: float
     tags: int
     requests: Sequence[RequestSummary]
+    notes: Sequence[str] = ()
 
     @property
     def bytes(self) -> int:
@@ -54,7 +56,7 @@ def plans(loaded: Loaded) -> list[GroupPlan]:
     return [
         GroupPlan(
             connection.name, settings.name, plan.schema.unit_id, settings.interval,
-            len(plan.schema.tags), plan.requests,
+            len(plan.schema.tags), plan.requests, plan.notes,
         )
         for connection in loaded.document.connections
         for settings in groups_of(connection)

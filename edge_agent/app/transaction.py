@@ -204,6 +204,6 @@ class ConfigKeeper:
 
 
 def _later(difference: Diff) -> list[str]:
-    """Settings that a running agent does not take up."""
-    whole = [name for name in difference.sections if name in ("central", "buffer")]
+    """Sections and settings that a running agent does not take up."""
+    whole = [name for name in difference.sections if name in ("agent", "central", "buffer")]
     return [*whole, *(name for name in difference.needs_restart if name.split(".")[0] not in whole)]

@@ -7,6 +7,7 @@ from typing import Any, Final
 from edge_agent.cli import config_path
 from edge_agent.cli.context import Context, ExitCode, GroupPlan, Problem
 from edge_agent.cli.figures import plural
+from edge_agent.cli.plan import notes as plan_notes
 from edge_agent.cli.plan import warnings as plan_warnings
 from edge_agent.cli.text import Palette, printable
 from edge_agent.contracts.errors import ConfigError
@@ -30,6 +31,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
         return _refuse(problems, context, args.json)
     found = [_record(warning) for warning in loaded.warnings]
     found += [_record_of(text, str(path)) for text in plan_warnings(plans)]
+    if not args.json:
+        for text in plan_notes(plans):
+            context.print(f"note: {printable(text)}")
     return _accept(plans, found, context, args.json)
 
 

@@ -21,7 +21,7 @@ _RIGHT: Final = frozenset(_HEAD[2:])
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     config_path.add_argument(parser)
     parser.add_argument("--requests", action="store_true", help="list every request below its group")
-    parser.add_argument("--json", action="store_true", help="print {groups, totals, warnings}")
+    parser.add_argument("--json", action="store_true", help="print {groups, totals, warnings, notes}")
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
@@ -33,6 +33,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
                 "groups": [_record(plan) for plan in plans],
                 "totals": totals(plans),
                 "warnings": warnings(plans),
+                "notes": notes(plans),
             }
         )
         return ExitCode.GOOD
@@ -52,6 +53,11 @@ def totals(plans: Sequence[GroupPlan]) -> dict[str, float]:
         "bytes_per_second": round(sum(plan.bytes / plan.interval_seconds for plan in plans), 3),
         "samples_per_second": round(sum(plan.tags / plan.interval_seconds for plan in plans), 3),
     }
+
+
+def notes(plans: Sequence[GroupPlan]) -> list[str]:
+    """How addresses were understood: `press1.fast: oil_temp: 40001 means holding:0`."""
+    return [f"{plan.connection}.{plan.group}: {text}" for plan in plans for text in plan.notes]
 
 
 def warnings(plans: Sequence[GroupPlan]) -> list[str]:
@@ -99,6 +105,7 @@ def render(plans: Sequence[GroupPlan], palette: Palette, *, with_requests: bool 
         f"per second: {sums['requests_per_second']:,.1f} requests, "
         f"{figures.size(round(sums['bytes_per_second']))}, {sums['samples_per_second']:,.0f} samples"
     )
+    lines += [f"note: {printable(text)}" for text in notes(plans)]
     lines += [f"{palette.paint('warning:', 'warn')} {printable(text)}" for text in warnings(plans)]
     if with_requests:
         lines += _requests(plans, palette)

@@ -52,6 +52,11 @@ class Plan(Protocol):
     @property
     def requests(self) -> Sequence[RequestSummary]: ...
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """How addresses were understood where people write them in more than one way."""
+        ...
+
 
 @dataclass(slots=True)
 class Reading:
