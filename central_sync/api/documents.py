@@ -92,7 +92,8 @@ def page(routes: Sequence[Route[Any]]) -> str:
     parts = [
         "<!doctype html><html lang=en><head><meta charset=utf-8>",
         '<meta name=viewport content="width=device-width,initial-scale=1">',
-        "<title>Holdfast API</title><link rel=stylesheet href=/console.css></head>",
+        "<title>Holdfast API</title>",
+        "<link rel=icon href=/icon.svg><link rel=stylesheet href=/console.css></head>",
         "<body class=docs><main><h1>Holdfast API</h1>",
         '<p>As OpenAPI 3.1: <a href="/api/openapi.json">openapi.json</a>. Errors are problem documents '
         "(RFC 9457). Tokens go into <code>Authorization: Bearer hf_…</code>.</p>",
