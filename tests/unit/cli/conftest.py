@@ -33,6 +33,7 @@ class FakePlan:
     tags: int
     requests: Sequence[RequestSummary]
     unit_id: int | None = 1
+    notes: Sequence[str] = ()
 
     @property
     def bytes(self) -> int:

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 import stat
 from pathlib import Path
 from types import SimpleNamespace as Record
@@ -100,6 +101,14 @@ def test_plan_lists_the_requests_that_are_asked_for(cli: Any, app: Any, plans: A
         "  holding 100..224, unit 1    10    12       259    20.0",
         "  holding 300..310, unit 1    10    12       259     0.0",
     ]
+
+
+def test_check_and_plan_say_how_reference_numbers_were_understood(cli: Any, app: Any, plans: Any) -> None:
+    app.planned = [replace(plans[0], notes=("oil_temp: 40001 means holding:0",))]
+    assert cli("plan", "-c", "a.yaml") == 0
+    assert "note: press1.fast: oil_temp: 40001 means holding:0" in cli.out
+    assert cli("check", "-c", "a.yaml") == 0
+    assert "note: press1.fast: oil_temp: 40001 means holding:0" in cli.out
 
 
 def test_plan_as_json_has_everything(cli: Any, app: Any, plans: Any) -> None:
