@@ -8,18 +8,11 @@ from edge_agent.config.models import ConnectionSettings, GroupSettings, TagSetti
 from edge_agent.contracts.clock import Clock
 from edge_agent.contracts.driver import DriverSpec
 from edge_agent.contracts.frames import FrameSink
-from edge_agent.pipeline.breaker import Breaker
 from edge_agent.pipeline.group import Counts, FrameCounters, Group
-from edge_agent.pipeline.poller import (
-    BREAKER_FIRST_SECONDS,
-    BREAKER_MAX_SECONDS,
-    Lateness,
-    Poller,
-    Scheduled,
-    Unit,
-)
+from edge_agent.pipeline.link import Lateness
+from edge_agent.pipeline.poller import Line, Poller, Scheduled
 from edge_agent.pipeline.schedule import Schedule
-from edge_agent.runtime.backoff import Backoff
+from edge_agent.pipeline.unit import Unit
 from edge_agent.wire.schema import Schema
 
 
@@ -66,32 +59,25 @@ def build_poller(
 ) -> tuple[Poller, list[Schema]]:
     """A poller that has not started, and the schemas to announce before it does. Raises ConfigError."""
     counts = workshop.counts.setdefault(connection.name, Counts())
-    transport = transport_of(connection)
+    timeout = transport_of(connection).timeout
     units: dict[int | None, Unit] = {}
     scheduled: list[Scheduled] = []
-    now = workshop.clock.monotonic()
+    now = workshop.clock.mono_ns()
     for settings in groups_of(connection):
         plan = spec.plan(connection, settings)
-        unit_id = plan.schema.unit_id
-        unit = units.setdefault(
-            unit_id, Unit(unit_id, Breaker(Backoff(BREAKER_FIRST_SECONDS, BREAKER_MAX_SECONDS)))
-        )
+        unit = units.setdefault(plan.schema.unit_id, Unit(plan.schema.unit_id))
         unit.groups += 1
         deadbands = {tag.name: tag.deadband for tag in tags_of(settings) if tag.deadband is not None}
-        group = Group(plan, deadbands, workshop.counters, counts, workshop.sink)
-        schedule = Schedule.starting(now, settings.interval, next(workshop.phases))
-        # The driver bounds each request; this bounds a driver that forgot one. A bad block is read again
-        # in halves, hence the factor.
-        cap = 4 * (len(plan.requests) + 2) * transport.timeout
-        scheduled.append(Scheduled(group, unit, schedule, cap))
-    poller = Poller(
-        connection.name,
-        spec.name,
-        address_of(connection),
-        spec.factory(connection),
-        scheduled,
-        counts,
-        workshop.clock,
-        workshop.lateness,
-    )
+        scheduled.append(
+            Scheduled(
+                Group(plan, deadbands, workshop.counters, counts, workshop.sink),
+                unit,
+                Schedule.starting(now, settings.interval, next(workshop.phases)),
+                # The driver bounds each request. A bad block is read again in halves, hence the factor.
+                read_cap_seconds=4 * (len(plan.requests) + 2) * timeout,
+                stale_seconds=3 * settings.interval + timeout,
+            )
+        )
+    line = Line(connection.name, spec.name, address_of(connection), connect_cap_seconds=8 * timeout)
+    poller = Poller(line, spec.factory(connection), scheduled, counts, workshop.clock, workshop.lateness)
     return poller, [item.group.schema for item in scheduled]

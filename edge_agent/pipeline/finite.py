@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge_agent.wire import values
+from edge_agent.wire.frame import JsonValue
 from edge_agent.wire.quality import Quality, QualityRun
 from edge_agent.wire.schema import Order, Schema, ValueType
 
@@ -33,10 +34,7 @@ def float_runs(schema: Schema) -> tuple[FloatRun, ...]:
             and last.first + last.tags == index
             and (last.type, last.order, last.count) == (tag.type, tag.order, tag.count)
         ):
-            runs[-1] = FloatRun(
-                last.first, last.tags + 1, last.offset, last.nbytes + tag.row_bytes,
-                last.type, last.order, last.count,
-            )  # fmt: skip
+            runs[-1] = replace(last, tags=last.tags + 1, nbytes=last.nbytes + tag.row_bytes)
         else:
             runs.append(
                 FloatRun(index, 1, schema.offsets[index], tag.row_bytes, tag.type, tag.order, tag.count)
@@ -44,12 +42,18 @@ def float_runs(schema: Schema) -> tuple[FloatRun, ...]:
     return tuple(runs)
 
 
+def structures(schema: Schema) -> tuple[int, ...]:
+    """Indices of the tags that travel as JSON and may hold numbers."""
+    return tuple(index for index, tag in enumerate(schema.tags) if tag.type is ValueType.JSON)
+
+
 def not_finite(runs: Sequence[FloatRun], row: bytes) -> list[int]:
     """Indices of the tags whose value, or one of whose elements, is NaN or infinite."""
     found: list[int] = []
     for run in runs:
         numbers = values.elements(run.type, run.order, row[run.offset : run.offset + run.nbytes])
-        # One sum at C speed tells the usual case: any NaN or infinity makes it not finite.
+        # One sum at C speed tells the usual case. It may overflow where every number is finite: so what
+        # it makes suspicious is looked at one by one.
         if math.isfinite(sum(numbers)):
             continue
         bad = {at // run.count for at, number in enumerate(numbers) if not math.isfinite(number)}
@@ -57,20 +61,44 @@ def not_finite(runs: Sequence[FloatRun], row: bytes) -> list[int]:
     return found
 
 
+def not_finite_texts(indices: Sequence[int], fixed_tags: int, text: Sequence[JsonValue]) -> list[int]:
+    """Of the tags that travel as JSON, those that hold NaN or infinity anywhere."""
+    return [index for index in indices if not _is_finite(text[index - fixed_tags])]
+
+
+def _is_finite(value: JsonValue) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, list):
+        return all(map(_is_finite, value))
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    return True
+
+
 def mark_bad(
-    schema: Schema, row: bytes, quality: tuple[QualityRun, ...], bad: Sequence[int]
-) -> tuple[bytes, tuple[QualityRun, ...]]:
-    """The row with zeros where a value is not finite, and the quality that says so."""
-    cleaned = bytearray(row)
+    schema: Schema,
+    row: bytes,
+    text: tuple[JsonValue, ...] | None,
+    quality: tuple[QualityRun, ...],
+    bad: Sequence[int],
+) -> tuple[bytes, tuple[JsonValue, ...] | None, tuple[QualityRun, ...]]:
+    """Row and texts without the values of the tags `bad`, and the quality that says so."""
+    cleaned, texts = bytearray(row), list(text or ())
     marks: dict[int, QualityRun] = {}
     for run in quality:
         for tag in range(run.first, run.first + run.count):
             marks[tag] = QualityRun(tag, 1, run.quality, run.null, run.status)
     for tag in bad:
-        offset, nbytes = schema.offsets[tag], schema.tags[tag].row_bytes
-        cleaned[offset : offset + nbytes] = bytes(nbytes)
-        marks.setdefault(tag, QualityRun(tag, 1, Quality.BAD_VALUE))
-    return bytes(cleaned), join_runs(marks.values())
+        if tag < schema.fixed_tags:
+            offset, nbytes = schema.offsets[tag], schema.tags[tag].row_bytes
+            cleaned[offset : offset + nbytes] = bytes(nbytes)
+        else:
+            texts[tag - schema.fixed_tags] = None
+        # A tag that is null already keeps its reason; an uncertain value that is no number is a bad one.
+        if tag not in marks or not marks[tag].null:
+            marks[tag] = QualityRun(tag, 1, Quality.BAD_VALUE)
+    return bytes(cleaned), tuple(texts) if text is not None else None, join_runs(marks.values())
 
 
 def join_runs(marks: Iterable[QualityRun]) -> tuple[QualityRun, ...]:
@@ -78,8 +106,8 @@ def join_runs(marks: Iterable[QualityRun]) -> tuple[QualityRun, ...]:
     joined: list[QualityRun] = []
     for mark in sorted(marks):
         last = joined[-1] if joined else None
-        if last is not None and last.first + last[1] == mark.first and last[2:] == mark[2:]:
-            joined[-1] = QualityRun(last.first, last[1] + mark[1], *mark[2:])
+        if last is not None and last.first + last.count == mark.first and last[2:] == mark[2:]:
+            joined[-1] = last._replace(count=last.count + mark.count)
         else:
             joined.append(mark)
     return tuple(joined)

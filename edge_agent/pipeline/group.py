@@ -1,7 +1,8 @@
 """One group's way from a reading to a frame, and its newest values for whoever looks."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from edge_agent.config.models import Deadband
 from edge_agent.contracts.driver import Plan, Reading
@@ -9,32 +10,43 @@ from edge_agent.contracts.frames import FrameSink
 from edge_agent.contracts.status import LatestValue
 from edge_agent.pipeline import finite
 from edge_agent.pipeline.deadband import DeadbandFilter
+from edge_agent.pipeline.errors import BadReading
 from edge_agent.wire.frame import Frame, JsonValue, bitmap
 from edge_agent.wire.quality import Quality, QualityRun, whole
 from edge_agent.wire.schema import Schema
 from edge_agent.wire.values import read_value
 
-# While a unit is away, its groups say so again this often: one frame at the beginning is not a heartbeat.
-_REPEAT_BAD_SECONDS = 60.0
+# While a unit is away its groups say so again this often: the first frame alone could be overlooked.
+REPEAT_BAD_NS: Final = 60_000_000_000
+
+
+@dataclass(slots=True)
+class GroupCount:
+    """A group's account in this run: frames numbered, and samples that no frame has reported yet."""
+
+    frames: int = 0
+    read: int = 0
+    suppressed: int = 0
 
 
 class FrameCounters:
-    """Numbers of frames by (connection, group) in this run of the agent; they outlive a reload."""
+    """The groups' accounts by (connection, group) in this run of the agent; they outlive a reload.
+
+    So numbers go on without a hole, and what was suppressed before a reload is reported after it.
+    """
 
     def __init__(self) -> None:
-        self._numbers: dict[tuple[str, str], int] = {}
+        self._groups: dict[tuple[str, str], GroupCount] = {}
 
-    def next(self, connection: str, group: str) -> int:
-        number = self._numbers.get((connection, group), 0) + 1
-        self._numbers[connection, group] = number
-        return number
+    def of(self, connection: str, group: str) -> GroupCount:
+        return self._groups.setdefault((connection, group), GroupCount())
 
 
 @dataclass(slots=True)
 class Counts:
-    """Samples of one connection in this run; read = suppressed + framed + `waiting`, exactly.
+    """Samples of one connection in this run; read = suppressed + framed at any moment, exactly.
 
-    `waiting` are suppressed samples that no frame has reported yet.
+    Frames report what was suppressed before them, so the sums over frames lag by what `GroupCount` holds.
     """
 
     read: int = 0
@@ -45,6 +57,7 @@ class Counts:
 @dataclass(frozen=True, slots=True)
 class _Newest:
     reading: Reading
+    mono_ns: int
     wall_ms: int
 
 
@@ -62,73 +75,114 @@ class Group:
         self.plan = plan
         self.schema: Schema = plan.schema
         self._tags = len(self.schema.tags)
+        self._texts = self._tags - self.schema.fixed_tags
+        self._row_bytes = self.schema.row_bytes
         self._floats = finite.float_runs(self.schema)
+        self._structures = finite.structures(self.schema)
         self._filter = DeadbandFilter(self.schema, deadbands) if deadbands else None
-        self._counters = counters
+        self._account = counters.of(self.schema.connection, self.schema.group)
         self._counts = counts
         self._sink = sink
-        self._read = 0
-        self._suppressed = 0
         self._newest: _Newest | None = None
-        self._bad_since: float | None = None
+        self._silence: tuple[QualityRun, ...] = ()
+        self._silent_since = 0
 
-    def take(self, reading: Reading, mono_ns: int, wall_ms: int) -> None:
-        """A finished read: at most one frame follows."""
-        if self._floats and reading.row:
-            bad = finite.not_finite(self._floats, reading.row)
-            if bad:
-                row, quality = finite.mark_bad(self.schema, reading.row, reading.quality, bad)
-                reading = Reading(row, reading.text, quality, reading.source, reading.unanswered)
-        self._bad_since = None
-        self._newest = _Newest(reading, wall_ms)
-        self._emit(reading, mono_ns, wall_ms)
+    @property
+    def silent(self) -> bool:
+        """Whether the newest cycle brought nothing at all."""
+        return bool(self._silence)
+
+    def take(self, reading: Reading, mono_ns: int, wall_ms: int, planned_ns: int | None = None) -> None:
+        """A finished read: at most one frame follows. Raises BadReading.
+
+        planned_ns: when the read was due. The deadband's intervals are measured between these, because
+        a `min_interval` of five cycles would otherwise be six whenever the sixth came a little early.
+        """
+        if len(reading.row) != self._row_bytes or self._texts or reading.quality:
+            self._check(reading)
+        reading = self._finite(reading)
+        self._newest = _Newest(reading, mono_ns, wall_ms)
+        if not reading.row and _is_whole(reading.quality, self._tags):
+            if self._silence == reading.quality and mono_ns - self._silent_since < REPEAT_BAD_NS:
+                return
+            self._silence, self._silent_since = reading.quality, mono_ns
+        else:
+            self._silence = ()
+        self._emit(reading, mono_ns, wall_ms, mono_ns if planned_ns is None else planned_ns)
 
     def take_nothing(self, quality: Quality, mono_ns: int, wall_ms: int) -> None:
-        """The group could not be read: every tag is bad, said at the beginning and then once a minute."""
-        now = mono_ns / 1e9
-        if self._bad_since is not None and now - self._bad_since < _REPEAT_BAD_SECONDS:
-            return
-        self._bad_since = now
-        texts = self._tags - self.schema.fixed_tags
-        reading = Reading(b"", (None,) * texts if texts else None, whole(self._tags, quality))
-        self._newest = _Newest(reading, wall_ms)
-        self._emit(reading, mono_ns, wall_ms)
+        """The group could not be read: every tag is bad, said at once and then once a minute."""
+        text = (None,) * self._texts if self._texts else None
+        self.take(Reading(b"", text, whole(self._tags, quality)), mono_ns, wall_ms)
 
-    def _emit(self, reading: Reading, mono_ns: int, wall_ms: int) -> None:
-        self._read += self._tags
-        self._counts.read += self._tags
+    def _check(self, reading: Reading) -> None:
+        """A reading that contradicts its schema would make the batch that holds it unreadable."""
+        name = f"{self.schema.connection}.{self.schema.group}"
+        end = nulls = 0
+        for run in reading.quality:
+            if run.first < end or run.count < 1 or run.first + run.count > self._tags:
+                raise BadReading(f"{name}: the quality of tags {run.first} + {run.count} is out of place")
+            end = run.first + run.count
+            if run.null:
+                nulls += max(0, min(end, self.schema.fixed_tags) - run.first)
+        if len(reading.row) != self._row_bytes and (reading.row or nulls < self.schema.fixed_tags):
+            raise BadReading(f"{name}: {len(reading.row)} bytes for a row of {self._row_bytes}")
+        if len(reading.text or ()) != self._texts:
+            raise BadReading(f"{name}: {len(reading.text or ())} texts for {self._texts} tags")
+
+    def _finite(self, reading: Reading) -> Reading:
+        bad: list[int] = []
+        if self._floats and reading.row:
+            bad = finite.not_finite(self._floats, reading.row)
+        if self._structures and reading.text:
+            bad += finite.not_finite_texts(self._structures, self.schema.fixed_tags, reading.text)
+        if not bad:
+            return reading
+        row, text, quality = finite.mark_bad(self.schema, reading.row, reading.text, reading.quality, bad)
+        return replace(reading, row=row, text=text, quality=quality)
+
+    def _emit(self, reading: Reading, mono_ns: int, wall_ms: int, planned_ns: int) -> None:
+        account, tags = self._account, self._tags
+        account.read += tags
+        self._counts.read += tags
         present: bytes | None = None
         if self._filter is not None:
-            chosen = self._filter.select(reading.row, reading.text, reading.quality, mono_ns / 1e9)
+            chosen = self._filter.select(reading.row, reading.text, reading.quality, planned_ns)
             held = chosen.count(0)
-            self._suppressed += held
+            account.suppressed += held
             self._counts.suppressed += held
-            if held == self._tags:
+            if held == tags:
                 return
-            present = bitmap(chosen) if held else None
+            present = bitmap(list(chosen)) if held else None
+        account.frames += 1
         frame = Frame(
-            self._counters.next(self.schema.connection, self.schema.group),
-            mono_ns, wall_ms, reading.row, self._read, self._suppressed,
+            account.frames, mono_ns, wall_ms, reading.row, account.read, account.suppressed,
             present, reading.text, reading.quality, reading.source,
         )  # fmt: skip
-        self._counts.framed += frame.samples
-        self._read = self._suppressed = 0
+        self._counts.framed += account.read - account.suppressed
+        account.read = account.suppressed = 0
         self._sink.append(self.schema, frame)
 
-    def latest(self) -> list[LatestValue]:
-        """The newest reading in engineering units, suppressed values included; empty before the first."""
+    def latest(self, fresh_since_ns: int = 0) -> list[LatestValue]:
+        """The newest reading in engineering units, suppressed values included; empty before the first.
+
+        What was read before `fresh_since_ns` (monotonic) is shown as stale instead of good.
+        """
         if self._newest is None:
             return []
-        reading, wall_ms = self._newest.reading, self._newest.wall_ms
-        marks = {tag: run for run in reading.quality for tag in range(run.first, run.first + run[1])}
+        newest = self._newest
+        marks = {
+            tag: run for run in newest.reading.quality for tag in range(run.first, run.first + run.count)
+        }
+        usual = Quality.GOOD if newest.mono_ns >= fresh_since_ns else Quality.STALE
         return [
             LatestValue(
                 connection=self.schema.connection,
                 group=self.schema.group,
                 tag=tag.name,
-                value=self._value(reading, index, marks.get(index)),
-                quality=marks[index].quality.label if index in marks else Quality.GOOD.label,
-                time=wall_ms,
+                value=self._value(newest.reading, index, marks.get(index)),
+                quality=(marks[index].quality if index in marks else usual).label,
+                time=newest.wall_ms,
                 unit=tag.unit,
             )
             for index, tag in enumerate(self.schema.tags)
@@ -142,3 +196,8 @@ class Group:
             return (reading.text or ())[index - self.schema.fixed_tags]
         offset = self.schema.offsets[index]
         return read_value(tag, reading.row[offset : offset + tag.row_bytes])
+
+
+def _is_whole(quality: tuple[QualityRun, ...], tags: int) -> bool:
+    """Whether one run says of every tag that it has no value."""
+    return bool(quality) and quality[0].count == tags and quality[0].null

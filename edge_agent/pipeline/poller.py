@@ -7,7 +7,7 @@ with back-off, the units' breakers, the cap on a read, and one log line down and
 import asyncio
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -16,12 +16,14 @@ from edge_agent.contracts.clock import Clock
 from edge_agent.contracts.driver import Driver, Reading
 from edge_agent.contracts.errors import NotConnected
 from edge_agent.contracts.status import LatestValue
-from edge_agent.pipeline.breaker import Breaker, BreakerState
+from edge_agent.pipeline.breaker import BreakerState
 from edge_agent.pipeline.group import Counts, Group
+from edge_agent.pipeline.link import Lateness, LinkState
 from edge_agent.pipeline.schedule import Schedule
+from edge_agent.pipeline.unit import Unit
 from edge_agent.runtime.backoff import Backoff
 from edge_agent.runtime.logging import OutageLog
-from edge_agent.wire.messages import ConnectionReport, UnitReport
+from edge_agent.wire.messages import ConnectionReport
 from edge_agent.wire.quality import Quality
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -29,56 +31,39 @@ logger = structlog.stdlib.get_logger(__name__)
 # A link that drops is tried again soon, and ever more slowly while it does not come back.
 RECONNECT_FIRST_SECONDS: Final = 0.1
 RECONNECT_MAX_SECONDS: Final = 15.0
-BREAKER_FIRST_SECONDS: Final = 5.0
-BREAKER_MAX_SECONDS: Final = 60.0
-_LATENCY_WEIGHT: Final = 0.1
-
-
-@dataclass(slots=True)
-class Unit:
-    """A station behind the connection."""
-
-    unit_id: int | None
-    breaker: Breaker
-    groups: int = 0
-    good_cycles: int = 0
-    bad_cycles: int = 0
-    error: str = ""
+# A group that brought nothing is read again before its next turn, where that is further away than this.
+RETRY_SECONDS: Final = 5.0
+_MARGIN_NS: Final = 1_000_000
+_TEXT: Final = 2000
 
 
 @dataclass(slots=True)
 class Scheduled:
-    """A group with its unit and its place in time."""
+    """A group with its unit and its place in time.
+
+    read_cap_seconds: bounds a driver that forgot a time-out. stale_seconds: a value older than this is not
+    shown as good any more.
+    """
 
     group: Group
     unit: Unit
     schedule: Schedule
     read_cap_seconds: float
+    stale_seconds: float
 
 
-@dataclass(slots=True)
-class LinkState:
-    """What the status shows of the link."""
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The connection as it is configured: name, driver and address for people; the cap on a `connect`."""
 
-    state: str = "connecting"
-    since_ms: int = 0
-    error: str = ""
-    latency_ms: float | None = None
+    name: str
+    driver_name: str
+    address: str
+    connect_cap_seconds: float
 
 
-@dataclass(slots=True)
-class Lateness:
-    """How late cycles began, over all connections: counts by upper bound in milliseconds."""
-
-    bounds_ms: tuple[float, ...] = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, float("inf"))
-    counts: list[int] = field(default_factory=lambda: [0] * 11)
-
-    def note(self, seconds: float) -> None:
-        late_ms = seconds * 1000
-        for index, bound in enumerate(self.bounds_ms):
-            if late_ms <= bound:
-                self.counts[index] += 1
-                return
+class _Hung(NotConnected):
+    """A driver did not come back from a read: where its link stands nobody knows."""
 
 
 class Poller:
@@ -86,158 +71,217 @@ class Poller:
 
     def __init__(
         self,
-        name: str,
-        driver_name: str,
-        address: str,
+        line: Line,
         driver: Driver,
         groups: Sequence[Scheduled],
         counts: Counts,
         clock: Clock,
         lateness: Lateness,
     ) -> None:
-        self.name = name
+        self.name = line.name
         self.counts = counts
-        self._driver_name = driver_name
-        self._address = address
+        self._line = line
         self._driver = driver
         self._groups = list(groups)
-        self._queue = [(item.schedule.due, index) for index, item in enumerate(self._groups)]
-        heapq.heapify(self._queue)
+        self._units = list({id(item.unit): item.unit for item in self._groups}.values())
+        self._queue: list[tuple[int, int]] = []
         self._clock = clock
         self._lateness = lateness
         self._backoff = Backoff(RECONNECT_FIRST_SECONDS, RECONNECT_MAX_SECONDS)
         self._link = LinkState(since_ms=clock.wall_ms())
-        self._outages = OutageLog(logger.bind(connection=name, driver=driver_name), clock)
+        self._outages = OutageLog(logger.bind(connection=line.name, driver=line.driver_name), clock)
+        self._ready_ns = 0  # since when cycles can be served
+        self._used = False  # a read has come back over this link
 
     async def run(self) -> None:
-        """Never returns by itself; closes the link when cancelled."""
+        """Never returns by itself; closes the link when cancelled.
+
+        Raises what a driver must not raise. It may be called again then, and goes on where it was.
+        """
+        stopped = False
         try:
             while True:
                 try:
-                    await self._connect()
+                    await self._open()
+                    self._begin()
                     await self._poll()
                 except NotConnected as error:
-                    self._set_state("down", str(error))
+                    self._link.change("down", self._clock.wall_ms(), str(error))
                     self._outages.down(self.name, "connection is down", error=str(error))
                     await self._clock.sleep(self._backoff.next())
-                    self._skip_missed()
+        except asyncio.CancelledError:
+            stopped = True
+            raise
         finally:
-            self._set_state("stopped", "")
+            if stopped:
+                self._link.change("stopped", self._clock.wall_ms())
+            else:
+                self._link.change("down", self._clock.wall_ms(), "the driver failed in an unexpected way")
+                self._all_silent()
             await self._driver.close()
 
-    async def _connect(self) -> None:
+    async def _open(self) -> None:
+        """Opens the link. Raises NotConnected; then no group has a value any more."""
+        self._used = False
+        cap = self._line.connect_cap_seconds
         try:
-            await self._driver.connect()
+            async with asyncio.timeout(cap):
+                await self._driver.connect()
+        except TimeoutError as error:
+            self._all_silent()
+            raise NotConnected(f"the link was not open within {cap:g} s") from error
         except NotConnected:
-            for item in self._groups:
-                self._nothing(item)
+            self._all_silent()
             raise
 
-    def _skip_missed(self) -> None:
-        """Cycles that passed without a link are neither overruns nor to be made up for."""
-        now = self._clock.monotonic()
+    def _begin(self) -> None:
+        """Cycles that passed without a link are no overruns. What was bad is read at once, the rest when due.
+
+        What waited longest comes first: a group that breaks the link goes to the end of the queue.
+        """
+        now = self._ready_ns = self._clock.mono_ns()
         for item in self._groups:
-            item.schedule.skip_to(now)
+            if item.group.silent:
+                item.schedule.hasten(now)
         self._queue = [(item.schedule.due, index) for index, item in enumerate(self._groups)]
         heapq.heapify(self._queue)
 
     async def _poll(self) -> None:
         """One cycle after the other, the one that is due first. Raises NotConnected."""
         while True:
-            due, index = heapq.heappop(self._queue)
+            due, index = self._queue[0]
             item = self._groups[index]
-            now = self._clock.monotonic()
-            if due > now:
-                await self._clock.sleep(due - now)
-                now = self._clock.monotonic()
-            self._lateness.note(now - due)
-            await self._cycle(item, now)
-            item.schedule.advance(self._clock.monotonic())
-            heapq.heappush(self._queue, (item.schedule.due, index))
+            # A turn for all others even where cycles are late and the driver has no reason to wait.
+            await self._clock.sleep(max(0, due - self._clock.mono_ns()) / 1e9)
+            planned = max(due, self._ready_ns)
+            self._lateness.note(self._clock.mono_ns() - planned)
+            try:
+                await self._cycle(item, planned)
+            finally:
+                self._reschedule(item)
+                heapq.heapreplace(self._queue, (item.schedule.due, index))
 
-    async def _cycle(self, item: Scheduled, now: float) -> None:
-        if not item.unit.breaker.allows(now):
-            self._nothing(item)
+    def _reschedule(self, item: Scheduled) -> None:
+        now = self._clock.mono_ns()
+        item.schedule.advance(now, self._ready_ns)
+        if item.group.silent:
+            breaker = item.unit.breaker
+            is_open = breaker.state is BreakerState.OPEN
+            wait = breaker.retry_at - self._clock.monotonic() if is_open else RETRY_SECONDS
+            # Not a moment before the breaker allows it, which reckons in seconds.
+            item.schedule.hasten(now + round(max(0.0, wait) * 1e9) + _MARGIN_NS)
+
+    async def _cycle(self, item: Scheduled, planned_ns: int) -> None:
+        started = self._clock.monotonic()
+        if not item.unit.breaker.allows(started):
+            self._silent(item)
             return
         try:
-            async with asyncio.timeout(item.read_cap_seconds):
-                reading = await self._driver.read(item.group.plan)
-        except TimeoutError as error:
-            self._nothing(item)
-            raise NotConnected(f"a read did not end within {item.read_cap_seconds:g} s") from error
+            reading = await self._read(item)
         except NotConnected:
-            self._nothing(item)
+            self._silent(item)
             raise
-        self._note(item, reading, now)
-        item.group.take(reading, self._clock.mono_ns(), self._clock.wall_ms())
-
-    def _note(self, item: Scheduled, reading: Reading, started: float) -> None:
-        """Counts a finished read for the link and for the unit."""
-        unit = item.unit
-        key = f"{self.name}/{unit.unit_id}"
-        if reading.unanswered:
-            unit.bad_cycles += 1
-            unit.error = next(iter((reading.errors or {}).values()), "no answer")
-            was_closed = unit.breaker.state is BreakerState.CLOSED
-            unit.breaker.failed(self._clock.monotonic())
-            if was_closed and unit.breaker.state is BreakerState.OPEN:
-                self._outages.down(key, "unit does not answer", unit_id=unit.unit_id, error=unit.error)
+        if reading is None:
+            self._silent(item)
             return
-        latency = (self._clock.monotonic() - started) * 1000
-        old = self._link.latency_ms
-        self._link.latency_ms = latency if old is None else old + _LATENCY_WEIGHT * (latency - old)
+        self._used = True
+        if reading.unanswered:
+            error = next(iter((reading.errors or {}).values()), "no answer")
+            self._unit_failed(item.unit, error)
+        else:
+            self._answered(item.unit, reading, started)
+        item.group.take(reading, self._clock.mono_ns(), self._clock.wall_ms(), planned_ns)
+
+    async def _read(self, item: Scheduled) -> Reading | None:
+        """None where only this unit cannot be read. Raises NotConnected."""
+        try:
+            return await self._read_capped(item)
+        except _Hung:
+            raise
+        except NotConnected as error:
+            if not self._used:
+                self._blame(item.unit, error)
+                raise
+        # A link that worked until now is opened again at once: a PLC that closed it, or a driver that
+        # dropped it after a neighbour's silence, should not cost this group its cycle.
+        await self._open()
+        try:
+            return await self._read_capped(item)
+        except _Hung:
+            raise
+        except NotConnected as error:
+            if not self._blame(item.unit, error):
+                raise
+            # Whoever is next finds the link lost, and opens it again as well.
+            self._used = True
+            return None
+
+    async def _read_capped(self, item: Scheduled) -> Reading:
+        cap = item.read_cap_seconds
+        try:
+            async with asyncio.timeout(cap):
+                return await self._driver.read(item.group.plan)
+        except TimeoutError as error:
+            text = f"a read did not end within {cap:g} s"
+            self._unit_failed(item.unit, text)
+            raise _Hung(text) from error
+
+    def _blame(self, unit: Unit, error: NotConnected) -> bool:
+        """A fresh link broke while this unit was asked: with others behind the link it is held against it.
+
+        Some gateways hang up on requests to a unit that they do not know. True if it was blamed.
+        """
+        if len(self._units) == 1:
+            return False
+        self._unit_failed(unit, str(error))
+        return True
+
+    def _unit_failed(self, unit: Unit, error: str) -> None:
+        if unit.failed(self._clock.monotonic(), error):
+            self._outages.down(unit.unit_id, "unit does not answer", unit_id=unit.unit_id, error=error)
+
+    def _answered(self, unit: Unit, reading: Reading, started: float) -> None:
+        self._link.note_latency(self._clock.monotonic() - started)
         if self._link.state != "connected":
-            self._set_state("connected", "")
+            self._link.change("connected", self._clock.wall_ms())
             self._outages.back(self.name, "connection is back")
         self._backoff.reset()
-        unit.good_cycles += 1
-        unit.error = "; ".join(f"{what}: {why}" for what, why in (reading.errors or {}).items())[:500]
-        unit.breaker.succeeded()
-        self._outages.back(key, "unit answers again", unit_id=unit.unit_id)
+        unit.answered(reading.errors)
+        self._outages.back(unit.unit_id, "unit answers again", unit_id=unit.unit_id)
 
-    def _nothing(self, item: Scheduled) -> None:
+    def _silent(self, item: Scheduled) -> None:
         item.group.take_nothing(Quality.BAD_COMM, self._clock.mono_ns(), self._clock.wall_ms())
 
-    def _set_state(self, state: str, error: str) -> None:
-        if state != self._link.state:
-            self._link.since_ms = self._clock.wall_ms()
-        self._link.state = state
-        self._link.error = error
+    def _all_silent(self) -> None:
+        for item in self._groups:
+            self._silent(item)
 
     # --- telling ---------------------------------------------------------------------------------
 
     @property
     def healthy(self) -> bool:
-        return self._link.state == "connected" and not any(
-            unit.breaker.state is not BreakerState.CLOSED for unit in self._units()
+        return self._link.state == "connected" and all(
+            unit.breaker.state is BreakerState.CLOSED for unit in self._units
         )
 
-    def _units(self) -> list[Unit]:
-        return list({id(item.unit): item.unit for item in self._groups}.values())
-
     def latest(self) -> list[LatestValue]:
-        return [value for item in self._groups for value in item.group.latest()]
+        now = self._clock.mono_ns()
+        return [
+            value
+            for item in self._groups
+            for value in item.group.latest(now - round(item.stale_seconds * 1e9))
+        ]
 
     def report(self) -> ConnectionReport:
         return ConnectionReport(
             name=self.name,
-            driver=self._driver_name,
+            driver=self._line.driver_name,
             state=self._link.state,
-            address=self._address,
+            address=self._line.address,
             since=self._link.since_ms,
-            error=self._link.error[:2000],
+            error=self._link.error[:_TEXT],
             latency_ms=None if self._link.latency_ms is None else round(self._link.latency_ms, 3),
             overruns=sum(item.schedule.overruns for item in self._groups),
             samples=self.counts.read,
-            units=[
-                UnitReport(
-                    unit_id=unit.unit_id,
-                    state=str(unit.breaker.state),
-                    error=unit.error[:2000],
-                    groups=unit.groups,
-                    good_cycles=unit.good_cycles,
-                    bad_cycles=unit.bad_cycles,
-                )
-                for unit in self._units()
-            ],
+            units=[unit.report() for unit in self._units],
         )
