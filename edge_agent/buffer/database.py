@@ -8,18 +8,19 @@ Constraints that the settings below serve:
 - wal_autocheckpoint is a passive checkpoint after the commit that fills it: min(4 MiB, quota / 8).
 
 A connection is used in one thread only, and each call is one whole function in that thread: a
-transaction can never be open across an await (docs/decisions/0003).
+transaction can never be open across an await (docs/decisions/0003-sqlite3-in-a-thread.md).
 """
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
-from edge_agent.buffer.errors import NewerDatabase
+from edge_agent.buffer.errors import NewerDatabase, NotABuffer
+from edge_agent.runtime.atomic import sync_directory
 
 T = TypeVar("T")
 
@@ -27,6 +28,7 @@ USER_VERSION: Final = 1
 PAGE_BYTES: Final = 4096
 WAL_BYTES: Final = 4 << 20
 APPLICATION_ID: Final = 0x48464231  # "HFB1"
+_BUSY_SECONDS: Final = 10.0
 
 _DDL: Final = """
 CREATE TABLE epoch(
@@ -60,9 +62,13 @@ class Connection:
         self._db: sqlite3.Connection | None = None
 
     async def open(self) -> None:
-        """Opens, and as writer creates the tables. Raises NewerDatabase, sqlite3.Error, OSError."""
+        """Opens, and as writer creates the tables. Raises BufferFault, sqlite3.Error, OSError."""
         opener = partial(_open_writer, max_bytes=self._max_bytes) if self._writer else _open_reader
-        self._db = await asyncio.get_running_loop().run_in_executor(self._thread, opener, self._path)
+        try:
+            self._db = await asyncio.get_running_loop().run_in_executor(self._thread, opener, self._path)
+        except BaseException:
+            self._thread.shutdown(wait=False)
+            raise
 
     async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Calls `function` with the connection in its thread."""
@@ -70,10 +76,31 @@ class Connection:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, self._db)
 
     async def close(self) -> None:
+        """May be called twice, and before `open`."""
         if self._db is not None:
             await self.run(sqlite3.Connection.close)
             self._db = None
         self._thread.shutdown(wait=False)
+
+
+async def finish(work: Coroutine[Any, Any, T]) -> T:
+    """Awaits `work` to its end even where the caller is cancelled meanwhile; then the cancellation follows.
+
+    A thread that commits cannot be called back: whoever stopped waiting for it would never learn what is
+    on the disk.
+    """
+    task = asyncio.create_task(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is None:
+        return task.result()
+    if not task.cancelled():
+        task.exception()
+    raise cancelled
 
 
 def transaction(db: sqlite3.Connection, body: Callable[[], T]) -> T:
@@ -91,24 +118,43 @@ def transaction(db: sqlite3.Connection, body: Callable[[], T]) -> T:
 
 def _open_writer(path: Path, max_bytes: int) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = not path.exists()
     path.touch(mode=0o600)
-    db = sqlite3.connect(path, isolation_level=None, timeout=10)
-    if new:
+    db = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_SECONDS)
+    try:
+        # Of use before the first page is written alone: a start that died before that is made up for.
         db.execute(f"PRAGMA page_size={PAGE_BYTES}")
         db.execute("PRAGMA auto_vacuum=INCREMENTAL")
-    db.execute("PRAGMA journal_mode=WAL")
-    db.execute("PRAGMA synchronous=FULL")
-    db.execute("PRAGMA secure_delete=OFF")
-    db.execute(f"PRAGMA wal_autocheckpoint={max(16, min(WAL_BYTES, max_bytes // 8) // PAGE_BYTES)}")
-    db.execute(f"PRAGMA journal_size_limit={WAL_BYTES}")
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    if version > USER_VERSION:
+        _check(db, path)
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=FULL")
+        db.execute("PRAGMA secure_delete=OFF")
+        db.execute(f"PRAGMA wal_autocheckpoint={max(16, min(WAL_BYTES, max_bytes // 8) // PAGE_BYTES)}")
+        db.execute(f"PRAGMA journal_size_limit={WAL_BYTES}")
+        if _version(db) == 0:
+            transaction(db, partial(_create, db))
+            sync_directory(path.parent)
+    except BaseException:
         db.close()
-        raise NewerDatabase(f"{path}: written by a newer version (format {version}, known {USER_VERSION})")
-    if version == 0:
-        transaction(db, lambda: _create(db))
+        raise
     return db
+
+
+def _version(db: sqlite3.Connection) -> int:
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def _check(db: sqlite3.Connection, path: Path) -> None:
+    version = _version(db)
+    (application,) = db.execute("PRAGMA application_id").fetchone()
+    (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if tables and application != APPLICATION_ID:
+        raise NotABuffer(f"{path}: is the database of another program; set buffer.path to a file of its own")
+    if version > USER_VERSION:
+        raise NewerDatabase(
+            f"{path}: was written by a newer version (format {version}, this one knows {USER_VERSION}); "
+            "install that version again, or set buffer.path to a new file"
+        )
 
 
 def _create(db: sqlite3.Connection) -> None:
@@ -120,6 +166,6 @@ def _create(db: sqlite3.Connection) -> None:
 
 
 def _open_reader(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None, timeout=10)
+    db = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_SECONDS)
     db.execute("PRAGMA query_only=ON")
     return db

@@ -1,11 +1,17 @@
 """What can go wrong in the buffer, by what the caller must do."""
 
+from edge_agent.contracts.errors import ConfigError
+
 
 class BufferFault(Exception):
     """Root of this room's errors."""
 
 
-class NewerDatabase(BufferFault):
+class NotABuffer(BufferFault, ConfigError):
+    """The file belongs to another program: refuse to start rather than write into it."""
+
+
+class NewerDatabase(BufferFault, ConfigError):
     """The database was written by a newer version: refuse to start rather than damage it."""
 
 

@@ -6,12 +6,14 @@ promises follows from that alone. A seq that was written off is not sent any mor
 before its loss record is delivered.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from edge_agent.wire import ranges
 from edge_agent.wire.ranges import Ranges
 
-SEQ_BITS = 40
+SEQ_BITS: Final = 40
 
 
 def batch_id(epoch_no: int, seq: int) -> int:
@@ -24,7 +26,7 @@ def split_id(key: int) -> tuple[int, int]:
     return key >> SEQ_BITS, key & (1 << SEQ_BITS) - 1
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class WrittenOff:
     """Seqs of an epoch that will never be delivered, and the batch that carries their loss record."""
 
@@ -36,12 +38,27 @@ class WrittenOff:
 
 @dataclass(slots=True)
 class Epoch:
+    """begun_here: by this process, so that nobody else can have used its names."""
+
     no: int
     id: str
     next_seq: int
     boot_id: str
     machine: str
     settled: Ranges = field(default_factory=list)
+    begun_here: bool = False
+
+
+def follow(
+    written_off: Iterable[WrittenOff], moved: Mapping[tuple[int, int], tuple[int, int]]
+) -> list[WrittenOff]:
+    """The entries with their loss records under new names: `moved` is old (epoch, seq) → new."""
+    result: list[WrittenOff] = []
+    for entry in written_off:
+        name = entry.record_epoch, entry.record_seq
+        epoch_no, seq = moved.get(name, name)
+        result.append(replace(entry, record_epoch=epoch_no, record_seq=seq))
+    return result
 
 
 class Ledger:
@@ -60,25 +77,31 @@ class Ledger:
         epoch = self.epochs.get(epoch_no)
         if epoch is None or epoch.next_seq == 1:
             return []
-        gone = epoch.settled
-        off = [pair for entry in self.written_off if entry.epoch_no == epoch_no for pair in entry.seqs]
-        return ranges.subtract([(1, epoch.next_seq - 1)], ranges.union(gone, off) if off else gone)
+        off = self.off(epoch_no)
+        gone = ranges.union(epoch.settled, off) if off else epoch.settled
+        return ranges.subtract([(1, epoch.next_seq - 1)], gone)
+
+    def off(self, epoch_no: int) -> Ranges:
+        """Written off, with a loss record that is not yet delivered."""
+        return [pair for entry in self.written_off if entry.epoch_no == epoch_no for pair in entry.seqs]
+
+    def held_count(self) -> int:
+        return sum(ranges.size(self.held(no)) for no in self.epochs)
 
     def floor(self, epoch_no: int) -> int:
-        epoch = self.epochs[epoch_no]
-        settled = epoch.settled
+        settled = self.epochs[epoch_no].settled
         return settled[0][1] + 1 if settled and settled[0][0] == 1 else 1
 
     def settle(self, epoch_no: int, acked: Ranges) -> Ranges:
-        """Marks as delivered. Returns the seqs for which that is news."""
+        """Marks as delivered. Returns the seqs that were held until now."""
         epoch = self.epochs.get(epoch_no)
         if epoch is None:
             return []
         known = ranges.intersect(acked, [(1, epoch.next_seq - 1)])
-        news = ranges.subtract(known, epoch.settled)
-        epoch.settled = ranges.union(epoch.settled, news)
+        news = ranges.intersect(known, self.held(epoch_no))
+        epoch.settled = ranges.union(epoch.settled, known)
         for entry in list(self.written_off):
-            if entry.record_epoch == epoch_no and ranges.contains(news, entry.record_seq):
+            if entry.record_epoch == epoch_no and ranges.contains(known, entry.record_seq):
                 self.written_off.remove(entry)
                 lost_in = self.epochs.get(entry.epoch_no)
                 if lost_in is not None:
@@ -90,11 +113,31 @@ class Ledger:
         epoch = self.epochs[epoch_no]
         epoch.settled = ranges.subtract(epoch.settled, missing)
 
-    def write_off(self, epoch_no: int, seqs: Ranges, record_epoch: int, record_seq: int) -> None:
-        self.written_off.append(WrittenOff(epoch_no, seqs, record_epoch, record_seq))
+    def records_among(self, epoch_no: int, seqs: Ranges) -> set[int]:
+        """Those of `seqs` that carry the loss record of something written off."""
+        return {
+            entry.record_seq
+            for entry in self.written_off
+            if entry.record_epoch == epoch_no and ranges.contains(seqs, entry.record_seq)
+        }
 
     def open_epochs(self) -> list[int]:
         """Numbers of the epochs to announce: those with anything unsettled, and the current one last."""
         current = self.current.no
-        unsettled = [no for no, epoch in self.epochs.items() if self.floor(no) < epoch.next_seq]
-        return [*sorted(no for no in unsettled if no != current), current]
+        return [*sorted(no for no in self.epochs if no != current and not self.is_done(no)), current]
+
+    def is_done(self, epoch_no: int) -> bool:
+        """Whether all of an epoch is settled, and nothing that is not names it."""
+        named = any(epoch_no in (entry.epoch_no, entry.record_epoch) for entry in self.written_off)
+        return not named and self.floor(epoch_no) == self.epochs[epoch_no].next_seq
+
+    def forget(self, stored: Sequence[int]) -> list[int]:
+        """Drops the epochs, other than the current one, that are done and of which nothing is stored.
+
+        stored: numbers of the epochs with any batch in the database. Returns what was dropped.
+        """
+        current = self.current.no
+        gone = [no for no in self.epochs if no != current and no not in stored and self.is_done(no)]
+        for no in gone:
+            del self.epochs[no]
+        return gone

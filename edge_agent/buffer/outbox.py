@@ -1,22 +1,18 @@
 """The reading side of the buffer: what a sink's client fetches, and what became of it."""
 
-import sqlite3
 from functools import partial
 
 from edge_agent.buffer import rows
 from edge_agent.buffer.database import Connection
 from edge_agent.buffer.store import Store
 from edge_agent.wire import ranges
-from edge_agent.wire.batch import Batch
-from edge_agent.wire.errors import WireError
-from edge_agent.wire.messages import Head, Loss, LossConnection, LossReason
+from edge_agent.wire.messages import Head
 from edge_agent.wire.ranges import Ranges
-from edge_agent.wire.schema import Schema
 from edge_agent.wire.upload import BatchItem
 
 
 class StoredOutbox:
-    """Implements contracts.outbox.Outbox on a connection and thread of its own."""
+    """Implements contracts.outbox.Outbox; reads on a connection and thread of its own."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -57,16 +53,20 @@ class StoredOutbox:
         return ranges.of_numbers(self._store.state.urgent)
 
     def committed_at(self, epoch_no: int, seq: int) -> float | None:
-        return self._store.state.committed_at(epoch_no, seq)
+        return self._store.state.recent.committed_at(epoch_no, seq)
 
     async def wait_for_commit(self, seen: int) -> int:
-        return await self._store.wait_for_commit(seen)
+        return await self._store.wait_for_news(seen)
 
     async def fetch(self, epoch_no: int, wanted: Ranges, max_bytes: int) -> list[BatchItem]:
-        items = self._store.state.recent(epoch_no, wanted, max_bytes)
+        recent = self._store.state.recent
+        items = recent.first(epoch_no, wanted, max_bytes)
         if not items:
             items = await self._reader.run(lambda db: rows.select_items(db, epoch_no, wanted, max_bytes))
-        self._store.state.fetched(epoch_no, items)
+            absent = _absent(wanted, items)
+            if absent:
+                await self._store.amend(lambda amendments: amendments.unreadable(epoch_no, absent))
+        recent.fetched(epoch_no, items)
         return items
 
     async def schema(self, name: str) -> bytes | None:
@@ -76,78 +76,18 @@ class StoredOutbox:
         return self._store.state.settle(epoch_no, acked)
 
     async def reject(self, epoch_no: int, seq: int, why: str) -> None:
-        connections = await self._reader.run(partial(_contents, epoch_no=epoch_no, seq=seq))
-        loss = self._loss(LossReason.REJECTED, epoch_no, [(seq, seq)], why[:500], connections)
-        await self._store.write_loss(loss, epoch_no, [(seq, seq)])
-        self._store.state.withdraw(epoch_no, seq)
+        await self._store.amend(lambda amendments: amendments.reject(epoch_no, seq, why))
 
     async def resend(self, epoch_no: int, missing: Ranges) -> None:
-        state = self._store.state
-        missing = ranges.intersect(missing, state.ledger.epochs[epoch_no].settled)
-        if not missing:
-            return
-        stored = await self._reader.run(partial(rows.select_sizes, epoch_no=epoch_no, wanted=missing))
-        again = ranges.of_numbers(stored)
-        state.ledger.unsettle(epoch_no, again)
-        for nbytes, samples in stored.values():
-            state.totals.hold(nbytes, samples)
-        state.unsaved = True
-        gone = ranges.subtract(missing, again)
-        if gone:
-            why = "acknowledged once, missing at the centre, and no longer retained here"
-            loss = self._loss(LossReason.CENTRE_FORGOT, epoch_no, gone, why, exact=False)
-            await self._store.write_loss(loss, epoch_no, [])
-        else:
-            await self._store.tell_waiters()
+        await self._store.amend(lambda amendments: amendments.resend(epoch_no, missing))
 
     async def rename(self, epoch_no: int) -> None:
-        why = "the centre knows these names with other content: the batches go on under new ones"
-        await self._store.move_to_new_epoch(
-            epoch_no, lambda moved: self._loss(LossReason.RENAMED, epoch_no, moved, why)
-        )
-
-    def _loss(
-        self,
-        reason: LossReason,
-        epoch_no: int,
-        seqs: Ranges,
-        detail: str,
-        connections: list[LossConnection] | None = None,
-        *,
-        exact: bool = True,
-    ) -> Loss:
-        now = self._store.clock.wall_ms()
-        return Loss(
-            reason=reason,
-            epoch=self._store.state.ledger.epochs[epoch_no].id,
-            seqs=seqs,
-            connections=connections or [],
-            t0=now,
-            t1=now,
-            exact=exact,
-            detail=detail,
-        )
+        await self._store.amend(lambda amendments: amendments.rename(epoch_no))
 
 
-def _contents(db: sqlite3.Connection, epoch_no: int, seq: int) -> list[LossConnection]:
-    """What a batch holds, by group, for the loss record that replaces it."""
-    found: list[LossConnection] = []
-    for item in rows.select_items(db, epoch_no, [(seq, seq)], 1):
-        try:
-            opened = Batch.open(item.body, item.codec, item.raw_bytes)
-        except WireError:
-            continue
-        for name, (numbers, samples) in opened.contents().items():
-            body = rows.select_schema(db, name)
-            if body is not None:
-                schema = Schema.from_bytes(body)
-                found.append(
-                    LossConnection(
-                        name=schema.connection,
-                        group=schema.group,
-                        run=opened.origin.run,
-                        n=numbers,
-                        samples=samples,
-                    )
-                )
-    return found
+def _absent(wanted: Ranges, items: list[BatchItem]) -> Ranges:
+    """Which of `wanted` a query passed over on its way to the last item; all of them where it found none."""
+    if not items:
+        return wanted
+    found = ranges.of_numbers(item.seq for item in items)
+    return ranges.subtract(ranges.intersect(wanted, [(wanted[0][0], found[-1][1])]), found)

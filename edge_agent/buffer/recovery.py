@@ -1,26 +1,33 @@
 """What a start finds: the run before it, frames that were never committed, and which epoch goes on.
 
-Runs in the writer's thread, inside the transaction that begins the new run.
+Runs in the writer's thread, inside the transaction that begins the new run: a start that dies halfway
+has changed nothing, and the next one finds the same.
 """
 
 import sqlite3
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-from edge_agent.buffer import ring, rows
+from edge_agent.buffer import rows
 from edge_agent.buffer.ledger import Epoch, Ledger
-from edge_agent.buffer.ring import RingFrame
-from edge_agent.buffer.seal import Take, seal
-from edge_agent.wire.batch import Batch, EncodedBatch, Kind, Origin, RecordsPart, encode
+from edge_agent.buffer.seal import Take, seal, seal_losses
+from edge_agent.buffer.segments import Leftovers, RingFrame
+from edge_agent.buffer.state import BufferState
+from edge_agent.wire import ranges
+from edge_agent.wire.batch import Batch, EncodedBatch, Origin
 from edge_agent.wire.errors import WireError
 from edge_agent.wire.messages import Loss, LossReason
 from edge_agent.wire.schema import Schema
 
-# A commit holds at most as many batches as the bounded memory before it; the ring holds no more.
-_LOOK_BACK: Final = 64
+# The ring holds all frames of the last commit or none, so the search for what is committed could end at
+# the first batch without any of them; this many more in case the ring had missed some.
+_LOOK_BACK: Final = 32
+# Batches over which the pace of an interrupted run is measured.
+_PACE_BATCHES: Final = 60
+
+Progress = dict[tuple[str, str, str], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +39,78 @@ class Identity:
     boot: str
     machine: str
 
+    @property
+    def origin(self) -> Origin:
+        return Origin(self.device, self.run, self.boot)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What the new run starts with. sealed: batches that the start committed, with their seqs."""
+
+    state: BufferState
+    sealed: list[tuple[int, EncodedBatch]]
+    recovered_frames: int
+    losses: list[Loss]
+    oldest_ms: int | None
+
+
+def begin(
+    db: sqlite3.Connection, identity: Identity, found: Leftovers, wall_ms: int, *, has_sink: bool
+) -> Begun:
+    """Begins a run, and commits what earlier ones left. The caller has opened a transaction."""
+    had_sink = rows.get_state(db, "has_sink") is not False
+    ledger = rows.load_ledger(db)
+    if not had_sink:
+        # Batches count as delivered without a sink; this was noted in memory alone since the last save.
+        ledger.settle(ledger.current.no, [(1, ledger.current.next_seq - 1)])
+    totals = rows.load_totals(db, pending=had_sink)
+    rows.delete_epochs(db, _forgotten(db, ledger))
+    lost = [*_interrupted(db, identity, found, wall_ms)]
+    why = reason_for_new_epoch(ledger, identity, had_sink=had_sink, has_sink=has_sink)
+    if why is not None:
+        epoch = next_epoch(ledger, identity)
+        rows.insert_epoch(db, epoch, why)
+        ledger.epochs[epoch.no] = epoch
+    rows.insert_schemas(db, found.schemas.values())
+    schemas = _Schemas(db)
+    fresh, unknown = _uncommitted(db, found, schemas)
+    if unknown:
+        lost.append(_of_unknown_schema(unknown))
+    batches = [
+        batch
+        for run, frames in fresh.items()
+        for batch in seal(Origin(identity.device, run, identity.boot), _take(frames, schemas), wall_ms)
+    ]
+    if lost:
+        batches.append(seal_losses(identity.origin, lost, wall_ms))
+    sealed = rows.insert_batches(db, ledger.current.no, ledger.current.next_seq, batches)
+    rows.begin_run(db, identity.run, identity.boot, wall_ms, found.runs)
+    rows.put_state(db, "has_sink", has_sink)
+    state = BufferState(ledger, totals, has_sink)
+    state.urgent = _held_urgent(db, ledger)
+    rows.save(db, state.saved())
+    recovered = sum(len(frames) for frames in fresh.values())
+    return Begun(state, sealed, recovered, lost, rows.select_t0(db, state.first_held()))
+
+
+# --- epochs --------------------------------------------------------------------------------------------
+
 
 def next_epoch(ledger: Ledger, identity: Identity) -> Epoch:
     """A new epoch behind all others; not yet part of the ledger."""
     number = max(ledger.epochs, default=0) + 1
-    return Epoch(number, uuid.uuid4().hex, 1, identity.boot, identity.machine)
+    return Epoch(number, uuid.uuid4().hex, 1, identity.boot, identity.machine, begun_here=True)
 
 
-def reason_for_new_epoch(ledger: Ledger, identity: Identity) -> str | None:
+def reason_for_new_epoch(
+    ledger: Ledger, identity: Identity, *, had_sink: bool = True, has_sink: bool = True
+) -> str | None:
     """Why the last epoch cannot go on; None where it can.
 
     After another boot the disk may have lost commits that it had confirmed, and on another machine the
-    database is a copy: either would give used names to other content.
+    database is a copy: either would give used names to other content. Batches that were stored while
+    there was no centre are never promised to one, so they do not share an epoch with those that are.
     """
     if not ledger.epochs:
         return "new database"
@@ -52,96 +119,159 @@ def reason_for_new_epoch(ledger: Ledger, identity: Identity) -> str | None:
         return "machine changed"
     if current.boot_id != identity.boot:
         return "boot changed"
+    if had_sink != has_sink:
+        return "sink added" if has_sink else "sink removed"
     return None
 
 
-def unclean_stop(db: sqlite3.Connection, identity: Identity, wall_ms: int) -> Loss | None:
-    """The loss of a run that ended with its boot: bounded by the rate before it, since nobody counted.
+def _forgotten(db: sqlite3.Connection, ledger: Ledger) -> list[int]:
+    if not ledger.epochs:
+        return []
+    return ledger.forget([no for no in ledger.epochs if rows.first_stored(db, no) is not None])
 
-    A run that ended without a clean mark in this same boot was killed; the ring has its frames.
+
+def _held_urgent(db: sqlite3.Connection, ledger: Ledger) -> set[int]:
+    current = ledger.current.no
+    held = ledger.held(current)
+    return {seq for seq in rows.select_urgent(db, current) if ranges.contains(held, seq)}
+
+
+# --- what the last run may have lost --------------------------------------------------------------------
+
+
+def _interrupted(
+    db: sqlite3.Connection, identity: Identity, found: Leftovers, wall_ms: int
+) -> Iterable[Loss]:
+    """Records of runs that ended without a clean mark, and not all of whose frames the ring can have.
+
+    A run that was killed in this boot left a segment, be it an empty one: without any, somebody removed
+    the runtime directory.
     """
-    last = db.execute("SELECT id, boot_id, clean FROM run ORDER BY rowid DESC LIMIT 1").fetchone()
-    if last is None or last[2] or last[1] == identity.boot:
-        return None
-    newest = rows.select_newest(db, 60)
-    if not newest:
-        return None
-    last_ms = newest[0][5]
-    span = max(newest[0][5] - newest[-1][4], 1000)
-    per_ms = sum(row[3] for row in newest) / span
-    until = max(wall_ms, last_ms)
+    last = rows.unclean_run(db)
+    known = rows.finished_runs(db, found.incomplete.keys())
+    reasons = {run: why for run, why in found.incomplete.items() if run not in known}
+    if last is not None and last.boot != identity.boot:
+        reasons[last.id] = "frames since its last commit may be missing"
+    elif last is not None and last.id not in found.runs:
+        reasons[last.id] = "the frames that it left in the runtime directory are gone"
+    pace = rows.recent_pace(db, _PACE_BATCHES) if reasons else None
+    for run, why in reasons.items():
+        started = last.started_ms if last is not None else wall_ms
+        t0 = started if pace is None else pace[2]
+        until = max(wall_ms, t0)
+        # Nobody counted: the most that it can be is what the pace before would have brought until now.
+        most = None if pace is None else pace[0] * (until - t0) // max(pace[2] - pace[1], 1000) + 1
+        yield Loss(
+            reason=LossReason.UNCLEAN_STOP,
+            t0=t0,
+            t1=until,
+            exact=False,
+            max=most,
+            detail=f"run {run} ended without a clean stop: {why}"[:500],
+        )
+
+
+def _of_unknown_schema(frames: list[RingFrame]) -> Loss:
+    times = [entry.frame.wall_ms for entry in frames]
     return Loss(
-        reason=LossReason.UNCLEAN_STOP,
-        t0=last_ms,
-        t1=until,
+        reason=LossReason.UNREADABLE,
+        t0=min(times),
+        t1=max(times),
         exact=False,
-        max=int(per_ms * (until - last_ms)) + 1,
-        detail=f"run {last[0]} ended without a clean stop; frames since its last commit may be missing",
+        max=sum(entry.frame.samples for entry in frames),
+        detail=f"{len(frames)} frames that a killed run left are of schemas that are not known any more",
     )
 
 
-def uncommitted_frames(db: sqlite3.Connection, paths: Sequence[Path]) -> dict[str, list[RingFrame]]:
-    """By run, the frames of the ring that no committed batch holds, in the order they were made."""
-    found: dict[str, list[RingFrame]] = {}
-    for path in paths:
-        for entry in ring.read_segment(path):
-            found.setdefault(entry.run, []).append(entry)
-    if not found:
-        return {}
-    committed = _committed_progress(db, set(found))
-    result: dict[str, list[RingFrame]] = {}
-    for run, entries in found.items():
-        names = {entry.schema_hash: _group(db, entry.schema_hash) for entry in entries}
-        fresh = [
-            entry for entry in entries if entry.frame.n > committed.get((run, *names[entry.schema_hash]), 0)
-        ]
-        if fresh:
-            result[run] = fresh
-    return result
+# --- frames that were not committed ---------------------------------------------------------------------
 
 
-def seal_leftovers(
-    db: sqlite3.Connection, identity: Identity, leftovers: dict[str, list[RingFrame]], wall_ms: int
-) -> list[EncodedBatch]:
-    """Batches of the frames that earlier runs left, each under the run that made them."""
-    sealed: list[EncodedBatch] = []
-    schemas: dict[str, Schema] = {}
-    for run, entries in leftovers.items():
-        take = Take()
+class _Schemas:
+    """Schemas of the database by name, each read once."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._known: dict[str, Schema | None] = {}
+
+    def get(self, name: str) -> Schema | None:
+        if name not in self._known:
+            body = rows.select_schema(self._db, name)
+            try:
+                self._known[name] = None if body is None else Schema.from_bytes(body)
+            except WireError:
+                self._known[name] = None
+        return self._known[name]
+
+
+def _uncommitted(
+    db: sqlite3.Connection, found: Leftovers, schemas: _Schemas
+) -> tuple[dict[str, list[RingFrame]], list[RingFrame]]:
+    """By run, the frames of the ring that no committed batch holds; and those that nobody can read.
+
+    A frame is committed where a batch has its number or a later one of the same group and run.
+    """
+    done = rows.finished_runs(db, found.frames.keys())
+    waiting = {run: frames for run, frames in found.frames.items() if run not in done}
+    unknown: list[RingFrame] = []
+    first: Progress = {}
+    for run, entries in waiting.items():
         for entry in entries:
-            if entry.schema_hash not in schemas:
-                body = rows.select_schema(db, entry.schema_hash)
-                assert body is not None, "a schema is stored before its first frame"
-                schemas[entry.schema_hash] = Schema.from_bytes(body)
-            schema = schemas[entry.schema_hash]
-            take.frames.setdefault(schema.hash, (schema, []))[1].append(entry.frame)
-        sealed += seal(Origin(identity.device, run, identity.boot), take, wall_ms)
-    return sealed
+            schema = schemas.get(entry.schema_hash)
+            if schema is None:
+                unknown.append(entry)
+            else:
+                first.setdefault((run, schema.connection, schema.group), entry.frame.n)
+    committed = _committed(db, first, schemas) if first else {}
+    fresh: dict[str, list[RingFrame]] = {}
+    for run, entries in waiting.items():
+        for entry in entries:
+            schema = schemas.get(entry.schema_hash)
+            if schema is None:
+                continue
+            if entry.frame.n > committed.get((run, schema.connection, schema.group), 0):
+                fresh.setdefault(run, []).append(entry)
+    return fresh, unknown
 
 
-def seal_loss(identity: Identity, loss: Loss, wall_ms: int) -> EncodedBatch:
-    origin = Origin(identity.device, identity.run, identity.boot)
-    return encode(origin, [RecordsPart(Kind.LOSS, [loss.model_dump(mode="json")])], wall_ms)
+def _committed(
+    db: sqlite3.Connection, first: Mapping[tuple[str, str, str], int], schemas: _Schemas
+) -> Progress:
+    """The highest committed number, where the ring still has one that is not above it.
 
-
-def _group(db: sqlite3.Connection, schema_hash: str) -> tuple[str, str]:
-    body = rows.select_schema(db, schema_hash)
-    assert body is not None, "a schema is stored before its first frame"
-    schema = Schema.from_bytes(body)
-    return schema.connection, schema.group
-
-
-def _committed_progress(db: sqlite3.Connection, runs: set[str]) -> dict[tuple[str, str, str], int]:
-    """Highest committed n by (run, connection, group), from the newest batches."""
-    progress: dict[tuple[str, str, str], int] = {}
-    for codec, raw, body, *_ in rows.select_newest(db, _LOOK_BACK):
-        try:
-            opened = Batch.open(body, codec, raw)
-        except WireError:
-            continue
-        if opened.origin.run not in runs:
-            continue
-        for name, (numbers, _) in opened.contents().items():
-            key = (opened.origin.run, *_group(db, name))
-            progress[key] = max(progress.get(key, 0), numbers[-1][1])
+    first: by (run, connection, group), the lowest number in the ring.
+    """
+    progress: Progress = {}
+    strangers = 0
+    for newest in rows.newest_batches(db):
+        strangers += 1
+        for key, number in _numbers(newest, schemas).items():
+            if number >= first.get(key, number + 1):
+                progress[key] = max(progress.get(key, 0), number)
+                strangers = 0
+        if strangers > _LOOK_BACK:
+            break
     return progress
+
+
+def _numbers(stored: rows.Newest, schemas: _Schemas) -> Progress:
+    """The highest frame number of each group in a batch."""
+    try:
+        opened = Batch.open(stored.body, stored.codec, stored.raw)
+    except WireError:
+        return {}
+    found: Progress = {}
+    for name, (numbers, _) in opened.contents().items():
+        schema = schemas.get(name)
+        if schema is not None and numbers:
+            key = (opened.origin.run, schema.connection, schema.group)
+            found[key] = max(found.get(key, 0), numbers[-1][1])
+    return found
+
+
+def _take(frames: Iterable[RingFrame], schemas: _Schemas) -> Take:
+    take = Take()
+    for entry in frames:
+        schema = schemas.get(entry.schema_hash)
+        assert schema is not None, "frames of unknown schemas were put aside"
+        take.frames.setdefault(schema.hash, (schema, []))[1].append(entry.frame)
+    return take

@@ -2,93 +2,157 @@
 
 Each frame is appended to a file in the runtime directory, which is in memory (tmpfs) and outlives the
 process. Once a batch is committed, the segments that held its frames are removed. The next start of the
-same boot reads what is left and keeps the frames that no committed batch has.
+same boot reads what is left (`segments.find`) and commits the frames that no batch has.
 
-The file name carries boot and run, so that a directory that outlived its boot is not believed. A record
-is u32 length (of what follows), 32 bytes schema hash, the fixed fields, row, presence, and JSON for what
-few frames have. A record that was being written when the process died is shorter than its length says.
-The ring is bounded: past `max_bytes` frames are only in memory until the next commit, and counted.
+Schemas stand in the ring too until a commit has stored them, before the first frame that needs them. The
+ring is bounded: what goes past `max_bytes`, or cannot be written, is in memory alone until the next
+commit; it is counted, and a marker file tells the next start that the ring is not the whole truth.
 """
 
+import contextlib
 import os
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import orjson
+import structlog
 
+from edge_agent.buffer import segments
+from edge_agent.buffer.segments import MISSED, PREFIX, Record
+from edge_agent.runtime.lock import FileLock
 from edge_agent.wire.frame import Frame
-from edge_agent.wire.quality import Quality, QualityRun, SourceRun
+from edge_agent.wire.schema import Schema
 
-_FIXED: Final = struct.Struct("<I32sqqqIIII")
-_LENGTH: Final = struct.Struct("<I")
+logger = structlog.stdlib.get_logger(__name__)
+
 MAX_BYTES: Final = 64 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class RingFrame:
-    """A frame found in the ring, with the run that made it and its schema's name."""
-
-    run: str
-    schema_hash: str
-    frame: Frame
+# The others are a few bytes a commit, and what makes the rest readable.
+_BOUNDED: Final = (Record.FRAME, Record.SCHEMA)
 
 
 class FrameRing:
-    """Appends this run's frames; `rotate` and `release` bracket a commit."""
+    """Appends this run's frames; `rotate` and `release` bracket a commit. Used on the event loop only.
+
+    Nothing here raises after `open`: a ring that cannot be written loses its own protection and no frame.
+    """
 
     def __init__(self, directory: Path, boot: str, run: str, max_bytes: int = MAX_BYTES) -> None:
         self._directory = directory
+        self._boot = boot
         self.run = run
-        self._prefix = f"ring-{boot}-{run}-"
+        self._device = ""
         self._max_bytes = max_bytes
         self._segment = 0
+        self._released = 0
+        self._lock: FileLock | None = None
         self._fd: int | None = None
+        self._used = False
         self._sizes: dict[int, int] = {}
+        self._marked: set[int] = set()
         self._total_bytes = 0
+        self._failing = False
         self.missed_frames = 0
 
-    def open(self) -> None:
+    def open(self, device: str) -> None:
+        """Begins the first segment, which names the device.
+
+        Raises InUse where another agent has this directory, OSError where it cannot be used.
+        """
         self._directory.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(self._directory / "ring.lock")
+        self._device = device
         self._start_segment()
 
-    def append(self, schema_hash: str, frame: Frame) -> None:
-        """Never raises: a ring that cannot be written loses only its own protection, and counts it."""
-        data = _encode(schema_hash, frame)
-        if self._fd is None or self._total_bytes + len(data) > self._max_bytes:
-            self.missed_frames += 1
-            return
+    def announce(self, schema: Schema) -> None:
+        """Keeps a schema until a commit has stored it."""
+        self._used = True
+        if not self._put(Record.SCHEMA, schema.canonical):
+            self._miss()
+
+    def append(self, schema_hash: str, frame: Frame) -> int:
+        """Keeps a frame until a commit has stored it. Returns its size in bytes."""
+        self._used = True
         try:
-            written = os.write(self._fd, data)
-        except OSError:
-            written = 0
-        if written != len(data):
-            # A torn record would hide those behind it: cut it off again.
+            payload = segments.frame_payload(schema_hash, frame)
+        except (TypeError, ValueError, struct.error):
+            # Not a frame that can be written at all; sealing turns it into a loss.
+            self._miss()
+            return len(frame.row)
+        if not self._put(Record.FRAME, payload):
+            self._miss()
             self.missed_frames += 1
-            os.ftruncate(self._fd, self._sizes[self._segment])
-            return
-        self._sizes[self._segment] += written
-        self._total_bytes += written
+        return len(payload)
 
     def rotate(self) -> int:
         """Later frames go to a new segment. Returns the mark to release when the earlier are stored."""
+        if self._fd is not None and not self._used:
+            return self._segment - 1
         mark = self._segment
         self._start_segment()
         return mark
 
     def release(self, mark: int) -> None:
-        """Frames up to this mark are committed: their segments go."""
-        for segment in [number for number in self._sizes if number <= mark]:
-            self._total_bytes -= self._sizes.pop(segment)
-            self._path(segment).unlink(missing_ok=True)
+        """Frames up to this mark are committed: their segments go.
+
+        One record makes them void all at once, so that a death between two of the removals leaves either
+        all frames of the commit or none.
+        """
+        done = sorted(number for number in {*self._sizes, *self._marked} if number <= mark)
+        if not done:
+            return
+        self._released = mark
+        self._put(Record.RELEASED, segments.mark_payload(mark))
+        for number in done:
+            self._total_bytes -= self._sizes.pop(number, 0)
+            self._remove(self._path(number))
+            if number in self._marked:
+                self._marked.discard(number)
+                self._remove(self._marker(number))
 
     def close(self) -> None:
-        """What is not released stays for the next start."""
+        """What is not released stays for the next start. May be called twice, and before `open`."""
+        if self._lock is None:
+            return
         self._close_segment()
-        if not self._sizes.get(self._segment):
-            self._path(self._segment).unlink(missing_ok=True)
+        if not self._used:
+            self._remove(self._path(self._segment))
+        self._lock.release()
+        self._lock = None
+
+    def _put(self, kind: Record, payload: bytes) -> bool:
+        parts = segments.encode(kind, payload)
+        size = len(parts[0]) + len(parts[1])
+        bounded = kind in _BOUNDED
+        if self._fd is None or (bounded and self._total_bytes + size > self._max_bytes):
+            return False
+        try:
+            written = os.writev(self._fd, parts)
+        except OSError:
+            written = 0
+        if written != size:
+            # A torn record would hide those behind it: cut it off again.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, self._sizes[self._segment])
+            return False
+        self._sizes[self._segment] += size
+        self._total_bytes += size
+        if self._failing and bounded:
+            self._failing = False
+            logger.info("the frame ring takes frames again", missed=self.missed_frames)
+        return True
+
+    def _miss(self) -> None:
+        if self._segment not in self._marked:
+            self._marked.add(self._segment)
+            with contextlib.suppress(OSError):
+                self._marker(self._segment).touch(mode=0o600)
+        if not self._failing:
+            self._failing = True
+            logger.warning(
+                "the frame ring cannot take a frame: until the next commit a killed process would lose it",
+                directory=str(self._directory),
+                size_bytes=self._total_bytes,
+            )
 
     def _close_segment(self) -> None:
         if self._fd is not None:
@@ -98,69 +162,20 @@ class FrameRing:
     def _start_segment(self) -> None:
         self._close_segment()
         self._segment += 1
-        try:
-            self._fd = os.open(
-                self._path(self._segment), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
-            )
-            self._sizes[self._segment] = 0
-        except OSError:
-            self._fd = None
+        self._used = False
+        self._sizes[self._segment] = 0
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        with contextlib.suppress(OSError):
+            self._fd = os.open(self._path(self._segment), flags, 0o600)
+        self._put(Record.RUN, segments.run_payload(self._device, self._boot, self.run, self._released))
 
-    def _path(self, segment: int) -> Path:
-        return self._directory / f"{self._prefix}{segment:08d}"
+    def _path(self, number: int) -> Path:
+        return self._directory / f"{PREFIX}{self._boot}-{self.run}-{number:08d}"
 
+    def _marker(self, number: int) -> Path:
+        return self._directory / f"{self._path(number).name}{MISSED}"
 
-def leftovers(directory: Path, boot: str) -> list[Path]:
-    """Segments of earlier runs of this boot, oldest first within each run. Those of other boots go."""
-    found: list[Path] = []
-    for path in sorted(directory.glob("ring-*")):
-        if path.name.startswith(f"ring-{boot}-"):
-            found.append(path)
-        else:
+    @staticmethod
+    def _remove(path: Path) -> None:
+        with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
-    return found
-
-
-def read_segment(path: Path) -> Iterator[RingFrame]:
-    """The whole frames of a segment, in the order they were appended."""
-    run = path.name.split("-")[2]
-    data = path.read_bytes()
-    at = 0
-    while at + _LENGTH.size <= len(data):
-        (length,) = _LENGTH.unpack_from(data, at)
-        end = at + _LENGTH.size + length
-        if end > len(data) or _LENGTH.size + length < _FIXED.size:
-            return
-        yield _decode(run, data[at:end])
-        at = end
-
-
-def _encode(schema_hash: str, frame: Frame) -> bytes:
-    present = frame.present or b""
-    rest = b""
-    if frame.text is not None or frame.quality or frame.source:
-        rest = orjson.dumps(
-            [frame.text, [tuple(run) for run in frame.quality], [tuple(run) for run in frame.source]]
-        )
-    length = _FIXED.size - _LENGTH.size + len(frame.row) + len(present) + len(rest)
-    head = _FIXED.pack(
-        length, bytes.fromhex(schema_hash), frame.n, frame.mono_ns, frame.wall_ms,
-        frame.read, frame.suppressed, len(frame.row), len(present),
-    )  # fmt: skip
-    return b"".join((head, frame.row, present, rest))
-
-
-def _decode(run: str, record: bytes) -> RingFrame:
-    _, digest, n, mono_ns, wall_ms, read, suppressed, row_bytes, present_bytes = _FIXED.unpack_from(record)
-    row_end = _FIXED.size + row_bytes
-    present_end = row_end + present_bytes
-    frame = Frame(
-        n, mono_ns, wall_ms, record[_FIXED.size : row_end], read, suppressed,
-        record[row_end:present_end] or None,
-    )  # fmt: skip
-    if len(record) > present_end:
-        text, quality, source = orjson.loads(record[present_end:])
-        frame.text = None if text is None else tuple(text)
-        frame.quality = tuple(QualityRun(f, c, Quality(q), null, status) for f, c, q, null, status in quality)
-        frame.source = tuple(SourceRun(*run_) for run_ in source)
-    return RingFrame(run, digest.hex(), frame)

@@ -1,37 +1,46 @@
 """From frames in memory to sealed batches. Pure: runs in the writer's thread.
 
 A batch is sealed at a flush; one that would be too large is split by frames until every part fits or is
-a single frame.
+a single frame. A frame or record that cannot be encoded at all must not keep the others from the disk: it
+becomes a loss.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
+from edge_agent.buffer.losses import Dropped
 from edge_agent.wire import batch, codecs, section
 from edge_agent.wire.batch import EncodedBatch, FramesPart, Kind, Origin, RecordsPart
+from edge_agent.wire.errors import WireError
 from edge_agent.wire.frame import Frame
+from edge_agent.wire.messages import Loss, LossReason
 from edge_agent.wire.schema import Schema
 from edge_agent.wire.section import Layout
 
+Part = FramesPart | RecordsPart
+
 # Above this a trial of both layouts costs more than it can save.
-_TRIAL_BYTES = 256 * 1024
+_TRIAL_BYTES: Final = 256 * 1024
 
 
 @dataclass(slots=True)
 class Take:
-    """What one flush takes: frames by schema in the order of their first frame, and records by kind."""
+    """What one flush takes: frames by schema in the order of their first frame, records by kind, schemas
+    that no commit has stored yet, and what was dropped for want of memory.
+
+    since: when its first frame came (monotonic seconds).
+    """
 
     frames: dict[str, tuple[Schema, list[Frame]]] = field(default_factory=dict)
     records: dict[Kind, list[Mapping[str, Any]]] = field(default_factory=dict)
+    schemas: dict[str, Schema] = field(default_factory=dict)
+    dropped: Dropped = field(default_factory=Dropped)
+    since: float | None = None
 
     @property
     def empty(self) -> bool:
-        return not self.frames and not self.records
-
-    @property
-    def frame_count(self) -> int:
-        return sum(len(frames) for _, frames in self.frames.values())
+        return not self.frames and not self.records and not self.schemas and self.dropped.empty
 
 
 def choose_layout(schema: Schema, frames: Sequence[Frame]) -> Layout:
@@ -49,36 +58,63 @@ def choose_layout(schema: Schema, frames: Sequence[Frame]) -> Layout:
 
 def seal(origin: Origin, take: Take, wall_ms: int) -> list[EncodedBatch]:
     """All of `take` as batches within the size limits, in order. Empty takes give none."""
-    parts: list[FramesPart | RecordsPart] = [
-        RecordsPart(kind, records) for kind, records in take.records.items() if records
-    ]
+    parts: list[Part] = [RecordsPart(kind, records) for kind, records in take.records.items() if records]
+    if not take.dropped.empty:
+        detail = "the database could not be written for longer than memory could bridge"
+        parts.append(loss_part([take.dropped.loss(LossReason.OVERRUN, origin.run, detail)]))
     parts += [
         FramesPart(schema, frames, choose_layout(schema, frames)) for schema, frames in take.frames.values()
     ]
-    return _seal_parts(origin, parts, wall_ms) if parts else []
+    failed = Dropped()
+    sealed = _seal(origin, parts, wall_ms, failed) if parts else []
+    if not failed.empty:
+        detail = "could not be encoded"
+        sealed.append(seal_losses(origin, [failed.loss(LossReason.UNREADABLE, origin.run, detail)], wall_ms))
+    return sealed
 
 
-def _seal_parts(
-    origin: Origin, parts: Sequence[FramesPart | RecordsPart], wall_ms: int
-) -> list[EncodedBatch]:
+def seal_losses(origin: Origin, losses: Sequence[Loss | Mapping[str, Any]], wall_ms: int) -> EncodedBatch:
+    return batch.encode(origin, [loss_part(losses)], wall_ms)
+
+
+def loss_part(losses: Sequence[Loss | Mapping[str, Any]]) -> RecordsPart:
+    """Records that were read back from a batch go on as they are, unknown fields included."""
+    return RecordsPart(
+        Kind.LOSS, [loss.model_dump(mode="json") if isinstance(loss, Loss) else loss for loss in losses]
+    )
+
+
+def _seal(origin: Origin, parts: Sequence[Part], wall_ms: int, failed: Dropped) -> list[EncodedBatch]:
     halves = _halves(parts)
-    if halves and _row_bytes(parts) > batch.MAX_RAW_BYTES:
-        return [sealed for half in halves for sealed in _seal_parts(origin, half, wall_ms)]
-    sealed = batch.encode(origin, parts, wall_ms)
-    too_large = len(sealed.body) > batch.MAX_COMPRESSED_BYTES or sealed.raw_bytes > batch.MAX_RAW_BYTES
-    if too_large and halves:
-        return [sealed for half in halves for sealed in _seal_parts(origin, half, wall_ms)]
-    return [sealed]
+    if not halves or _row_bytes(parts) <= batch.MAX_RAW_BYTES:
+        try:
+            sealed = batch.encode(origin, parts, wall_ms)
+        except WireError:
+            if not halves:
+                _give_up(parts[0], wall_ms, failed)
+                return []
+        else:
+            fits = len(sealed.body) <= batch.MAX_COMPRESSED_BYTES and sealed.raw_bytes <= batch.MAX_RAW_BYTES
+            if fits or not halves:
+                return [sealed]
+    return [sealed for half in halves for sealed in _seal(origin, half, wall_ms, failed)]
 
 
-def _row_bytes(parts: Sequence[FramesPart | RecordsPart]) -> int:
+def _give_up(part: Part, wall_ms: int, failed: Dropped) -> None:
+    """`part` is a single frame or record."""
+    if isinstance(part, FramesPart):
+        for frame in part.frames:
+            failed.add_frame(part.schema, frame)
+    else:
+        failed.add_record(wall_ms)
+
+
+def _row_bytes(parts: Sequence[Part]) -> int:
     return sum(len(frame.row) for part in parts if isinstance(part, FramesPart) for frame in part.frames)
 
 
-def _halves(
-    parts: Sequence[FramesPart | RecordsPart],
-) -> list[list[FramesPart | RecordsPart]] | None:
-    """Two lists that hold the same, in order; None where nothing is left to divide."""
+def _halves(parts: Sequence[Part]) -> list[list[Part]]:
+    """Two lists that hold the same, in order; none where nothing is left to divide."""
     if len(parts) > 1:
         middle = len(parts) // 2
         return [list(parts[:middle]), list(parts[middle:])]
@@ -95,4 +131,4 @@ def _halves(
             [RecordsPart(part.kind, part.records[:middle])],
             [RecordsPart(part.kind, part.records[middle:])],
         ]
-    return None
+    return []

@@ -1,31 +1,33 @@
 """The writing side of the buffer: takes frames over, commits batches, prunes what is delivered.
 
-One writer connection in its own thread. Every write happens under one lock: a flush, the schemas of a new
-config, a loss, a change of names.
+One writer connection in its own thread. Every write happens under one lock: a flush, or an amendment of
+the account (a loss, a change of names). A write that has begun is awaited to its end, whoever is
+cancelled meanwhile. The thread gets copies; the state in memory changes after the commit.
 """
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from edge_agent.buffer import recovery, ring, rows
-from edge_agent.buffer.database import Connection, transaction
+from edge_agent.buffer import recovery, rows, segments
+from edge_agent.buffer.amendments import Amendment, Amendments
+from edge_agent.buffer.database import Connection, finish, transaction
 from edge_agent.buffer.errors import NotStored
 from edge_agent.buffer.frames import FrameMemory
-from edge_agent.buffer.ledger import Ledger, WrittenOff, batch_id
-from edge_agent.buffer.recovery import Identity
+from edge_agent.buffer.ledger import Ledger
+from edge_agent.buffer.recovery import Begun, Identity
 from edge_agent.buffer.ring import FrameRing
 from edge_agent.buffer.seal import Take, seal
+from edge_agent.buffer.segments import Leftovers
 from edge_agent.buffer.state import BufferState, Saved, Totals
 from edge_agent.contracts.clock import Clock
-from edge_agent.wire.batch import EncodedBatch, Kind, Origin
+from edge_agent.wire.batch import EncodedBatch, Kind
 from edge_agent.wire.frame import Frame
 from edge_agent.wire.messages import BufferReport, Loss
-from edge_agent.wire.ranges import Ranges
 from edge_agent.wire.schema import Schema
 
 T = TypeVar("T")
@@ -33,10 +35,11 @@ T = TypeVar("T")
 # Acknowledgements and prunes ride in an insert's transaction this often, whichever comes first.
 SETTLE_FLUSHES: Final = 60
 SETTLE_SECONDS: Final = 60.0
+# The most that a slow medium may stretch the flush interval to.
 MAX_FLUSH_SECONDS: Final = 10.0
+_COMMITS_APART: Final = 20
 # Delivered batches take at most this share of the quota.
 _RETAINED_SHARE: Final = 4
-_KEPT_RUNS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +56,30 @@ class StoreSettings:
     has_sink: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """One flush, as the writer's thread gets it. saved: what to settle, if that is due."""
+
+    take: Take
+    name: tuple[int, int]
+    saved: Saved | None
+    first_held: int
+    now_ms: int
+    ends_run: bool = False
+
+
+_NOTHING_PRUNED: Final = rows.Pruned()
+
+
 @dataclass(slots=True)
 class _Flushed:
     """What one flush did in the writer's thread."""
 
     sealed: list[tuple[int, EncodedBatch]]
-    pruned_batches: int = 0
-    pruned_bytes: int = 0
-    oldest: int | None = None
+    commit_seconds: float = 0.0
+    unsized: tuple[int, int] = (0, 0)
+    pruned: rows.Pruned = _NOTHING_PRUNED
+    oldest_ms: int | None = None
 
 
 class Store:
@@ -72,69 +91,63 @@ class Store:
         self.settings = settings
         self.identity = identity
         self.clock = clock
-        self.state = BufferState(Ledger(), Totals(), [])
+        self.state = BufferState(Ledger(), Totals(), settings.has_sink)
         self.memory = FrameMemory(frame_ring, clock)
         self.commits = 0
         self.recovered_frames = 0
-        self.recovered_loss: Loss | None = None
+        self.recovered_losses: list[Loss] = []
         self._ring = frame_ring
         self._writer = Connection(settings.path, writer=True, max_bytes=settings.max_bytes)
         self._lock = asyncio.Lock()
         self._news = asyncio.Condition()
+        self._news_count = 0
         self._flushes_since_settle = 0
         self._settled_at = clock.monotonic()
+        self._prune_more = False
         self._commit_seconds = 0.0
-        self._oldest: int | None = None
+        self._oldest_ms: int | None = None
 
     # --- life ------------------------------------------------------------------------------------
 
     async def open(self, ring_directory: Path) -> None:
         """Opens or creates the database, begins this run, and commits what earlier runs left in the ring.
 
-        Raises NewerDatabase, sqlite3.Error, OSError.
+        ring_directory: the ring's own, no other agent's. Raises InUse, NewerDatabase, NotABuffer,
+        sqlite3.Error, OSError.
         """
-        await self._writer.open()
-        leftovers = ring.leftovers(ring_directory, self.identity.boot)
-        self.state, sealed = await self._writer.run(
-            lambda db: transaction(db, partial(self._begin_run, db, leftovers))
-        )
-        for path in leftovers:
-            path.unlink(missing_ok=True)
-        self._ring.open()
-        self._note_committed(sealed)
+        try:
+            await finish(self._writer.open())
+            self._ring.open(self.identity.device)
+            found, begun = await finish(self._writer.run(partial(self._begin, ring_directory)))
+        except BaseException:
+            await self._close_files()
+            raise
+        segments.clear(found)
+        self.state = begun.state
+        self.recovered_frames = begun.recovered_frames
+        self.recovered_losses = begun.losses
+        self._oldest_ms = begun.oldest_ms
+        self.state.committed(self.state.ledger.current.no, begun.sealed, self.clock.monotonic())
+        self.commits += 1
 
-    def _begin_run(
-        self, db: sqlite3.Connection, leftovers: Sequence[Path]
-    ) -> tuple[BufferState, list[tuple[int, EncodedBatch]]]:
-        now = self.clock.wall_ms()
-        ledger = rows.load_ledger(db)
-        totals = rows.load_totals(db)
-        loss = recovery.unclean_stop(db, self.identity, now)
-        why = recovery.reason_for_new_epoch(ledger, self.identity)
-        if why is not None:
-            epoch = recovery.next_epoch(ledger, self.identity)
-            rows.insert_epoch(db, epoch, why)
-            ledger.epochs[epoch.no] = epoch
-        frames = recovery.uncommitted_frames(db, leftovers)
-        batches = recovery.seal_leftovers(db, self.identity, frames, now)
-        if loss is not None:
-            batches.append(recovery.seal_loss(self.identity, loss, now))
-        sealed = list(enumerate(batches, ledger.current.next_seq))
-        for seq, batch in sealed:
-            rows.insert_batch(db, batch_id(ledger.current.no, seq), batch)
-        rows.begin_run(db, self.identity.run, self.identity.boot, now, _KEPT_RUNS)
-        self.recovered_loss = loss
-        self.recovered_frames = sum(len(entries) for entries in frames.values())
-        return BufferState(ledger, totals, rows.select_urgent(db, ledger.current.no)), sealed
+    def _begin(self, ring_directory: Path, db: sqlite3.Connection) -> tuple[Leftovers, Begun]:
+        identity = self.identity
+        found = segments.find(ring_directory, identity.device, identity.boot, identity.run)
+        body = partial(
+            recovery.begin, db, identity, found, self.clock.wall_ms(), has_sink=self.settings.has_sink
+        )
+        return found, transaction(db, body)
 
     async def close(self) -> None:
         """Commits what is in memory, marks the run as cleanly ended, closes. Raises NotStored."""
         try:
-            await self.flush(settle=True)
-            await self.write(partial(rows.end_run, run=self.identity.run))
+            await finish(self._flush(settle=True, ends_run=True))
         finally:
-            self._ring.close()
-            await self._writer.close()
+            await self._close_files()
+
+    async def _close_files(self) -> None:
+        self._ring.close()
+        await self._writer.close()
 
     # --- taking frames ---------------------------------------------------------------------------
 
@@ -145,16 +158,15 @@ class Store:
         self.memory.record(kind, record)
 
     async def announce(self, schemas: list[Schema]) -> None:
-        """One transaction for all of them. Raises NotStored."""
-        async with self._lock:
-            await self.write(lambda db: rows.insert_schemas(db, schemas))
+        """They are committed with the first frames; until then the ring keeps them. Never raises."""
+        self.memory.announce(schemas)
 
     # --- committing ------------------------------------------------------------------------------
 
     @property
     def flush_seconds(self) -> float:
         """The effective flush interval: a slow medium is not asked to commit all the time."""
-        return min(max(20 * self._commit_seconds, self.settings.flush_seconds), MAX_FLUSH_SECONDS)
+        return max(self.settings.flush_seconds, min(_COMMITS_APART * self._commit_seconds, MAX_FLUSH_SECONDS))
 
     async def run_flushes(self) -> None:
         """Commits every flush interval, or as soon as a batch is full. Raises NotStored: call it again,
@@ -165,153 +177,136 @@ class Store:
 
     async def flush(self, *, settle: bool = False) -> None:
         """Commits everything taken so far. Raises NotStored, and then nothing is gone from memory."""
+        await finish(self._flush(settle=settle))
+
+    async def _flush(self, *, settle: bool, ends_run: bool = False) -> None:
         async with self._lock:
             take = self.memory.take()
             mark = self._ring.rotate()
-            settle = settle or self._settle_is_due()
-            if take.empty and not settle:
-                self._ring.release(mark)
+            order = _Order(
+                take,
+                self.state.next_name(),
+                self.state.saved() if settle or self._settle_is_due() else None,
+                self.state.first_held(),
+                self.clock.wall_ms(),
+                ends_run,
+            )
+            if take.empty and order.saved is None:
+                self.memory.stored(take)
                 return
-            started = self.clock.monotonic()
-            saved = self.state.saved() if settle else None
-            first = self.state.first_held()
             try:
-                done = await self.write(lambda db: self._flush_in_thread(db, take, saved, first))
-            except NotStored:
+                done = await self._write(partial(self._flush_in_thread, order))
+            except BaseException:
                 self.memory.give_back(take)
                 raise
-            self._commit_seconds = self.clock.monotonic() - started
+            self._flushed(order, done)
             self._ring.release(mark)
-            self.memory.stored(take)
-            self.state.totals.pruned(done.pruned_batches, done.pruned_bytes)
-            self._oldest = done.oldest
-            if settle:
-                self._flushes_since_settle = 0
-                self._settled_at = self.clock.monotonic()
-                self.state.unsaved = False
-            self._note_committed(done.sealed)
-        await self.tell_waiters()
+        await self._tell()
 
     def _settle_is_due(self) -> bool:
         self._flushes_since_settle += 1
         waited = self.clock.monotonic() - self._settled_at
-        return (self.state.unsaved or not self.settings.has_sink) and (
-            self._flushes_since_settle >= SETTLE_FLUSHES or waited >= SETTLE_SECONDS
-        )
+        due = self._flushes_since_settle >= SETTLE_FLUSHES or waited >= SETTLE_SECONDS
+        return self._prune_more or (due and self.state.unsaved)
 
-    def _flush_in_thread(
-        self, db: sqlite3.Connection, take: Take, saved: Saved | None, first_held: int
-    ) -> _Flushed:
+    def _flush_in_thread(self, order: _Order, db: sqlite3.Connection) -> _Flushed:
         """Batches, acknowledgements and prunes, in one transaction with one fsync."""
-        origin = Origin(self.identity.device, self.identity.run, self.identity.boot)
-        epoch = self.state.ledger.current
-        done = _Flushed(list(enumerate(seal(origin, take, self.clock.wall_ms()), epoch.next_seq)))
-        for seq, batch in done.sealed:
-            rows.insert_batch(db, batch_id(epoch.no, seq), batch)
-        if saved is not None:
-            self._prune(db, saved, done)
-            rows.save_settled(db, saved)
-        done.oldest = rows.select_t0(db, first_held)
+        batches = seal(self.identity.origin, order.take, order.now_ms)
+        started = self.clock.monotonic()
+        done = transaction(db, lambda: self._store(db, order, batches))
+        done.commit_seconds = self.clock.monotonic() - started
         return done
 
-    def _prune(self, db: sqlite3.Connection, saved: Saved, done: _Flushed) -> None:
+    def _store(self, db: sqlite3.Connection, order: _Order, batches: list[EncodedBatch]) -> _Flushed:
+        rows.insert_schemas(db, order.take.schemas.values())
+        done = _Flushed(rows.insert_batches(db, *order.name, batches))
+        if order.saved is not None:
+            done.unsized = rows.sizes(db, order.saved.unsized)
+            order.saved.totals.release(*done.unsized)
+            done.pruned = self._prune(db, order.saved, order.now_ms)
+            rows.save(db, order.saved)
+        if order.ends_run:
+            rows.end_run(db, self.identity.run)
+        done.oldest_ms = rows.select_t0(db, order.first_held)
+        return done
+
+    def _prune(self, db: sqlite3.Connection, saved: Saved, now_ms: int) -> rows.Pruned:
         totals = saved.totals
-        if self.settings.has_sink:
-            settled, retained = saved.settled, totals.stored_bytes - totals.pending_bytes
-        else:
-            settled, retained = [(0, totals.newest)], totals.stored_bytes
-        done.pruned_batches, done.pruned_bytes = rows.prune(
+        pruned = rows.prune(
             db,
-            settled,
-            before_ms=self.clock.wall_ms() - int(self.settings.retain_seconds * 1000),
-            excess=retained - self.settings.max_bytes // _RETAINED_SHARE,
+            saved.settled,
+            before_ms=now_ms - int(self.settings.retain_seconds * 1000),
+            excess=totals.stored_bytes - totals.pending_bytes - self.settings.max_bytes // _RETAINED_SHARE,
             keep=totals.newest,
         )
-        totals.pruned(done.pruned_batches, done.pruned_bytes)
+        totals.prune(pruned.batches, pruned.nbytes)
+        return pruned
 
-    def _note_committed(self, sealed: Sequence[tuple[int, EncodedBatch]]) -> None:
-        for seq, batch in sealed:
-            self.state.committed(seq, batch, self.clock.monotonic())
+    def _flushed(self, order: _Order, done: _Flushed) -> None:
+        self.memory.stored(order.take)
+        self._commit_seconds = done.commit_seconds
+        self._oldest_ms = done.oldest_ms
+        if order.saved is not None:
+            self.state.totals.prune(done.pruned.batches, done.pruned.nbytes)
+            self.state.was_saved(order.saved, done.unsized)
+            self._prune_more = done.pruned.more
+            self._flushes_since_settle = 0
+            self._settled_at = self.clock.monotonic()
+        self.state.committed(order.name[0], done.sealed, self.clock.monotonic())
         self.commits += 1
 
-    async def write(self, body: Callable[[sqlite3.Connection], T]) -> T:
-        """One transaction in the writer's thread. Raises NotStored. The caller holds the lock."""
+    async def amend(self, prepare: Callable[[Amendments], Amendment | None]) -> None:
+        """Changes the account in one transaction of its own. Raises NotStored, and then nothing changed."""
+        await finish(self._amend(prepare))
+
+    async def _amend(self, prepare: Callable[[Amendments], Amendment | None]) -> None:
+        async with self._lock:
+            amendment = prepare(Amendments(self.state, self.identity, self.clock))
+            if amendment is None:
+                return
+            self.state.frozen = amendment.frozen
+            try:
+                written = await self._write(lambda db: transaction(db, partial(amendment.body, db)))
+            finally:
+                self.state.frozen = (0, [])
+            if written is None:
+                return
+            amendment.applied(written)
+            self.commits += 1
+        await self._tell()
+
+    async def _write(self, body: Callable[[sqlite3.Connection], T]) -> T:
+        """Calls `body` in the writer's thread. Raises NotStored. The caller holds the lock."""
         try:
-            return await self._writer.run(lambda db: transaction(db, partial(body, db)))
+            return await self._writer.run(body)
         except sqlite3.Error as error:
             raise NotStored(f"{self.settings.path}: {error}") from error
 
-    async def write_loss(self, loss: Loss, epoch_no: int, written_off: Ranges) -> None:
-        """A loss record as a batch of its own, with what it writes off, in one transaction.
-
-        written_off: seqs of `epoch_no` that will not be sent any more. Raises NotStored.
-        """
-        async with self._lock:
-            epoch = self.state.ledger.current
-            seq = epoch.next_seq
-            batch = recovery.seal_loss(self.identity, loss, self.clock.wall_ms())
-            off = [WrittenOff(epoch_no, written_off, epoch.no, seq)] if written_off else []
-            saved = self.state.saved(off)
-
-            def body(db: sqlite3.Connection) -> None:
-                rows.insert_batch(db, batch_id(epoch.no, seq), batch)
-                rows.save_settled(db, saved)
-
-            await self.write(body)
-            self.state.ledger.written_off += off
-            self._note_committed([(seq, batch)])
-        await self.tell_waiters()
-
-    async def move_to_new_epoch(self, epoch_no: int, loss_of: Callable[[Ranges], Loss]) -> None:
-        """Undelivered batches get new names in a new epoch; a record says so about the old names."""
-        async with self._lock:
-            moved = self.state.ledger.held(epoch_no)
-            epoch = recovery.next_epoch(self.state.ledger, self.identity)
-            batch = recovery.seal_loss(self.identity, loss_of(moved), self.clock.wall_ms())
-
-            def body(db: sqlite3.Connection) -> tuple[int, list[int]]:
-                rows.insert_epoch(db, epoch, "seq_conflict")
-                seq = rows.rename(db, epoch_no, moved, epoch.no)
-                rows.insert_batch(db, batch_id(epoch.no, seq), batch)
-                off = [WrittenOff(epoch_no, moved, epoch.no, seq)] if moved else []
-                rows.save_settled(db, self.state.saved(off))
-                return seq, rows.select_urgent(db, epoch.no)
-
-            seq, urgent = await self.write(body)
-            self.state.moved(epoch, urgent)
-            if moved:
-                self.state.ledger.write_off(epoch_no, moved, epoch.no, seq)
-            self._note_committed([(seq, batch)])
-        await self.tell_waiters()
-
     # --- telling ---------------------------------------------------------------------------------
 
-    async def wait_for_commit(self, seen: int) -> int:
-        """Returns the number of commits as soon as it is not `seen`."""
+    async def wait_for_news(self, seen: int) -> int:
+        """Counts the changes of what there is to send; returns as soon as the count is not `seen`."""
         async with self._news:
-            await self._news.wait_for(lambda: self.commits != seen)
-        return self.commits
+            await self._news.wait_for(lambda: self._news_count != seen)
+        return self._news_count
 
-    async def tell_waiters(self) -> None:
+    async def _tell(self) -> None:
         async with self._news:
+            self._news_count += 1
             self._news.notify_all()
 
     def report(self) -> BufferReport:
-        totals = self.state.totals if self.settings.has_sink else _nothing_pending(self.state.totals)
+        totals = self.state.totals
+        pending = self.state.ledger.held_count()
         return BufferReport(
-            pending_batches=totals.pending_batches,
-            pending_bytes=totals.pending_bytes,
-            pending_samples=totals.pending_samples,
+            pending_batches=pending,
+            pending_bytes=max(0, totals.pending_bytes) if pending else 0,
+            pending_samples=max(0, totals.pending_samples) if pending else 0,
             size_bytes=totals.stored_bytes,
             quota_bytes=self.settings.max_bytes,
-            oldest_pending=self._oldest if totals.pending_batches else None,
+            oldest_pending=self._oldest_ms if pending else None,
             uncommitted_frames=self.memory.frame_count,
             uncommitted_age_seconds=self.memory.age_seconds,
             flush_interval_seconds=self.flush_seconds,
             commits=self.commits,
         )
-
-
-def _nothing_pending(totals: Totals) -> Totals:
-    """Without a sink nothing waits for one."""
-    return replace(totals, pending_batches=0, pending_bytes=0, pending_samples=0)

@@ -21,5 +21,5 @@ class FrameSink(Protocol):
         ...
 
     async def announce(self, schemas: list[Schema]) -> None:
-        """Stores schemas before the first frame that needs them."""
+        """Takes schemas over before the first frame that needs them; stored with it. Never raises."""
         ...

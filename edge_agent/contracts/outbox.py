@@ -38,7 +38,8 @@ class Outbox(Protocol):
         ...
 
     async def wait_for_commit(self, seen: int) -> int:
-        """Returns the number of commits as soon as it is not `seen`."""
+        """Counts the changes of what there is to send: commits, and what the sink lost. Returns the count
+        as soon as it is not `seen`."""
         ...
 
     async def fetch(self, epoch_no: int, wanted: Ranges, max_bytes: int) -> list[BatchItem]:
@@ -57,7 +58,11 @@ class Outbox(Protocol):
         ...
 
     async def reject(self, epoch_no: int, seq: int, why: str) -> None:
-        """The sink refused this batch for good: it is kept aside and becomes a loss in one commit."""
+        """The sink refused this batch for good: it is kept aside and becomes a loss in one commit.
+
+        Like `resend` and `rename`, raises `BufferFault` where that cannot be committed; nothing has
+        changed then.
+        """
         ...
 
     async def resend(self, epoch_no: int, missing: Ranges) -> None:

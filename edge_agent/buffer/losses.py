@@ -1,0 +1,116 @@
+"""Loss records: what will never arrive, counted as exactly as it can be. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from edge_agent.wire import ranges
+from edge_agent.wire.frame import Frame
+from edge_agent.wire.messages import Loss, LossConnection, LossReason
+from edge_agent.wire.ranges import Ranges
+from edge_agent.wire.schema import Schema
+
+
+@dataclass(slots=True)
+class _Group:
+    numbers: Ranges = field(default_factory=list)
+    samples: int = 0
+
+
+@dataclass(slots=True)
+class Dropped:
+    """Frames and records that memory could not hold, summed up so that a long outage takes no more room.
+
+    All frames are of one run; the record of one commit names them all.
+    """
+
+    groups: dict[tuple[str, str], _Group] = field(default_factory=dict)
+    records: int = 0
+    t0: int | None = None
+    t1: int = 0
+
+    @property
+    def empty(self) -> bool:
+        return self.t0 is None
+
+    def add_frame(self, schema: Schema, frame: Frame) -> None:
+        group = self.groups.setdefault((schema.connection, schema.group), _Group())
+        if group.numbers and group.numbers[-1][1] == frame.n - 1:
+            group.numbers[-1] = (group.numbers[-1][0], frame.n)
+        else:
+            group.numbers.append((frame.n, frame.n))
+        group.samples += frame.samples
+        self._note(frame.wall_ms, frame.wall_ms)
+
+    def add_record(self, wall_ms: int) -> None:
+        self.records += 1
+        self._note(wall_ms, wall_ms)
+
+    def add(self, other: "Dropped") -> None:
+        if other.t0 is None:
+            return
+        for name, theirs in other.groups.items():
+            group = self.groups.setdefault(name, _Group())
+            group.numbers = ranges.union(group.numbers, theirs.numbers)
+            group.samples += theirs.samples
+        self.records += other.records
+        self._note(other.t0, other.t1)
+
+    def _note(self, t0: int, t1: int) -> None:
+        self.t1 = t1 if self.t0 is None else max(self.t1, t1)
+        self.t0 = t0 if self.t0 is None else min(self.t0, t0)
+
+    def loss(self, reason: LossReason, run: str, detail: str) -> Loss:
+        """The record of all of it. Call it only where there is something."""
+        assert self.t0 is not None, "nothing was dropped"
+        beside = f"; {self.records} events or clock readings too" if self.records else ""
+        return Loss(
+            reason=reason,
+            connections=[
+                LossConnection(name=name, group=group, run=run, n=lost.numbers, samples=lost.samples)
+                for (name, group), lost in self.groups.items()
+            ],
+            t0=self.t0,
+            t1=self.t1,
+            detail=f"{detail}{beside}",
+        )
+
+
+def of_batches(
+    reason: LossReason,
+    epoch: str,
+    seqs: Ranges,
+    now_ms: int,
+    detail: str,
+    *,
+    connections: Iterable[LossConnection] | None = None,
+    most: int | None = None,
+) -> Loss:
+    """The record of batches that will not come under their names.
+
+    connections: what they held, where that could be counted; `most` bounds it where it could not.
+    """
+    return Loss(
+        reason=reason,
+        epoch=epoch,
+        seqs=seqs,
+        connections=list(connections or ()),
+        t0=now_ms,
+        t1=now_ms,
+        exact=connections is not None,
+        max=most,
+        detail=detail[:500],
+    )
+
+
+def contents(
+    found: Mapping[str, tuple[Ranges, int]], schemas: Mapping[str, Schema], run: str
+) -> list[LossConnection] | None:
+    """What a batch holds, by group; None where a schema that it needs is not known."""
+    if not schemas.keys() >= found.keys():
+        return None
+    return [
+        LossConnection(
+            name=schemas[name].connection, group=schemas[name].group, run=run, n=numbers, samples=samples
+        )
+        for name, (numbers, samples) in found.items()
+    ]
