@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 FOR    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-integration test-system lint format docs clean system-packages
+.PHONY: help demo test crash test-integration test-system lint format docs clean system-packages
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -35,6 +35,11 @@ test-integration: $(VENV)/.dev system-packages  ## against software that others 
 
 test-system: $(VENV)/.dev system-packages  ## the installed programs as a user runs them (root)
 	$(BIN)/python -m pytest tests/system
+
+# The long forms of the crash tests; N and FOR as the single tests say.
+crash: $(VENV)/.dev  ## crash tests in their long form: FOR=300 seconds of kills, an outage of OUTAGE=600
+	HOLDFAST_CRASH_SECONDS=$(or $(FOR),300) HOLDFAST_OUTAGE_SECONDS=$(or $(OUTAGE),600) \
+	    $(BIN)/python -m pytest -s tests/crash
 
 lint: $(VENV)/.dev  ## ruff, mypy --strict, import contracts
 	$(BIN)/ruff check .
