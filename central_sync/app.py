@@ -163,9 +163,23 @@ def run(settings: Settings, ready: Callable[[Centre], None]) -> None:
     """
     logs.set_up(settings.log_level)
     try:
-        asyncio.run(_run(settings, ready))
-    except* StorageLost as group:
-        raise StorageLost(str(group.exceptions[0])) from group
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_run(settings, ready))
+    except ExceptionGroup as group:
+        lost = group.subgroup(StorageLost)
+        if lost is None:
+            raise
+        raise StorageLost(str(lost.exceptions[0])) from group
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's where the extra `speed` is installed; None: asyncio's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
 
 
 async def _run(settings: Settings, ready: Callable[[Centre], None]) -> None:

@@ -86,14 +86,14 @@ def _peer_guard(proxies: Network | None) -> Any:
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if proxies is not None and not _is_proxy(request.remote, proxies):
+        if proxies is not None and not is_proxy(request.remote, proxies):
             return problem(403, "not_the_proxy", "this centre answers its proxy alone")
         return await handler(request)
 
     return guard
 
 
-def _is_proxy(remote: str | None, proxies: Network) -> bool:
+def is_proxy(remote: str | None, proxies: Network) -> bool:
     if remote is None:
         return False
     address = ipaddress.ip_address(remote.partition("%")[0])

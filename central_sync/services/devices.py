@@ -1,8 +1,9 @@
 """The fleet: heartbeats in; devices, latest values, events and figures out."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from pydantic import ValidationError
 
@@ -30,7 +31,9 @@ from central_sync.services.views import (
 from edge_agent.wire.messages import Heartbeat, HeartbeatAnswer
 from edge_agent.wire.ranges import size
 
-MAX_GAPS_NAMED = 1_000
+MAX_GAPS_NAMED: Final = 1_000
+# Larger heartbeats are read in a thread, so that no other request waits for them.
+INLINE_BYTES: Final = 128 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +234,10 @@ class DeviceService:
     async def heartbeat(self, device: str, body: bytes) -> HeartbeatAnswer:
         """Raises Invalid, Busy."""
         try:
-            message = Heartbeat.model_validate_json(body)
+            if len(body) > INLINE_BYTES:
+                message = await asyncio.to_thread(Heartbeat.model_validate_json, body)
+            else:
+                message = Heartbeat.model_validate_json(body)
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])

@@ -26,9 +26,9 @@ def problems(heartbeat: Heartbeat, last_loss: int | None, now: int) -> list[str]
             reason = f": {connection.error}" if connection.error else ""
             found.append(f"connection {connection.name} is down{reason}")
             continue
-        down = [str(unit.unit_id) for unit in connection.units if unit.state == "down"]
-        if down:
-            found.append(f"connection {connection.name}: unit {', '.join(down)} is down")
+        silent = [str(unit.unit_id) for unit in connection.units if unit.state in ("silent", "probing")]
+        if silent:
+            found.append(f"connection {connection.name}: unit {', '.join(silent)} does not answer")
     if heartbeat.clock.sync is False:
         found.append("the clock is not synchronised")
     buffer = heartbeat.buffer

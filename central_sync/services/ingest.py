@@ -145,8 +145,9 @@ class IngestService:
 
     async def put_schema(self, device: str, name: str, body: bytes) -> bool:
         """Whether the schema was new. Raises Invalid where `body` is not the schema of that name."""
+        loop = asyncio.get_running_loop()
         try:
-            schema = Schema.from_bytes(body)
+            schema = await loop.run_in_executor(self._threads, Schema.from_bytes, body)
         except WireError as error:
             raise Invalid("bad_schema", str(error)) from error
         if schema.hash != name or schema.canonical != body:

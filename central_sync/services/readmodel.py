@@ -69,8 +69,19 @@ class Checkpoint:
 
 
 class ReadModel:
-    def __init__(self, source: ModelSource, arrival: int, duplicates: dict[int, int]) -> None:
+    def __init__(
+        self,
+        source: ModelSource,
+        arrival: int,
+        duplicates: dict[int, int],
+        *,
+        max_tags: int = MAX_TAGS_KEPT,
+        max_groups: int = MAX_GROUPS_KEPT,
+    ) -> None:
+        """`arrival` and `duplicates` are those of the last checkpoint, the bounds are kept after each."""
         self._source = source
+        self._max_tags = max_tags
+        self._max_groups = max_groups
         self._lock = threading.Lock()
         self._slots: OrderedDict[SlotKey, Slot] = OrderedDict()
         self._seen: OrderedDict[SeenKey, seen.Pairs] = OrderedDict()
@@ -151,10 +162,14 @@ class ReadModel:
         """The checkpoint is on disk: forget what is over the bounds, oldest use first."""
         with self._lock:
             self._saving = (set(), set())
-            while self._tags > MAX_TAGS_KEPT and next(iter(self._slots)) not in self._dirty_slots:
+            while (
+                self._slots
+                and self._tags > self._max_tags
+                and next(iter(self._slots)) not in self._dirty_slots
+            ):
                 _, slot = self._slots.popitem(last=False)
                 self._tags -= len(slot.schema.tags)
-            while len(self._seen) > MAX_GROUPS_KEPT and next(iter(self._seen)) not in self._dirty_seen:
+            while len(self._seen) > self._max_groups and next(iter(self._seen)) not in self._dirty_seen:
                 self._seen.popitem(last=False)
 
     # --- any thread but the event loop's ------------------------------------------------------------

@@ -1,6 +1,7 @@
 """`python -m central_sync`: words, output, exit codes, stopping."""
 
 import json
+import random
 import re
 import signal
 import socket
@@ -162,6 +163,15 @@ def test_an_open_stream_does_not_hold_up_the_stop(
         assert process.wait(10) == 0
         reader.join(10)
         assert not reader.is_alive()
+
+
+def test_a_database_that_is_gone_ends_the_service(service: Callable[..., Any], tmp_path: Path) -> None:
+    process, _ = service()
+    for path in (tmp_path / "data").glob("central.db*"):
+        with path.open("r+b") as file:
+            file.write(random.randbytes(path.stat().st_size))
+    # The next checkpoint notices, and whoever manages the service starts it afresh.
+    assert process.wait(40) == 1
 
 
 def test_tls_is_served_where_it_is_given(service: Callable[..., Any], tmp_path: Path) -> None:

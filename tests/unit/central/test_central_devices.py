@@ -95,11 +95,11 @@ async def test_a_centre_that_was_down_waits_before_it_calls_anybody_offline(open
                         name="p",
                         driver="modbus",
                         state="connected",
-                        units=[UnitReport(unit_id=7, state="down")],
+                        units=[UnitReport(unit_id=7, state="silent")],
                     )
                 ]
             },
-            "connection p: unit 7 is down",
+            "connection p: unit 7 does not answer",
         ),
         ({"clock": ClockReport(sync=False)}, "the clock is not synchronised"),
         (
