@@ -10,6 +10,12 @@ from edge_agent.wire.messages import UnitReport
 BREAKER_FIRST_SECONDS: Final = 5.0
 BREAKER_MAX_SECONDS: Final = 60.0
 _TEXT: Final = 2000
+# An engineer asks whether the station answers, not how its breaker stands.
+_STATES: Final = {
+    BreakerState.CLOSED: "answering",
+    BreakerState.OPEN: "silent",
+    BreakerState.HALF_OPEN: "probing",
+}
 
 
 def _breaker() -> Breaker:
@@ -41,7 +47,7 @@ class Unit:
     def report(self) -> UnitReport:
         return UnitReport(
             unit_id=self.unit_id,
-            state=str(self.breaker.state),
+            state=_STATES[self.breaker.state],
             error=self.error[:_TEXT],
             groups=self.groups,
             good_cycles=self.good_cycles,

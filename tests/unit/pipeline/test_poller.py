@@ -173,8 +173,8 @@ async def test_reports_name_the_connection_and_its_units(interval: str) -> None:
         report = plant.poller.report()
         assert (report.name, report.driver, report.state) == ("plc", "fake", "connected")
         assert [(unit.unit_id, unit.groups, unit.state) for unit in report.units] == [
-            (1, 2, "closed"),
-            (2, 1, "closed"),
+            (1, 2, "answering"),
+            (2, 1, "answering"),
         ]
         assert plant.poller.healthy
         assert report.latency_ms == 0.0

@@ -27,9 +27,9 @@ async def test_tb_458_a_dead_unit_costs_its_neighbours_three_timeouts_and_then_o
     assert qualities(plant, "alive") == ["good"] * len(plant.sink.of("alive"))
     # A time-out is as long as the neighbour's interval: at most one cycle is lost for each.
     assert len(plant.driver.of("alive")) >= 300 - len(tries)
-    assert plant.unit(1).state == "open"
+    assert plant.unit(1).state == "silent"
     assert plant.unit(1).error == "no answer within 1 s"
-    assert plant.unit(2).state == "closed"
+    assert plant.unit(2).state == "answering"
     assert plant.poller.report().state == "stopped"
 
 
@@ -58,8 +58,8 @@ async def test_a_gateway_that_hangs_up_on_one_unit_still_serves_the_others() -> 
     async with plant.running():
         await plant.clock.advance(60)
         assert plant.poller.report().state == "connected"
-    assert plant.unit(1).state == "open"
-    assert plant.unit(2).state == "closed"
+    assert plant.unit(1).state == "silent"
+    assert plant.unit(2).state == "answering"
     assert len([label for label in qualities(plant, "alive") if label == "good"]) >= 58
 
 
@@ -92,7 +92,7 @@ async def test_a_unit_that_answers_again_is_good_at_once_in_all_its_groups() -> 
         await plant.clock.advance(60)
         assert {quality for _, quality in plant.latest().values()} == {"good"}
     assert qualities(plant, "hourly") == ["bad_comm", "good"]
-    assert plant.unit().state == "closed"
+    assert plant.unit().state == "answering"
 
 
 async def test_an_hourly_group_that_missed_one_answer_is_asked_again_within_seconds() -> None:
@@ -117,7 +117,7 @@ async def test_telegraf_8871_a_bad_tag_leaves_its_unit_and_the_other_tags_alone(
         await plant.clock.advance(10)
         assert plant.latest() == {"g.a": (1, "good"), "g.b": (None, "bad_config")}
         assert plant.poller.healthy
-    assert plant.unit().state == "closed"
+    assert plant.unit().state == "answering"
     assert plant.unit().error == "holding 1: illegal data address"
     assert len(plant.sink.of("g")) == 11
 
@@ -184,7 +184,7 @@ async def test_a_driver_that_forgot_a_timeout_is_cut_off_and_its_unit_held_respo
     async with plant.running():
 
         def opened() -> bool:
-            return plant.unit(1).state == "open"
+            return plant.unit(1).state == "silent"
 
         while not opened():
             tries = len(plant.driver.of("stuck"))
