@@ -208,7 +208,7 @@ class Batch:
     @classmethod
     def open(cls, body: bytes | memoryview, codec: int, raw_bytes: int) -> "Batch":
         """Unpacks and checks the frame of a body. Raises WireError (or a subclass) for anything odd."""
-        if raw_bytes > RAW_LIMIT_BYTES:
+        if not 0 <= raw_bytes <= RAW_LIMIT_BYTES:
             raise TooLarge(f"a batch of {raw_bytes} bytes is over {RAW_LIMIT_BYTES}")
         raw = codecs.decompress(codec, body, raw_bytes)
         head, start = header.decode(raw)

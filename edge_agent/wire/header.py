@@ -71,7 +71,10 @@ def _pack_name(name: str) -> tuple[int, bytes]:
             packed = b""
         if packed.hex() == name:
             return _PACKED, packed
-    data = name.encode()
+    try:
+        data = name.encode()
+    except UnicodeEncodeError as error:
+        raise WireError(f"{name!r:.100} cannot be written as UTF-8") from error
     if len(data) > MAX_NAME_BYTES:
         raise WireError(f"{name!r:.100} is longer than {MAX_NAME_BYTES} bytes")
     return len(data), data

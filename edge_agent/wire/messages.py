@@ -11,13 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 Number = Annotated[int, Field(ge=0, lt=1 << 62)]
 Pair = tuple[Number, Number]
-Pairs = Annotated[list[Pair], Field(max_length=100_000)]
+# Stops at the first error: a body full of them would cost a report of each.
+Pairs = Annotated[list[Pair], Field(max_length=100_000, fail_fast=True)]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 Text = Annotated[str, Field(max_length=2_000)]
 
 
 class Message(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
 class Head(Message):
@@ -36,7 +37,7 @@ class Head(Message):
     held: Pairs = []
     now: Number
     sync: bool | None = None
-    term: int | None = None
+    term: Number | None = None
 
 
 class RejectCode(StrEnum):
@@ -72,6 +73,8 @@ class UploadAnswer(Message):
 
 
 class UnitReport(Message):
+    """One station. `state`: answering, silent (its breaker is open), probing (one read may try)."""
+
     unit_id: int | None = None
     state: str
     error: Text = ""

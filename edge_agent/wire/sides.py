@@ -18,7 +18,8 @@ from edge_agent.wire.quality import Quality, QualityRun, SourceRun
 
 MAX_RUNS: Final = 1 << 18
 MAX_TEXT_BYTES: Final = 4 * 1024 * 1024
-MAX_MONO_NS: Final = (1 << 63) - 1
+# 146 years, so that even the second difference of two readings fits 64 bits.
+MAX_MONO_NS: Final = (1 << 62) - 1
 # The year 9999: what comes after has no date in most languages.
 MAX_WALL_MS: Final = 253_402_300_799_999
 # The year 1: a PLC may say anything of its own time, and OPC UA's «no time» is 1601.

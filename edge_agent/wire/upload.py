@@ -10,9 +10,11 @@ from pydantic import ValidationError
 from edge_agent.wire.batch import HASH_BYTES
 from edge_agent.wire.errors import WireError
 from edge_agent.wire.messages import Head
+from edge_agent.wire.sides import MAX_WALL_MS
 
 CONTENT_TYPE: Final = "application/vnd.holdfast.batches"
 MAX_BODY_BYTES: Final = 1 << 20
+MAX_SEQ: Final = (1 << 40) - 1
 MAGIC: Final = b"HFB1"
 _PREFIX: Final = struct.Struct("<4sI")
 _ITEM: Final = struct.Struct(f"<QBBHIIIqq{HASH_BYTES}s")
@@ -59,7 +61,8 @@ def decode_upload(data: bytes) -> tuple[Head, list[BatchItem]]:
     try:
         head = Head.model_validate_json(data[_PREFIX.size : start])
     except ValidationError as error:
-        raise WireError(f"the head is not valid: {error.errors()[0]['msg']}") from error
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        raise WireError(f"the head is not valid: {first['loc']}: {first['msg']}") from error
     items = list(_items(data, start))
     if not items:
         raise WireError("the body holds no batch")
@@ -75,7 +78,9 @@ def _items(data: bytes, at: int) -> Iterator[BatchItem]:
         at += _ITEM.size
         if at + length > len(data):
             raise WireError(f"batch {seq} is cut short")
-        if not 0 < seq < 1 << 40:
+        if not 0 < seq <= MAX_SEQ:
             raise WireError(f"{seq} is not a batch number")
+        if not 0 <= t0 <= t1 <= MAX_WALL_MS:
+            raise WireError(f"batch {seq} has times out of range: {t0}, {t1}")
         yield BatchItem(seq, kind, codec, raw, samples, t0, t1, digest, view[at : at + length])
         at += length
