@@ -2,8 +2,8 @@
 
 import io
 import json
-from dataclasses import replace
 import stat
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace as Record
 from typing import Any

@@ -41,7 +41,8 @@ def test_nothing_is_wrong_with_a_well_agent(well: AgentStatus) -> None:
         (
             {"connections": [ConnectionReport(
                 name="a", driver="modbus", state="connected",
-                units=[UnitReport(unit_id=7, state="silent", error="no answer"), UnitReport(state="answering")])]},
+                units=[UnitReport(unit_id=7, state="silent", error="no answer"),
+                       UnitReport(state="answering")])]},
             Finding(Severity.ERROR, "connection a, unit 7", "silent: no answer"),
         ),
         ({"lost_samples": 1234}, Finding(Severity.ERROR, "losses", "1,234 samples were lost")),
