@@ -121,10 +121,10 @@ def _open_writer(path: Path, max_bytes: int) -> sqlite3.Connection:
     path.touch(mode=0o600)
     db = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_SECONDS)
     try:
-        # Of use before the first page is written alone: a start that died before that is made up for.
-        db.execute(f"PRAGMA page_size={PAGE_BYTES}")
-        db.execute("PRAGMA auto_vacuum=INCREMENTAL")
-        _check(db, path)
+        if not _is_buffer(db, path):
+            # Of use before the first page is written alone. A creation that died is begun anew.
+            db.execute(f"PRAGMA page_size={PAGE_BYTES}")
+            db.execute("PRAGMA auto_vacuum=INCREMENTAL")
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         db.execute("PRAGMA secure_delete=OFF")
@@ -144,7 +144,8 @@ def _version(db: sqlite3.Connection) -> int:
     return int(version)
 
 
-def _check(db: sqlite3.Connection, path: Path) -> None:
+def _is_buffer(db: sqlite3.Connection, path: Path) -> bool:
+    """False for a file in which nothing is yet."""
     version = _version(db)
     (application,) = db.execute("PRAGMA application_id").fetchone()
     (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -155,6 +156,7 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
             f"{path}: was written by a newer version (format {version}, this one knows {USER_VERSION}); "
             "install that version again, or set buffer.path to a new file"
         )
+    return bool(tables)
 
 
 def _create(db: sqlite3.Connection) -> None:

@@ -4,11 +4,14 @@ Runs in the writer's thread, inside the transaction that begins the new run: a s
 has changed nothing, and the next one finds the same.
 """
 
+import contextlib
 import sqlite3
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
+
+import orjson
 
 from edge_agent.buffer import rows
 from edge_agent.buffer.ledger import Epoch, Ledger
@@ -72,7 +75,7 @@ def begin(
         epoch = next_epoch(ledger, identity)
         rows.insert_epoch(db, epoch, why)
         ledger.epochs[epoch.no] = epoch
-    rows.insert_schemas(db, found.schemas.values())
+    rows.insert_schemas(db, found.schemas.items())
     schemas = _Schemas(db)
     fresh, unknown = _uncommitted(db, found, schemas)
     if unknown:
@@ -187,19 +190,34 @@ def _of_unknown_schema(frames: list[RingFrame]) -> Loss:
 
 
 class _Schemas:
-    """Schemas of the database by name, each read once."""
+    """Schemas of the database by name, each read once.
+
+    Most are asked for their group alone: to understand all tags of a large plant takes seconds.
+    """
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
+        self._groups: dict[str, tuple[str, str] | None] = {}
         self._known: dict[str, Schema | None] = {}
+
+    def group(self, name: str) -> tuple[str, str] | None:
+        """(connection, group); None for a schema that is not there or not valid."""
+        if name not in self._groups:
+            self._groups[name] = None
+            body = rows.select_schema(self._db, name)
+            if body is not None:
+                with contextlib.suppress(ValueError, KeyError, TypeError):
+                    found = orjson.loads(body)
+                    self._groups[name] = (str(found["connection"]), str(found["group"]))
+        return self._groups[name]
 
     def get(self, name: str) -> Schema | None:
         if name not in self._known:
+            self._known[name] = None
             body = rows.select_schema(self._db, name)
-            try:
-                self._known[name] = None if body is None else Schema.from_bytes(body)
-            except WireError:
-                self._known[name] = None
+            if body is not None:
+                with contextlib.suppress(WireError):
+                    self._known[name] = Schema.from_bytes(body)
         return self._known[name]
 
 
@@ -212,23 +230,23 @@ def _uncommitted(
     """
     done = rows.finished_runs(db, found.frames.keys())
     waiting = {run: frames for run, frames in found.frames.items() if run not in done}
-    unknown: list[RingFrame] = []
     first: Progress = {}
     for run, entries in waiting.items():
         for entry in entries:
-            schema = schemas.get(entry.schema_hash)
-            if schema is None:
-                unknown.append(entry)
-            else:
-                first.setdefault((run, schema.connection, schema.group), entry.frame.n)
+            group = schemas.group(entry.schema_hash)
+            if group is not None:
+                first.setdefault((run, *group), entry.frame.n)
     committed = _committed(db, first, schemas) if first else {}
     fresh: dict[str, list[RingFrame]] = {}
+    unknown: list[RingFrame] = []
     for run, entries in waiting.items():
         for entry in entries:
-            schema = schemas.get(entry.schema_hash)
-            if schema is None:
+            group = schemas.group(entry.schema_hash)
+            if group is not None and entry.frame.n <= committed.get((run, *group), 0):
                 continue
-            if entry.frame.n > committed.get((run, schema.connection, schema.group), 0):
+            if schemas.get(entry.schema_hash) is None:
+                unknown.append(entry)
+            else:
                 fresh.setdefault(run, []).append(entry)
     return fresh, unknown
 
@@ -261,9 +279,9 @@ def _numbers(stored: rows.Newest, schemas: _Schemas) -> Progress:
         return {}
     found: Progress = {}
     for name, (numbers, _) in opened.contents().items():
-        schema = schemas.get(name)
-        if schema is not None and numbers:
-            key = (opened.origin.run, schema.connection, schema.group)
+        group = schemas.group(name)
+        if group is not None and numbers:
+            key = (opened.origin.run, *group)
             found[key] = max(found.get(key, 0), numbers[-1][1])
     return found
 

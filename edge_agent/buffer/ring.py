@@ -67,7 +67,8 @@ class FrameRing:
         """Keeps a schema until a commit has stored it."""
         self._used = True
         if not self._put(Record.SCHEMA, schema.canonical):
-            self._miss()
+            self._mark()
+            self._report()
 
     def append(self, schema_hash: str, frame: Frame) -> int:
         """Keeps a frame until a commit has stored it. Returns its size in bytes."""
@@ -76,11 +77,12 @@ class FrameRing:
             payload = segments.frame_payload(schema_hash, frame)
         except (TypeError, ValueError, struct.error):
             # Not a frame that can be written at all; sealing turns it into a loss.
-            self._miss()
-            return len(frame.row)
-        if not self._put(Record.FRAME, payload):
-            self._miss()
+            payload = b""
+        if not payload or not self._put(Record.FRAME, payload):
             self.missed_frames += 1
+            self._mark()
+            if payload:
+                self._report()
         return len(payload)
 
     def rotate(self) -> int:
@@ -141,11 +143,14 @@ class FrameRing:
             logger.info("the frame ring takes frames again", missed=self.missed_frames)
         return True
 
-    def _miss(self) -> None:
+    def _mark(self) -> None:
+        """Says beside the segment that it does not hold everything."""
         if self._segment not in self._marked:
             self._marked.add(self._segment)
             with contextlib.suppress(OSError):
                 self._marker(self._segment).touch(mode=0o600)
+
+    def _report(self) -> None:
         if not self._failing:
             self._failing = True
             logger.warning(

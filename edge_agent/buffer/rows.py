@@ -14,7 +14,6 @@ from edge_agent.contracts.outbox import CENTRAL_SINK
 from edge_agent.wire import ranges
 from edge_agent.wire.batch import EncodedBatch
 from edge_agent.wire.ranges import Ranges
-from edge_agent.wire.schema import Schema
 from edge_agent.wire.upload import BatchItem
 
 # `run.clean` of a run: still going or killed; ended in order; killed, and accounted for by a later start.
@@ -214,11 +213,9 @@ def insert_batches(
     return named
 
 
-def insert_schemas(db: sqlite3.Connection, schemas: Iterable[Schema]) -> None:
-    db.executemany(
-        "INSERT OR IGNORE INTO schema(hash, body) VALUES(?, ?)",
-        [(schema.hash, schema.canonical) for schema in schemas],
-    )
+def insert_schemas(db: sqlite3.Connection, schemas: Iterable[tuple[str, bytes]]) -> None:
+    """schemas: names and canonical bytes."""
+    db.executemany("INSERT OR IGNORE INTO schema(hash, body) VALUES(?, ?)", schemas)
 
 
 def select_schema(db: sqlite3.Connection, name: str) -> bytes | None:

@@ -10,6 +10,7 @@ A segment whose boot is not this one is not believed: nothing in it was ever syn
 """
 
 import contextlib
+import hashlib
 import re
 import struct
 import zlib
@@ -23,7 +24,6 @@ import orjson
 
 from edge_agent.wire.frame import Frame
 from edge_agent.wire.quality import Quality, QualityRun, SourceRun
-from edge_agent.wire.schema import Schema
 
 PREFIX: Final = "ring-"
 MISSED: Final = ".missed"
@@ -62,13 +62,14 @@ class Leftovers:
     """What the earlier runs of this boot and device left in a ring directory.
 
     runs: all that have a segment here, also if it is empty. frames: by run, in the order they were made.
+    schemas: canonical bytes by name.
     incomplete: by run, why the ring may not hold all that was appended. finished: files that are of no
     use once the frames are committed. damaged: files to keep aside.
     """
 
     runs: set[str] = field(default_factory=set)
     frames: dict[str, list[RingFrame]] = field(default_factory=dict)
-    schemas: dict[str, Schema] = field(default_factory=dict)
+    schemas: dict[str, bytes] = field(default_factory=dict)
     incomplete: dict[str, str] = field(default_factory=dict)
     finished: list[Path] = field(default_factory=list)
     damaged: list[Path] = field(default_factory=list)
@@ -155,7 +156,7 @@ class _Segment:
     number: int
     released: int = 0
     frames: list[RingFrame] = field(default_factory=list)
-    schemas: dict[str, Schema] = field(default_factory=dict)
+    schemas: dict[str, bytes] = field(default_factory=dict)
     damage: str = ""
     device: str | None = None
 
@@ -195,8 +196,7 @@ def _read(path: Path, number: int) -> _Segment:
                     head = orjson.loads(payload)
                     segment.device, segment.released = str(head["device"]), int(head["released"])
                 case Record.SCHEMA:
-                    schema = Schema.from_bytes(payload)
-                    segment.schemas[schema.hash] = schema
+                    segment.schemas[hashlib.sha256(payload).hexdigest()] = payload
                 case Record.FRAME:
                     segment.frames.append(decode_frame(payload))
                 case Record.RELEASED:

@@ -218,7 +218,8 @@ class Store:
         return done
 
     def _store(self, db: sqlite3.Connection, order: _Order, batches: list[EncodedBatch]) -> _Flushed:
-        rows.insert_schemas(db, order.take.schemas.values())
+        schemas = order.take.schemas.values()
+        rows.insert_schemas(db, [(schema.hash, schema.canonical) for schema in schemas])
         done = _Flushed(rows.insert_batches(db, *order.name, batches))
         if order.saved is not None:
             done.unsized = rows.sizes(db, order.saved.unsized)
