@@ -5,6 +5,7 @@ root TaskGroup holds every task; what may fail runs under `supervise` in it.
 """
 
 import asyncio
+import gc
 import signal
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -145,6 +146,9 @@ class Agent:
             await self._start_uplink(spawn)
         self._server = LocalServer(self, self._runtime / SOCKET_NAME, self._settings.agent.metrics_listen)
         await self._server.start()
+        # What a large config left behind is walked by no collection any more: that took milliseconds.
+        gc.collect()
+        gc.freeze()
         logger.info(
             "started",
             device=self._identity.device,
