@@ -94,14 +94,14 @@ def _entry_numbers(entry: Entry) -> list[int]:
     for frames, read, suppressed in entry["c"]:
         numbers += (frames, read - suppressed, suppressed)
     numbers.append(lengths[0])
-    for bit, length in zip(_SIDES, lengths[1:], strict=True):
-        if length:
-            has |= bit
-            numbers.append(length)
-    for size in _SIZES:
-        if entry["elements"].get(size):
-            has |= size
-            numbers.append(entry["elements"][size])
+    if any(lengths[1:]):
+        for bit, length in zip(_SIDES, lengths[1:], strict=True):
+            if length:
+                has |= bit
+                numbers.append(length)
+    for size, elements in entry["elements"].items():
+        has |= size
+        numbers.append(elements)
     numbers[1] = has
     return numbers
 
@@ -177,9 +177,7 @@ def _read_entry(take: Callable[[], int]) -> Entry:
         "layout": _LAYOUTS[kind],
         "n": runs,
         "c": _read_count_runs(take, frames),
-        "sides": [take(), *[take() if has & bit else 0 for bit in _SIDES]]
-        if has > 0xF
-        else [take(), 0, 0, 0, 0],
+        "sides": [take(), *[take() if has & bit else 0 for bit in _SIDES]],
         "elements": {size: _some(take()) for size in _SIZES if has & size},
     }
 

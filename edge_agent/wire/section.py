@@ -34,7 +34,7 @@ class Entry(TypedDict):
     k: the kind, `frames`, `loss`, `event` or `clock`. s: the schema's hash.
     n: runs of frame numbers `[first, count]`, ascending. c: runs of frames with equal counts, as
     `[frames, read, suppressed]`. sides: lengths of times, presence, quality, source times and texts; of
-    records, of their JSON. elements: by element size, how many values the section has.
+    records, of their JSON. elements: by element size, largest first, how many values the section has.
     """
 
     k: str
