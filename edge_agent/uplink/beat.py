@@ -3,21 +3,34 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from random import Random
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
 from edge_agent.contracts.clock import Clock
+from edge_agent.runtime.backoff import Backoff
 from edge_agent.runtime.logging import OutageLog
 from edge_agent.runtime.waiting import wait_for_event
-from edge_agent.uplink.client import CentreClient, NewConfig
+from edge_agent.uplink.client import NewConfig, opaque_tag
 from edge_agent.uplink.errors import RetryAfter, UplinkFault
-from edge_agent.wire.messages import Heartbeat
+from edge_agent.wire.messages import Heartbeat, HeartbeatAnswer
 
 logger = structlog.stdlib.get_logger(__name__)
 
 _JITTER: Final = 0.1
-_FASTEST_SECONDS: Final = 1.0
+FASTEST_SECONDS: Final = 1.0
+SLOWEST_SECONDS: Final = 3600.0
+
+
+class HeartbeatCentre(Protocol):
+    async def heartbeat(self, heartbeat: Heartbeat) -> HeartbeatAnswer: ...
+
+
+class ConfigCentre(Protocol):
+    async def config(self, etag: str | None) -> NewConfig | None: ...
+
+
+def _nothing(_: float | None) -> None: ...
 
 
 class Heartbeats:
@@ -25,17 +38,20 @@ class Heartbeats:
 
     def __init__(
         self,
-        client: CentreClient,
+        client: HeartbeatCentre,
         build: Callable[[], Heartbeat],
         interval: float,
         clock: Clock,
         on_hint: Callable[[str | None], None],
+        on_pace: Callable[[float | None], None] = _nothing,
     ) -> None:
+        """on_hint: gets the centre's config ETag. on_pace: gets the time it wants between uploads."""
         self._client = client
         self._build = build
         self._interval = interval
         self._clock = clock
         self._on_hint = on_hint
+        self._on_pace = on_pace
         self._soon = asyncio.Event()
         self._random = Random()
         self._outages = OutageLog(logger, clock)
@@ -48,24 +64,32 @@ class Heartbeats:
     async def run(self) -> None:
         """Never returns."""
         while True:
+            asked = await self._beat()
             delay = self._interval * (1 - _JITTER * self._random.random())
-            try:
-                answer = await self._client.heartbeat(self._build())
-            except UplinkFault as fault:
-                self.answered = False
-                self._outages.down("heartbeat", "heartbeats do not arrive", error=str(fault))
-                if isinstance(fault, RetryAfter):
-                    delay = max(delay, fault.delay_seconds)
+            if asked > delay:
+                # The centre wants a pause: what changed meanwhile is in the next beat anyway.
+                await self._clock.sleep(asked)
             else:
-                self.answered = True
-                self._outages.back("heartbeat", "heartbeats arrive again")
-                self._on_hint(answer.config_etag)
-                if answer.heartbeat_interval:
-                    self._interval = max(_FASTEST_SECONDS, answer.heartbeat_interval)
-            # A burst of changes makes one early beat, not many.
-            await self._clock.sleep(min(_FASTEST_SECONDS, delay))
-            await wait_for_event(self._soon, delay - _FASTEST_SECONDS, self._clock)
+                # A burst of changes makes one early beat, not many.
+                await self._clock.sleep(min(FASTEST_SECONDS, delay))
+                await wait_for_event(self._soon, delay - FASTEST_SECONDS, self._clock)
             self._soon.clear()
+
+    async def _beat(self) -> float:
+        """One heartbeat. Returns the pause that the centre asks for in seconds, or 0."""
+        try:
+            answer = await self._client.heartbeat(self._build())
+        except UplinkFault as fault:
+            self.answered = False
+            self._outages.down("heartbeat", "heartbeats do not arrive", error=str(fault))
+            return fault.delay_seconds if isinstance(fault, RetryAfter) else 0.0
+        self.answered = True
+        self._outages.back("heartbeat", "heartbeats arrive again")
+        if answer.heartbeat_interval:
+            self._interval = min(max(FASTEST_SECONDS, answer.heartbeat_interval), SLOWEST_SECONDS)
+        self._on_hint(answer.config_etag)
+        self._on_pace(answer.send_interval)
+        return 0.0
 
 
 class ConfigPoll:
@@ -73,7 +97,7 @@ class ConfigPoll:
 
     def __init__(
         self,
-        client: CentreClient,
+        client: ConfigCentre,
         known: Callable[[], str | None],
         take: Callable[[NewConfig], Awaitable[None]],
         interval: float,
@@ -85,26 +109,38 @@ class ConfigPoll:
         self._interval = interval
         self._clock = clock
         self._hinted = asyncio.Event()
+        self._hint: str | None = None  # the last one that was followed
+        self._backoff = Backoff(FASTEST_SECONDS, max(FASTEST_SECONDS, interval))
         self._random = Random()
         self._outages = OutageLog(logger, clock)
 
     def hint(self, etag: str | None) -> None:
-        """The centre says which config it has for this device."""
-        if etag is not None and etag != self._known():
+        """The centre says which config it has for this device. Each hint is followed once.
+
+        If following it did not help, the next poll will: hints come with every upload.
+        """
+        hint = opaque_tag(etag)
+        if hint is not None and hint not in (self._hint, opaque_tag(self._known())):
+            self._hint = hint
             self._hinted.set()
 
     async def run(self) -> None:
         """Never returns."""
         while True:
             self._hinted.clear()
+            pause = FASTEST_SECONDS
             try:
                 found = await self._client.config(self._known())
             except UplinkFault as fault:
                 self._outages.down("config", "the centre's config cannot be asked for", error=str(fault))
+                # A hint that could not be followed counts as not given, but hints come all the time.
+                self._hint = None
+                pause = fault.delay_seconds if isinstance(fault, RetryAfter) else self._backoff.next()
             else:
                 self._outages.back("config", "the centre's config can be asked for again")
+                self._backoff.reset()
                 if found is not None:
                     await self._take(found)
-            await self._clock.sleep(_FASTEST_SECONDS)
+            await self._clock.sleep(pause)
             delay = self._interval * (1 - _JITTER * self._random.random())
-            await wait_for_event(self._hinted, delay - _FASTEST_SECONDS, self._clock)
+            await wait_for_event(self._hinted, delay - pause, self._clock)

@@ -4,6 +4,7 @@ Answers are bounded and must be what only a centre would say: a captive portal a
 """
 
 import asyncio
+import socket
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,11 @@ from edge_agent.wire.upload import CONTENT_TYPE
 M = TypeVar("M", bound=Message)
 
 REQUEST_SECONDS: Final = 30.0
+# An upload gets more time, so that a full POST passes over a mobile link of this speed.
+SLOWEST_BYTES_A_SECOND: Final = 8192
 CONNECT_SECONDS: Final = 10.0
+# A link that swallows everything is given up by the kernel after this, not at the end of the request.
+UNACKNOWLEDGED_MS: Final = 8000
 MAX_ANSWER_BYTES: Final = 8 << 20
 _DEFAULT_RETRY_SECONDS: Final = 5.0
 _LONGEST_RETRY_SECONDS: Final = 900.0
@@ -37,7 +42,7 @@ _LONGEST_RETRY_SECONDS: Final = 900.0
 
 @dataclass(frozen=True, slots=True)
 class NewConfig:
-    """A config that differs from the one asked about."""
+    """A config that differs from the one asked about. `etag` is the opaque tag, without quotes."""
 
     envelope: ConfigEnvelope
     etag: str
@@ -49,15 +54,23 @@ class _Reply:
     body: bytes
     etag: str | None
     retry_after: str | None
+    location: str
 
 
 class CentreClient:
     """One session with keep-alive. `open` before use, `close` at the end; safe to use concurrently."""
 
-    def __init__(self, settings: CentralSettings, device: str, directory: Path) -> None:
-        """directory: what `ca_file` is relative to."""
+    def __init__(
+        self,
+        settings: CentralSettings,
+        device: str,
+        directory: Path,
+        request_seconds: float = REQUEST_SECONDS,
+    ) -> None:
+        """directory: what `ca_file` is relative to. request_seconds: for a whole exchange of few bytes."""
         self._settings = settings
         self._directory = directory
+        self._request_seconds = request_seconds
         self._base = f"{settings.url}/api/fleet/edge/{device}"
         self._session: aiohttp.ClientSession | None = None
 
@@ -68,10 +81,9 @@ class CentreClient:
             ca_file = str(self._directory / self._settings.ca_file)
             context = await asyncio.to_thread(ssl.create_default_context, cafile=ca_file)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=context, limit=8),
+            connector=aiohttp.TCPConnector(ssl=context, limit=8, socket_factory=_open_socket),
+            cookie_jar=aiohttp.DummyCookieJar(),
             headers={"Authorization": f"Bearer {self._settings.token}"},
-            timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=CONNECT_SECONDS),
-            auto_decompress=True,
         )
 
     async def close(self) -> None:
@@ -79,6 +91,7 @@ class CentreClient:
             await self._session.close()
 
     async def upload(self, body: bytes) -> UploadAnswer:
+        """The body is one of wire.upload. Raises UplinkFault, like all that follow."""
         reply = await self._request("POST", "/data", body, CONTENT_TYPE)
         return _parse(UploadAnswer, reply)
 
@@ -94,27 +107,35 @@ class CentreClient:
 
     async def config(self, etag: str | None) -> NewConfig | None:
         """The config if there is one and it is not the one with `etag`. A device without one gets 404."""
+        known = opaque_tag(etag)
         try:
-            reply = await self._request("GET", "/config", None, None, etag)
+            reply = await self._request("GET", "/config", None, None, known and f'"{known}"')
         except Refused as refusal:
-            if refusal.args[1:] == (404,):
+            if refusal.status == 404:
                 return None
             raise
         if reply.status == 304:
             return None
-        if reply.etag is None:
+        tag = opaque_tag(reply.etag)
+        if tag is None:
             raise Unreachable("the config came without an ETag")
-        return NewConfig(_parse(ConfigEnvelope, reply), reply.etag)
+        return NewConfig(_parse(ConfigEnvelope, reply), tag)
 
     async def _request(
-        self, method: str, path: str, body: bytes | None, content_type: str | None, etag: str | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        content_type: str | None,
+        if_none_match: str | None = None,
     ) -> _Reply:
         assert self._session is not None, "the client is not open"
         headers: dict[str, str] = {}
         if content_type is not None:
             headers["Content-Type"] = content_type
-        if etag is not None:
-            headers["If-None-Match"] = etag
+        if if_none_match is not None:
+            headers["If-None-Match"] = if_none_match
+        seconds = self._request_seconds + len(body or b"") / SLOWEST_BYTES_A_SECOND
         try:
             async with self._session.request(
                 method,
@@ -123,21 +144,36 @@ class CentreClient:
                 headers=headers,
                 proxy=self._settings.proxy,
                 allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS),
             ) as response:
                 reply = _Reply(
                     response.status,
                     await _read_bounded(response),
                     response.headers.get("ETag"),
                     response.headers.get("Retry-After"),
+                    response.headers.get("Location", ""),
                 )
         except TimeoutError as error:
-            raise Unreachable(f"no answer within {REQUEST_SECONDS:g} s") from error
+            raise Unreachable(f"no answer in time: {error or f'{seconds:.0f} s'}") from error
         except (aiohttp.ClientError, OSError) as error:
             raise Unreachable(f"{type(error).__name__}: {error}") from error
         fault = _fault(reply)
         if fault is not None:
             raise fault
         return reply
+
+
+def _open_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    family, kind, protocol, *_ = address
+    opened = socket.socket(family, kind, protocol)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
+    return opened
+
+
+def opaque_tag(etag: str | None) -> str | None:
+    """What stands between the quotes of an ETag (RFC 9110, 8.8.3), weak or not; hints come without them."""
+    return None if etag is None else etag.removeprefix("W/").strip('"')
 
 
 async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
@@ -159,6 +195,8 @@ def _fault(reply: _Reply) -> UplinkFault | None:
             return None
         case 400:
             return Invalid(text)
+        case 301 | 302 | 303 | 307 | 308:
+            return Unreachable(f"{reply.status}: sent elsewhere, to {reply.location[:200]}; not followed")
         case 401 | 403 | 404:
             return Refused(text, reply.status)
         case 409:
@@ -184,13 +222,13 @@ def _detail(body: bytes) -> str:
     problem = _json_object(body)
     if problem is not None:
         return str(problem.get("detail") or problem.get("title") or "")[:300]
-    return body[:100].decode("utf-8", "replace").replace("\n", " ")
+    return " ".join(body[:100].decode("utf-8", "replace").split())
 
 
 def _max_bytes(body: bytes) -> int | None:
     problem = _json_object(body)
     limit = problem.get("max") if problem is not None else None
-    return limit if isinstance(limit, int) and limit > 0 else None
+    return limit if type(limit) is int and limit > 0 else None
 
 
 def _json_object(body: bytes) -> dict[str, object] | None:

@@ -12,6 +12,10 @@ class Unreachable(UplinkFault):
 class Refused(UplinkFault):
     """401, 403 or 404: keep everything, the credential too, and ask again in minutes."""
 
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
 
 class RetryAfter(UplinkFault):
     """429 or 503: the centre asks for a pause."""
@@ -25,7 +29,14 @@ class Invalid(UplinkFault):
     """400: something in this request is not acceptable; find out which batch it is."""
 
 
-class BodyTooLarge(UplinkFault):
+class Blocked(UplinkFault):
+    """The centre cannot take something in this request, through no fault of its content.
+
+    Find out which batch it is and set that aside, without loss, until the centre is changed.
+    """
+
+
+class BodyTooLarge(Blocked):
     """413: fewer batches in a request."""
 
     def __init__(self, message: str, max_bytes: int | None) -> None:

@@ -5,56 +5,89 @@ events). The backlog lane takes what is below, oldest first, within its rate. At
 the newest batch: live first.
 """
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from edge_agent.wire import ranges
+from edge_agent.wire.messages import Head
 from edge_agent.wire.ranges import Ranges
+from edge_agent.wire.upload import ITEM_BYTES, MAX_BODY_BYTES, BatchItem
 
 MIN_POST_BYTES: Final = 64 * 1024
 SLOW_POST_SECONDS: Final = 2.0
 _QUICK_POST_SECONDS: Final = 1.0
 # However low the rate is set, catching up gets this share of all bytes.
 BACKLOG_SHARE: Final = 0.1
+# A limit that the centre did not name may be that of a single batch or of a proxy: tried again after this.
+LIMIT_SECONDS: Final = 900.0
+_LEAST_LIMIT_BYTES: Final = 1024
+# Two sequence numbers with their punctuation, and everything else in a head.
+_RANGE_BYTES: Final = 30
+_HEAD_BYTES: Final = 1024
 
 
-def live(held: Ranges, cursor: int, urgent: Ranges, excluded: Collection[int]) -> Ranges:
+def live(held: Ranges, cursor: int, urgent: Ranges, excluded: Ranges) -> Ranges:
     """What the live lane may send now, ascending."""
     wanted = ranges.intersect(held, [(cursor, 1 << 40)])
     if urgent:
         wanted = ranges.union(wanted, ranges.intersect(held, urgent))
-    return ranges.subtract(wanted, ranges.of_numbers(excluded)) if excluded else wanted
+    return ranges.subtract(wanted, excluded) if excluded else wanted
 
 
-def backlog(held: Ranges, cursor: int, excluded: Collection[int]) -> Ranges:
+def backlog(held: Ranges, cursor: int, excluded: Ranges) -> Ranges:
     """What the backlog lane may send now, ascending."""
     wanted = ranges.intersect(held, [(1, cursor - 1)])
-    return ranges.subtract(wanted, ranges.of_numbers(excluded)) if excluded else wanted
+    return ranges.subtract(wanted, excluded) if excluded else wanted
 
 
-@dataclass(slots=True)
+def fitting(items: Sequence[BatchItem], head: Head, most_bytes: int) -> list[BatchItem]:
+    """The first of `items` that a body of `most_bytes` holds together with the head, but at least one."""
+    left = most_bytes - _HEAD_BYTES - _RANGE_BYTES * len(head.held)
+    for count, item in enumerate(items):
+        left -= len(item.body) + ITEM_BYTES
+        if left < 0 and count:
+            return list(items[:count])
+    return list(items)
+
+
 class PostSize:
-    """How many bytes a POST of the backlog should have: grows while POSTs are quick, shrinks when slow."""
+    """How many bytes a POST may have, and how many one of the backlog should have.
 
-    most: int
-    size: int = MIN_POST_BYTES
+    The latter grows while POSTs are quick, and shrinks when they are slow or fail.
+    """
+
+    def __init__(self, most: int = MAX_BODY_BYTES) -> None:
+        self._ceiling = most
+        self._limit = most
+        self._limited_until: float | None = None
+        self._wanted = MIN_POST_BYTES
+
+    def most(self, now: float) -> int:
+        if self._limited_until is not None and now >= self._limited_until:
+            self._limit, self._limited_until = self._ceiling, None
+        return self._limit
+
+    def backlog(self, now: float) -> int:
+        return min(self._wanted, self.most(now))
 
     def note(self, sent_bytes: int, seconds: float) -> None:
+        """How long a POST of the backlog took, whether it succeeded or not."""
         if seconds > SLOW_POST_SECONDS:
-            self.size = max(MIN_POST_BYTES, self.size // 2)
-        elif seconds < _QUICK_POST_SECONDS and sent_bytes * 2 > self.size:
-            self.size = min(self.most, self.size * 2)
+            self._wanted = max(MIN_POST_BYTES, self._wanted // 2)
+        elif seconds < _QUICK_POST_SECONDS and sent_bytes * 2 > self._wanted:
+            self._wanted = min(self._ceiling, self._wanted * 2)
 
-    def limit(self, most: int) -> None:
-        """The centre takes no more than this."""
-        self.most = max(1024, min(self.most, most))
-        self.size = min(self.size, self.most)
+    def limit(self, max_bytes: int | None, refused_bytes: int, now: float) -> None:
+        """The centre did not take a POST of `refused_bytes`; it takes `max_bytes`, if it said how many."""
+        limit = max_bytes if max_bytes is not None and max_bytes < refused_bytes else refused_bytes // 2
+        self._limit = max(_LEAST_LIMIT_BYTES, min(self._limit, limit))
+        self._limited_until = now + LIMIT_SECONDS
 
 
 @dataclass(slots=True)
 class TokenBucket:
-    """Bytes a second, with one second's worth of burst."""
+    """Bytes a second, with one second's worth of burst; what was spent beyond is waited for afterwards."""
 
     rate: float
     _level: float = field(init=False)
@@ -63,12 +96,18 @@ class TokenBucket:
     def __post_init__(self) -> None:
         self._level = self.rate
 
-    def delay(self, nbytes: int, now: float) -> float:
-        """Takes `nbytes` out and returns how long to wait before they may go (seconds)."""
+    def spend(self, nbytes: int, now: float) -> None:
+        self._fill(now)
+        self._level -= nbytes
+
+    def delay(self, now: float) -> float:
+        """Seconds until something may go again."""
+        self._fill(now)
+        return max(0.0, -self._level / self.rate)
+
+    def _fill(self, now: float) -> None:
         self._level = min(self.rate, self._level + (now - self._at) * self.rate)
         self._at = now
-        self._level -= nbytes
-        return max(0.0, -self._level / self.rate)
 
 
 @dataclass(slots=True)
@@ -91,45 +130,3 @@ class Share:
     def backlog_is_short(self) -> bool:
         total = self.live_bytes + self.backlog_bytes
         return total > 0 and self.backlog_bytes < BACKLOG_SHARE * total
-
-
-@dataclass(slots=True)
-class Suspect:
-    """A batch that the centre refused: tried alone, while others pass, before it is given up."""
-
-    strikes: int = 0
-    others_passed: int = 0  # POSTs that succeeded since the last strike
-
-
-class Suspects:
-    """Batches under suspicion by (epoch number, seq). Three strikes, each after another batch passed."""
-
-    STRIKES: Final = 3
-
-    def __init__(self) -> None:
-        self._entries: dict[tuple[int, int], Suspect] = {}
-
-    def strike(self, epoch_no: int, seq: int) -> bool:
-        """Counts a refusal. True: enough, the batch is to be given up."""
-        entry = self._entries.setdefault((epoch_no, seq), Suspect())
-        entry.strikes += 1
-        entry.others_passed = 0
-        return entry.strikes >= self.STRIKES
-
-    def passed(self) -> None:
-        """Some other POST succeeded: so it is the batch and not the way."""
-        for entry in self._entries.values():
-            entry.others_passed += 1
-
-    def due(self) -> tuple[int, int] | None:
-        """A suspect to try again, alone."""
-        for key, entry in self._entries.items():
-            if entry.others_passed > 0:
-                return key
-        return None
-
-    def clear(self, epoch_no: int, seq: int) -> None:
-        self._entries.pop((epoch_no, seq), None)
-
-    def of_epoch(self, epoch_no: int) -> set[int]:
-        return {seq for no, seq in self._entries if no == epoch_no}
