@@ -10,7 +10,6 @@ import signal
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from random import Random
 from typing import Final
 from uuid import uuid4
 
@@ -43,10 +42,13 @@ from edge_agent.uplink.beat import ConfigPoll, Heartbeats
 from edge_agent.uplink.client import CentreClient
 from edge_agent.uplink.uploader import Uploader
 from edge_agent.web.server import LocalServer
+from edge_agent.wire.batch import Kind
+from edge_agent.wire.messages import Event
 
 logger = structlog.stdlib.get_logger(__name__)
 
 LAST_UPLOAD_SECONDS: Final = 5.0
+_LOOK_SECONDS: Final = 1.0
 _PART_FIRST_SECONDS: Final = 1.0
 _PART_MAX_SECONDS: Final = 30.0
 
@@ -139,6 +141,7 @@ class Agent:
             self._connections,
             lambda: self._keeper.report,
             self._sinks,
+            lambda: self._beats.offset_ms if self._beats is not None else None,
             {**self._settings.agent.labels},
         )
         await self._keeper.boot(self._connections)
@@ -176,15 +179,35 @@ class Agent:
             self._clock,
             self._settings.buffer.catch_up_rate,
             self._poll.hint,
-            Random(),
+            on_event=self._record_event,
         )
         self._beats = Heartbeats(
-            self._client, self._board.heartbeat, central.heartbeat_interval, self._clock, self._poll.hint
+            self._client,
+            self._board.heartbeat,
+            central.heartbeat_interval,
+            self._clock,
+            self._poll.hint,
+            self._uploader.pace,
         )
         spawn("upload live", self._uploader.run_live)
         spawn("upload backlog", self._uploader.run_backlog)
         spawn("heartbeat", self._beats.run)
         spawn("config", self._poll.run)
+        spawn("change watch", self._tell_changes)
+
+    def _record_event(self, event: Event) -> None:
+        self._store.record(Kind.EVENT, event.model_dump(mode="json"))
+
+    async def _tell_changes(self) -> None:
+        """A connection that comes or goes is told to the centre now and not with the next heartbeat."""
+        assert self._beats is not None
+        before = self._connections.healthy()
+        while True:
+            await self._clock.sleep(_LOOK_SECONDS)
+            now = self._connections.healthy()
+            if now != before:
+                self._beats.soon()
+            before = now
 
     def _spawn(self, root: asyncio.TaskGroup, name: str, factory: Callable[[], Awaitable[None]]) -> None:
         task = root.create_task(

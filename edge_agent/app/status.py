@@ -34,6 +34,7 @@ class StatusBoard:
     connections: ConnectionSet
     config: Callable[[], ConfigReport]
     sinks: Callable[[], list[SinkReport]]
+    clock_offset_ms: Callable[[], float | None]
     labels: dict[str, str]
 
     @property
@@ -50,7 +51,7 @@ class StatusBoard:
             uptime_seconds=round(self.uptime_seconds, 3),
             config_path=self.config_path,
             host=self.meter.read(),
-            clock=ClockReport(sync=sync_state()),
+            clock=ClockReport(sync=sync_state(), offset_ms=self.clock_offset_ms()),
             buffer=self.store.report(),
             config=self.config(),
             connections=self.connections.reports(),
@@ -72,7 +73,7 @@ class StatusBoard:
             machine=self.identity.machine,
             uptime_seconds=self.uptime_seconds,
             host=self.meter.read(),
-            clock=ClockReport(sync=sync_state()),
+            clock=ClockReport(sync=sync_state(), offset_ms=self.clock_offset_ms()),
             buffer=self.store.report(),
             config=self.config(),
             connections_ok=sum(healthy.values()),

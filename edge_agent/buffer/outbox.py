@@ -5,6 +5,7 @@ from functools import partial
 from edge_agent.buffer import rows
 from edge_agent.buffer.database import Connection
 from edge_agent.buffer.store import Store
+from edge_agent.runtime.clock import sync_state
 from edge_agent.wire import ranges
 from edge_agent.wire.messages import Head
 from edge_agent.wire.ranges import Ranges
@@ -44,6 +45,7 @@ class StoredOutbox:
             next=epoch.next_seq,
             held=ledger.held(epoch_no),
             now=self._store.clock.wall_ms(),
+            sync=sync_state(),
         )
 
     def held(self, epoch_no: int) -> Ranges:

@@ -34,7 +34,10 @@ def _nothing(_: float | None) -> None: ...
 
 
 class Heartbeats:
-    """Sends what `build` returns every `interval`, and at once when `soon` is called."""
+    """Sends what `build` returns every `interval`, and at once when `soon` is called.
+
+    offset_ms: by how much this clock is ahead of the centre's, after the newest answer.
+    """
 
     def __init__(
         self,
@@ -56,6 +59,7 @@ class Heartbeats:
         self._random = Random()
         self._outages = OutageLog(logger, clock)
         self.answered = False
+        self.offset_ms: float | None = None
 
     def soon(self) -> None:
         """Something changed that the centre should know before the next beat is due."""
@@ -77,6 +81,7 @@ class Heartbeats:
 
     async def _beat(self) -> float:
         """One heartbeat. Returns the pause that the centre asks for in seconds, or 0."""
+        sent_ms = self._clock.wall_ms()
         try:
             answer = await self._client.heartbeat(self._build())
         except UplinkFault as fault:
@@ -84,6 +89,8 @@ class Heartbeats:
             self._outages.down("heartbeat", "heartbeats do not arrive", error=str(fault))
             return fault.delay_seconds if isinstance(fault, RetryAfter) else 0.0
         self.answered = True
+        # The centre read its clock about half-way between the two readings of ours.
+        self.offset_ms = (sent_ms + self._clock.wall_ms()) / 2 - answer.now
         self._outages.back("heartbeat", "heartbeats arrive again")
         if answer.heartbeat_interval:
             self._interval = min(max(FASTEST_SECONDS, answer.heartbeat_interval), SLOWEST_SECONDS)

@@ -131,6 +131,14 @@ async def test_hints_and_the_pace_of_uploads_are_passed_on() -> None:
     assert (bench.hints, bench.paces) == (["abc"], [15.0])
 
 
+async def test_the_clocks_offset_is_measured_against_the_middle_of_the_exchange() -> None:
+    bench = BeatBench()
+    bench.answer = {"now": bench.clock.wall_ms() - 90_000}
+    async with running(bench.beats.run()):
+        await bench.clock.advance(1)
+    assert bench.beats.offset_ms == 90_000
+
+
 # --- config ----------------------------------------------------------------------------------------
 
 
