@@ -229,7 +229,7 @@ class Delivery:
         self.withheld.block(epoch_no, seq, self._clock.monotonic())
         self.blocked_detail = f"the centre cannot take batch {seq}: {why}"
         if self._outages.down("blocked", "the centre cannot take a batch", batch=seq, error=why):
-            self._tell("upload_blocked", self.blocked_detail)
+            self._record("upload_blocked", self.blocked_detail)
 
     async def _refused(self, epoch_no: int, seq: int, why: str) -> None:
         suspects = self.withheld.suspects
@@ -240,6 +240,10 @@ class Delivery:
 
     def _tell(self, code: str, message: str) -> None:
         logger.warning(message, code=code)
+        self._record(code, message)
+
+    def _record(self, code: str, message: str) -> None:
+        """Something that operators should find in the device's history at the centre."""
         self._on_event(Event(time=self._clock.wall_ms(), code=code, message=message[:_TEXT]))
 
 

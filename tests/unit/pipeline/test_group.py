@@ -210,7 +210,7 @@ def test_telegraf_10849_the_last_good_value_is_not_shown_when_the_unit_is_away()
     assert bench.frames[-1].text == (None,)
 
 
-def test_a_value_that_was_not_renewed_in_time_is_shown_as_stale_with_its_own_time() -> None:
+def test_tb_1990_a_value_that_was_not_renewed_is_shown_as_stale_with_its_own_time() -> None:
     bench = Bench(*words("a", "b"))
     bench.take(10, u16(7, 0), quality=(QualityRun(1, 1, Quality.BAD_CONFIG),))
     assert bench.latest(10 * SECOND)[0] == (7, "good", 10_000)

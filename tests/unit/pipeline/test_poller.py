@@ -1,6 +1,7 @@
 """Time: when groups are polled, what lateness costs, and what a reload keeps."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from itertools import pairwise
 
 import pytest
@@ -178,3 +179,16 @@ async def test_reports_name_the_connection_and_its_units(interval: str) -> None:
         ]
         assert plant.poller.healthy
         assert report.latency_ms == 0.0
+
+
+async def test_neuron_1566_five_hundred_connections_keep_their_rhythm_though_half_are_dead() -> None:
+    clock = ManualClock()
+    plants = [Plant([group("g", "1s")], clock=clock) for _ in range(500)]
+    for plant in plants[::2]:
+        plant.driver.refuses = "connection refused"
+    async with AsyncExitStack() as running:
+        for plant in plants:
+            await running.enter_async_context(plant.running())
+        await clock.advance(10)
+        assert {len(plant.driver.reads) for plant in plants[1::2]} == {11}
+        assert {len(plant.driver.reads) for plant in plants[::2]} == {0}

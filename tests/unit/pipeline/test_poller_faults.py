@@ -3,6 +3,8 @@
 import asyncio
 from itertools import pairwise
 
+from structlog.testing import capture_logs
+
 from edge_agent.contracts.driver import Plan, Reading
 from edge_agent.wire.quality import Quality, QualityRun
 from tests.unit.pipeline.plant import Plant, group, until
@@ -54,13 +56,14 @@ async def test_on_a_line_without_transaction_ids_a_dead_unit_costs_its_neighbour
 
 async def test_a_gateway_that_hangs_up_on_one_unit_still_serves_the_others() -> None:
     plant = Plant([group("poison", "1s", 1), group("alive", "1s", 2)])
-    plant.driver.moods["poison"] = plant.driver.hang_up
     async with plant.running():
+        await plant.clock.advance(2)
+        plant.driver.moods["poison"] = plant.driver.hang_up
         await plant.clock.advance(60)
         assert plant.poller.report().state == "connected"
     assert plant.unit(1).state == "silent"
-    assert plant.unit(2).state == "answering"
-    assert len([label for label in qualities(plant, "alive") if label == "good"]) >= 58
+    assert (plant.unit(2).state, plant.unit(2).bad_cycles) == ("answering", 0)
+    assert qualities(plant, "alive") == ["good"] * 62
 
 
 async def test_a_gateway_that_hangs_up_before_anything_was_read_still_serves_the_others() -> None:
@@ -122,6 +125,18 @@ async def test_telegraf_8871_a_bad_tag_leaves_its_unit_and_the_other_tags_alone(
     assert len(plant.sink.of("g")) == 11
 
 
+async def test_a_unit_s_outage_is_one_log_line_down_and_one_back() -> None:
+    plant = Plant([group("dead", "1s", 1), group("alive", "1s", 2)])
+    with capture_logs() as lines:
+        async with plant.running():
+            plant.driver.moods["dead"] = plant.driver.dead_unit
+            await plant.clock.advance(3600)
+            plant.driver.moods.clear()
+            await plant.clock.advance(120)
+    assert [line["event"] for line in lines] == ["unit does not answer", "unit answers again"]
+    assert {(line["connection"], line["unit_id"]) for line in lines} == {("plc", 1)}
+
+
 # --- links ---------------------------------------------------------------------------------------
 
 
@@ -164,6 +179,7 @@ async def test_s7_143_after_an_outage_every_group_is_read_at_once_also_the_hourl
         assert {quality for _, quality in plant.latest().values()} == {"good"}
         assert plant.poller.report().state == "connected"
         assert plant.poller.report().overruns == 0
+        assert plant.workshop.lateness.counts[-1] == 0, "nobody was late while there was no link"
     assert qualities(plant, "hourly") == ["good", "bad_comm", "good"]
 
 
@@ -177,7 +193,7 @@ async def test_a_plc_that_closed_the_connection_costs_no_cycle() -> None:
     assert plant.poller.report().overruns == 0
 
 
-async def test_a_driver_that_forgot_a_timeout_is_cut_off_and_its_unit_held_responsible() -> None:
+async def test_tb_1641_a_read_that_never_ends_is_cut_off_and_its_unit_held_responsible() -> None:
     plant = Plant([group("stuck", "1s", 1), group("alive", "1s", 2)], timeout="1ms")
     plant.driver.moods["stuck"] = plant.driver.hang
 
@@ -211,6 +227,21 @@ async def test_a_connect_that_never_ends_is_cut_off() -> None:
         await until(lambda: plant.poller.report().state == "down")
         assert plant.latest()["g.t"][1] == "bad_comm"
         assert "not open within" in plant.poller.report().error
+
+
+async def test_a_link_s_outage_is_one_log_line_down_and_one_back() -> None:
+    plant = Plant([group("g", "1s")])
+    with capture_logs() as lines:
+        async with plant.running():
+            await plant.clock.advance(5)
+            plant.driver.drop()
+            plant.driver.refuses = "no route to host"
+            await plant.clock.advance(3600)
+            plant.driver.refuses = ""
+            await plant.clock.advance(20)
+    assert [line["event"] for line in lines] == ["connection is down", "connection is back"]
+    assert lines[0]["error"] == "no route to host"
+    assert lines[1]["outage_seconds"] > 3500
 
 
 # --- bugs of drivers -------------------------------------------------------------------------------

@@ -259,6 +259,14 @@ class Line:
         await self.clock.advance(10)
         assert self.state == "unreachable"
 
+    async def looks_in(self, seconds: float) -> int:
+        """How often the uploader looks at the buffer in that time, and in a thousand turns of the loop."""
+        before = self.outbox.looks
+        await self.clock.advance(seconds)
+        for _ in range(1000):
+            await asyncio.sleep(0)
+        return self.outbox.looks - before
+
     @property
     def state(self) -> str:
         return self.uploader.report().state

@@ -3,10 +3,12 @@
 import time
 
 import pytest
+from structlog.testing import capture_logs
 
 from edge_agent.uplink.errors import BodyTooLarge, Unreachable
 from edge_agent.wire.messages import Head
 from edge_agent.wire.upload import MAX_BODY_BYTES, BatchItem
+from tests.unit.pipeline.plant import Plant, group
 from tests.unit.uplink.fakes import Line
 
 
@@ -148,6 +150,17 @@ async def test_losses_and_events_do_not_wait_for_the_backlog() -> None:
         assert line.centre.seqs()[0] == 201
 
 
+async def test_batches_that_both_lanes_want_are_in_flight_once() -> None:
+    """FakeCentre fails on a name that is in two POSTs at a time; here every name is wanted by both lanes."""
+    line = Line(rate=1 << 30)
+    await line.outbox.commit(500, 1000, urgent=True)
+    line.centre.seconds = lambda nbytes: 0.5
+    async with line.running():
+        await line.clock.advance(20)
+    assert line.left == 0
+    assert sum(len(post.seqs) for post in line.centre.posts) == 500
+
+
 async def test_the_backlog_keeps_to_its_rate() -> None:
     line = Line(rate=100_000)
     await line.outbox.commit(2000, 10_000)
@@ -273,9 +286,7 @@ async def test_a_batch_that_cannot_be_read_keeps_nothing_back_and_makes_no_hot_l
         await line.outbox.commit()
         await line.clock.advance(2)
         assert line.centre.seqs() == [4, 1, 2]
-        looks = line.outbox.looks
-        await line.clock.advance(600)
-        assert line.outbox.looks - looks < 200
+        assert await line.looks_in(600) < 100
         line.outbox.unreadable.clear()
         await line.clock.advance(61)
     assert line.left == 0
@@ -326,9 +337,9 @@ async def test_tb_1678_an_idle_uploader_does_nothing_at_all() -> None:
     async with line.running():
         await line.outbox.commit(10)
         await line.clock.advance(10)
-        looks, posts = line.outbox.looks, len(line.centre.posts)
-        await line.clock.advance(86_400)
-        assert (line.outbox.looks, len(line.centre.posts)) == (looks, posts)
+        posts = len(line.centre.posts)
+        assert await line.looks_in(86_400) == 0
+        assert len(line.centre.posts) == posts
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.005, 5.0])
@@ -363,3 +374,35 @@ async def test_six_hundred_thousand_held_batches_cost_no_more_a_post_than_six_th
             await line.clock.advance(1)
             costs.append((time.process_time() - begin) / (len(line.centre.posts) - posts))
     assert costs[1] < 10 * costs[0]
+
+
+async def test_tb_1446_a_long_outage_is_two_log_lines() -> None:
+    line = Line()
+    with capture_logs() as lines:
+        async with line.running():
+            await line.outbox.commit()
+            await line.clock.advance(1)
+            line.centre.away = True
+            for _ in range(60):
+                await line.outbox.commit()
+                await line.clock.advance(60)
+            line.centre.away = False
+            await line.clock.advance(30)
+    assert [line["event"] for line in lines] == [
+        "the centre does not take data",
+        "the centre takes data again",
+    ]
+    assert lines[1]["outage_seconds"] > 3500
+
+
+async def test_tb_2132_polling_keeps_its_rhythm_whatever_the_uplink_suffers() -> None:
+    line = Line()
+    plant = Plant([group("g", "100ms")], clock=line.clock)
+    line.centre.seconds = lambda nbytes: 1e9
+    async with line.running(), plant.running():
+        for _ in range(60):
+            await line.outbox.commit(10)
+            await line.clock.advance(1)
+        assert len(plant.driver.reads) == 601
+        assert plant.poller.report().overruns == 0
+        assert len(line.centre.posts) == 1

@@ -1,0 +1,48 @@
+import pytest
+
+from edge_agent.config.models import TransportSettings
+from edge_agent.pipeline.build import address_of, groups_of, transport_of
+from tests.unit.pipeline.plant import FakeConnection, Plant, group
+
+
+class HostTransport(TransportSettings):
+    host: str
+    port: int | None = None
+
+
+class HostConnection(FakeConnection):
+    transport: HostTransport  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    ("transport", "address"),
+    [({"host": "plc", "port": 502}, "plc:502"), ({"host": "plc"}, "plc")],
+)
+def test_the_address_is_what_people_would_write(transport: dict[str, object], address: str) -> None:
+    settings = {"name": "c", "driver": "fake", "transport": transport, "groups": []}
+    assert address_of(HostConnection.model_validate(settings)) == address
+
+
+def test_a_connection_without_a_host_has_no_address_and_one_without_groups_none() -> None:
+    connection = FakeConnection(name="c", driver="fake", groups=[])
+    assert (address_of(connection), list(groups_of(connection))) == ("", [])
+    assert transport_of(connection).timeout == 2
+
+
+async def test_groups_of_one_unit_share_its_breaker_and_units_do_not() -> None:
+    plant = Plant([group("a", unit_id=1), group("b", unit_id=1), group("c", unit_id=2)])
+    assert [(unit.unit_id, unit.groups) for unit in plant.poller.report().units] == [(1, 2), (2, 1)]
+
+
+async def test_phases_differ_from_connection_to_connection() -> None:
+    plant = Plant([group("g", "1s")])
+    firsts = []
+    for _ in range(5):
+        plant.poller = plant.build()
+        begun = len(plant.driver.reads)
+        async with plant.running():
+            start = plant.clock.monotonic()
+            await plant.clock.advance(1)
+        firsts.append(round(plant.driver.reads[begun][1] - start, 3))
+    assert len(set(firsts)) == 5
+    assert all(0 <= first < 1 for first in firsts)
