@@ -10,7 +10,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 import structlog
@@ -38,17 +38,14 @@ from edge_agent.runtime.notify import Notifier, watchdog_seconds
 from edge_agent.runtime.paths import SOCKET_NAME, runtime_directory
 from edge_agent.runtime.supervise import Components, supervise
 from edge_agent.runtime.waiting import wait_for_event
-from edge_agent.uplink.beat import ConfigPoll, Heartbeats
-from edge_agent.uplink.client import CentreClient
-from edge_agent.uplink.uploader import Uploader
-from edge_agent.web.server import LocalServer
-from edge_agent.wire.batch import Kind
-from edge_agent.wire.messages import Event
+
+if TYPE_CHECKING:
+    from edge_agent.app.centre import CentreLink
+    from edge_agent.web.server import LocalServer
 
 logger = structlog.stdlib.get_logger(__name__)
 
 LAST_UPLOAD_SECONDS: Final = 5.0
-_LOOK_SECONDS: Final = 1.0
 _PART_FIRST_SECONDS: Final = 1.0
 _PART_MAX_SECONDS: Final = 30.0
 
@@ -87,10 +84,7 @@ class Agent:
         self._components = Components()
         last_good = LastGood(database.with_name("central-config.json"), write_atomic)
         self._keeper = ConfigKeeper(path, loaded, last_good, self._clock, self._centre_answers)
-        self._client: CentreClient | None = None
-        self._uploader: Uploader | None = None
-        self._beats: Heartbeats | None = None
-        self._poll: ConfigPoll | None = None
+        self._link: CentreLink | None = None
         self._board: StatusBoard | None = None
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -141,13 +135,26 @@ class Agent:
             self._connections,
             lambda: self._keeper.report,
             self._sinks,
-            lambda: self._beats.offset_ms if self._beats is not None else None,
+            lambda: self._link.offset_ms if self._link is not None else None,
             {**self._settings.agent.labels},
         )
         await self._keeper.boot(self._connections)
+        link_type, server_type = await asyncio.to_thread(_outward_types)
         if self._settings.central is not None:
-            await self._start_uplink(spawn)
-        self._server = LocalServer(self, self._runtime / SOCKET_NAME, self._settings.agent.metrics_listen)
+            self._link = link_type(
+                self._settings,
+                self._directory,
+                self._outbox,
+                self._store,
+                self._keeper,
+                self._board.heartbeat,
+                self._connections.healthy,
+                self._clock,
+            )
+            await self._link.open()
+            for name, part in self._link.parts().items():
+                spawn(name, part)
+        self._server = server_type(self, self._runtime / SOCKET_NAME, self._settings.agent.metrics_listen)
         await self._server.start()
         # What a large config left behind is walked by no collection any more: that took milliseconds.
         gc.collect()
@@ -159,55 +166,6 @@ class Agent:
             recovered_frames=self._store.recovered_frames,
             run=self._identity.run,
         )
-
-    async def _start_uplink(self, spawn: Callable[[str, Callable[[], Awaitable[None]]], None]) -> None:
-        central = self._settings.central
-        assert central is not None
-        assert self._board is not None
-        self._client = CentreClient(central, self._identity.device, self._directory)
-        await self._client.open()
-        self._poll = ConfigPoll(
-            self._client,
-            lambda: self._keeper.known_etag,
-            self._keeper.take,
-            central.config_interval,
-            self._clock,
-        )
-        self._uploader = Uploader(
-            self._client,
-            self._outbox,
-            self._clock,
-            self._settings.buffer.catch_up_rate,
-            self._poll.hint,
-            on_event=self._record_event,
-        )
-        self._beats = Heartbeats(
-            self._client,
-            self._board.heartbeat,
-            central.heartbeat_interval,
-            self._clock,
-            self._poll.hint,
-            self._uploader.pace,
-        )
-        spawn("upload live", self._uploader.run_live)
-        spawn("upload backlog", self._uploader.run_backlog)
-        spawn("heartbeat", self._beats.run)
-        spawn("config", self._poll.run)
-        spawn("change watch", self._tell_changes)
-
-    def _record_event(self, event: Event) -> None:
-        self._store.record(Kind.EVENT, event.model_dump(mode="json"))
-
-    async def _tell_changes(self) -> None:
-        """A connection that comes or goes is told to the centre now and not with the next heartbeat."""
-        assert self._beats is not None
-        before = self._connections.healthy()
-        while True:
-            await self._clock.sleep(_LOOK_SECONDS)
-            now = self._connections.healthy()
-            if now != before:
-                self._beats.soon()
-            before = now
 
     def _spawn(self, root: asyncio.TaskGroup, name: str, factory: Callable[[], Awaitable[None]]) -> None:
         task = root.create_task(
@@ -248,7 +206,7 @@ class Agent:
             reload.cancel()
         await self._connections.stop_all()
         await self._store.flush(settle=True)
-        if self._uploader is not None:
+        if self._link is not None:
             await self._last_upload()
         for task in self._tasks:
             task.cancel()
@@ -263,8 +221,8 @@ class Agent:
                 return
 
     async def _close(self) -> None:
-        if self._client is not None:
-            await self._client.close()
+        if self._link is not None:
+            await self._link.close()
         await self._outbox.close()
         await self._store.close()
 
@@ -279,15 +237,23 @@ class Agent:
 
     async def reload(self) -> ReloadResult:
         result = await self._keeper.reload()
-        if self._beats is not None:
-            self._beats.soon()
+        if self._link is not None:
+            self._link.soon()
         return result
 
     def _centre_answers(self) -> bool:
-        return self._uploader is not None and self._uploader.report().state == "ok"
+        return self._link is not None and self._link.answers
 
     def _sinks(self) -> list[SinkReport]:
-        return [self._uploader.report()] if self._uploader is not None else []
+        return [self._link.report()] if self._link is not None else []
+
+
+def _outward_types() -> "tuple[type[CentreLink], type[LocalServer]]":
+    """What talks to others. Its libraries are the bulk of all imports: they come after the first polls."""
+    from edge_agent.app.centre import CentreLink
+    from edge_agent.web.server import LocalServer
+
+    return CentreLink, LocalServer
 
 
 async def _run(path: Path, loaded: Loaded) -> None:

@@ -26,8 +26,7 @@ from edge_agent.config.remote import merge_remote
 from edge_agent.contracts.clock import Clock
 from edge_agent.contracts.errors import ConfigError
 from edge_agent.contracts.status import ReloadResult
-from edge_agent.uplink.client import NewConfig
-from edge_agent.wire.messages import ConfigReport, ConfigState
+from edge_agent.wire.messages import ConfigEnvelope, ConfigReport, ConfigState
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -119,33 +118,33 @@ class ConfigKeeper:
 
     # --- the centre's document -------------------------------------------------------------------
 
-    async def take(self, found: NewConfig) -> None:
+    async def take(self, envelope: ConfigEnvelope, etag: str) -> None:
         """Applies a config of the centre, watches it, keeps it or goes back. Never raises for a bad one."""
         async with self._lock:
-            version = found.envelope.version
-            failure = self._last_good.failure(found.envelope)
+            version = envelope.version
+            failure = self._last_good.failure(envelope)
             if failure is not None:
-                self._say(ConfigState.REJECTED, version, found.etag, failure.code, failure.message)
+                self._say(ConfigState.REJECTED, version, etag, failure.code, failure.message)
                 return
             before = self.document
             healthy = self._healthy()
             reachable = self._centre_answers()
             try:
-                wanted = await merge_in_child(self._loaded, found.envelope, settings_of)
+                wanted = await merge_in_child(self._loaded, envelope, settings_of)
                 difference = await self._apply(wanted)
             except ConfigError as error:
-                self._refuse(found, ConfigState.REJECTED, "invalid", str(error))
+                self._refuse(envelope, etag, ConfigState.REJECTED, "invalid", str(error))
                 return
             worse = await self._watch(difference, healthy, reachable)
             if worse:
                 await self._apply(before)
-                self._refuse(found, ConfigState.ROLLED_BACK, "worse", worse)
+                self._refuse(envelope, etag, ConfigState.ROLLED_BACK, "worse", worse)
                 return
-            self._last_good.save(found.envelope, found.etag)
+            self._last_good.save(envelope, etag)
             silent = self._silent(difference)
             state = ConfigState.APPLIED_WITH_WARNINGS if silent else ConfigState.APPLIED
             text = f"no answer yet from {', '.join(silent)}" if silent else ""
-            self._say(state, version, found.etag, "", text, applied_version=version)
+            self._say(state, version, etag, "", text, applied_version=version)
             logger.info("config of the centre applied", version=version, state=str(state))
 
     async def _apply(self, wanted: Document) -> Diff:
@@ -177,10 +176,12 @@ class ConfigKeeper:
         now = self._healthy()
         return [name for name in (*difference.added, *difference.changed) if not now.get(name, True)]
 
-    def _refuse(self, found: NewConfig, state: ConfigState, code: str, message: str) -> None:
-        self._last_good.quarantine(found.envelope, code, message)
-        self._say(state, found.envelope.version, found.etag, code, message)
-        logger.warning("config of the centre not kept", version=found.envelope.version, state=str(state),
+    def _refuse(
+        self, envelope: ConfigEnvelope, etag: str, state: ConfigState, code: str, message: str
+    ) -> None:
+        self._last_good.quarantine(envelope, code, message)
+        self._say(state, envelope.version, etag, code, message)
+        logger.warning("config of the centre not kept", version=envelope.version, state=str(state),
                        error=message)  # fmt: skip
 
     def _say(

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 from edge_agent.contracts.driver import Reading
 from edge_agent.contracts.errors import NotConnected
 from edge_agent.drivers.modbus.errors import DeviceError, Refused, Unanswered, exception_text
-from edge_agent.drivers.modbus.framing import Framing, RtuFraming, TcpFraming
+from edge_agent.drivers.modbus.framing import Framing, RtuFraming, TcpFraming, rtu_framer
 from edge_agent.drivers.modbus.harvest import Harvest
 from edge_agent.drivers.modbus.link import Link, open_link
 from edge_agent.drivers.modbus.plan import Block, ModbusPlan
@@ -44,6 +44,8 @@ class ModbusDriver:
         # For each plan, what was learnt about those of its blocks that were ever refused, by index.
         self._trails: WeakKeyDictionary[ModbusPlan, dict[int, Trail]] = WeakKeyDictionary()
         self._probes_left = 0
+        if settings.transport.type is TransportType.RTU_OVER_TCP:
+            rtu_framer()  # imported here rather than in the middle of a poll
 
     async def connect(self) -> None:
         await self.close()

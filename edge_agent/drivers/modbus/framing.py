@@ -5,12 +5,14 @@ come back. It keeps what is incomplete, and never takes a reply that is late, re
 else's. No I/O. Sources: Modbus Messaging on TCP/IP V1.0b, 3.1; Modbus over Serial Line V1.02, 2.5.1.
 """
 
+import functools
 import struct
-from typing import Final, Protocol
-
-from pymodbus.framer import FramerRTU
+from typing import TYPE_CHECKING, Final, Protocol
 
 from edge_agent.drivers.modbus.errors import Garbage
+
+if TYPE_CHECKING:
+    from pymodbus.framer import FramerRTU
 
 _MBAP: Final = struct.Struct(">HHHB")
 _MBAP_PREFIX_BYTES: Final = 6
@@ -119,7 +121,7 @@ class RtuFraming:
         self._buffer = b""
         self.untouched = True
         self.discarded = ""
-        frame: bytes = _RTU.encode(pdu, unit_id, 0)
+        frame: bytes = rtu_framer().encode(pdu, unit_id, 0)
         return frame
 
     def receive(self, data: bytes) -> bytes | None:
@@ -142,7 +144,7 @@ class RtuFraming:
             return None
         if len(data) > size:
             raise Garbage("bytes follow the reply")
-        if not FramerRTU.check_CRC(data[:-2], int.from_bytes(data[-2:])):
+        if not rtu_framer().check_CRC(data[:-2], int.from_bytes(data[-2:])):
             raise Garbage("a reply with a wrong checksum")
         self._expected = self._buffer = b""
         return data[1:-2]
@@ -152,4 +154,9 @@ class RtuFraming:
         return False
 
 
-_RTU: Final = FramerRTU(None)  # type: ignore[arg-type]  # encoding needs no decoder
+@functools.cache
+def rtu_framer() -> "FramerRTU":
+    """pymodbus' framer, loaded at its first use: importing it takes as long as a small agent's start."""
+    from pymodbus.framer import FramerRTU
+
+    return FramerRTU(None)  # type: ignore[arg-type]  # encoding needs no decoder

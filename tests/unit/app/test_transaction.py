@@ -21,7 +21,6 @@ from edge_agent.pipeline.build import Workshop
 from edge_agent.runtime.atomic import write_atomic
 from edge_agent.runtime.clock import SystemClock
 from edge_agent.runtime.supervise import Components
-from edge_agent.uplink.client import NewConfig
 from edge_agent.wire.frame import Frame
 from edge_agent.wire.messages import ConfigEnvelope, ConfigState
 from edge_agent.wire.schema import Schema
@@ -86,7 +85,7 @@ class Bench:
         await self.keeper.boot(self.connections)
 
     async def push(self, version: int, **sections: Any) -> None:
-        await self.keeper.take(NewConfig(ConfigEnvelope(version=version, sections=sections), f'"{version}"'))
+        await self.keeper.take(ConfigEnvelope(version=version, sections=sections), f'"{version}"')
 
     def state(self) -> ConfigState:
         """What became of the centre's config."""

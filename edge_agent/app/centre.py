@@ -1,0 +1,110 @@
+"""Everything between this agent and its centre, built and run as one.
+
+Imported in a thread once polling has begun: the HTTP library alone takes longer than all that is needed
+for the first sample.
+"""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+from edge_agent.app.transaction import ConfigKeeper
+from edge_agent.config.models import Document
+from edge_agent.contracts.clock import Clock
+from edge_agent.contracts.frames import FrameSink
+from edge_agent.contracts.outbox import Outbox
+from edge_agent.contracts.status import SinkReport
+from edge_agent.uplink.beat import ConfigPoll, Heartbeats
+from edge_agent.uplink.client import CentreClient, NewConfig
+from edge_agent.uplink.uploader import Uploader
+from edge_agent.wire.batch import Kind
+from edge_agent.wire.messages import Event, Heartbeat
+
+_LOOK_SECONDS: Final = 1.0
+
+
+class CentreLink:
+    """Uploads, heartbeats and the config poll of one agent. `open` before the parts run."""
+
+    def __init__(
+        self,
+        document: Document,
+        directory: Path,
+        outbox: Outbox,
+        sink: FrameSink,
+        keeper: ConfigKeeper,
+        heartbeat: Callable[[], Heartbeat],
+        healthy: Callable[[], dict[str, bool]],
+        clock: Clock,
+    ) -> None:
+        """directory: what `ca_file` is relative to. healthy: the connections' state, by name."""
+        central = document.central
+        assert central is not None, "an agent without a centre has no link to one"
+        self._sink = sink
+        self._keeper = keeper
+        self._healthy = healthy
+        self._clock = clock
+        self._client = CentreClient(central, document.agent.id, directory)
+        self._poll = ConfigPoll(
+            self._client, lambda: keeper.known_etag, self._take, central.config_interval, clock
+        )
+        self._uploader = Uploader(
+            self._client,
+            outbox,
+            clock,
+            document.buffer.catch_up_rate,
+            self._poll.hint,
+            on_event=self._record,
+        )
+        self._beats = Heartbeats(
+            self._client, heartbeat, central.heartbeat_interval, clock, self._poll.hint, self._uploader.pace
+        )
+
+    async def open(self) -> None:
+        """Raises OSError or ssl.SSLError where `ca_file` cannot be read."""
+        await self._client.open()
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    def parts(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """What has to run, by name; none of it returns."""
+        return {
+            "upload live": self._uploader.run_live,
+            "upload backlog": self._uploader.run_backlog,
+            "heartbeat": self._beats.run,
+            "config": self._poll.run,
+            "change watch": self._tell_changes,
+        }
+
+    @property
+    def answers(self) -> bool:
+        """Whether the newest upload was taken."""
+        return self._uploader.report().state == "ok"
+
+    @property
+    def offset_ms(self) -> float | None:
+        return self._beats.offset_ms
+
+    def report(self) -> SinkReport:
+        return self._uploader.report()
+
+    def soon(self) -> None:
+        self._beats.soon()
+
+    async def _take(self, found: NewConfig) -> None:
+        await self._keeper.take(found.envelope, found.etag)
+        self._beats.soon()
+
+    def _record(self, event: Event) -> None:
+        self._sink.record(Kind.EVENT, event.model_dump(mode="json"))
+
+    async def _tell_changes(self) -> None:
+        """A connection that comes or goes is told now and not with the next heartbeat."""
+        before = self._healthy()
+        while True:
+            await self._clock.sleep(_LOOK_SECONDS)
+            now = self._healthy()
+            if now != before:
+                self._beats.soon()
+            before = now
