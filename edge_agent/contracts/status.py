@@ -14,7 +14,7 @@ from edge_agent.wire.messages import (
 
 
 class Report(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 class SinkReport(Report):

@@ -5,8 +5,8 @@ from typing import Final
 
 # The golden ratio's fraction: multiples of it, modulo 1, spread evenly however many there are.
 _SPREAD: Final = 0.6180339887498949
-# A group of a long interval shows its first values soon, and goes over to its grid then.
-FIRST_POLL_NS: Final = 1_000_000_000
+# All groups are polled within this time of a start, and go over to their grids then.
+FIRST_POLL_NS: Final = 250_000_000
 
 
 @dataclass(slots=True)

@@ -18,7 +18,8 @@ Text = Annotated[str, Field(max_length=2_000)]
 
 
 class Message(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+    # Built at first use: most of them are not needed for a start.
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, defer_build=True)
 
 
 class Head(Message):
