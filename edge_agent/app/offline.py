@@ -13,7 +13,7 @@ from edge_agent.contracts.driver import Driver, RequestSummary
 from edge_agent.contracts.errors import ConfigError, NotConnected
 from edge_agent.contracts.status import LatestValue
 from edge_agent.drivers import registry
-from edge_agent.pipeline.build import groups_of
+from edge_agent.pipeline.build import groups_of, plan_group
 from edge_agent.pipeline.group import Counts, FrameCounters, Group
 from edge_agent.runtime.clock import SystemClock
 from edge_agent.runtime.paths import find_socket
@@ -60,7 +60,7 @@ def plans(loaded: Loaded) -> list[GroupPlan]:
         )
         for connection in loaded.document.connections
         for settings in groups_of(connection)
-        for plan in [registry.lookup(connection.driver).plan(connection, settings)]
+        for plan in [plan_group(registry.lookup(connection.driver), connection, settings)]
     ]  # fmt: skip
 
 
@@ -100,7 +100,7 @@ async def _read_connection(
     spec = registry.lookup(settings.driver)
     clock = SystemClock()
     groups = [
-        Group(spec.plan(settings, group), {}, FrameCounters(), Counts(), _Nowhere())
+        Group(plan_group(spec, settings, group), {}, FrameCounters(), Counts(), _Nowhere())
         for group in groups_of(settings)
     ]
     driver: Driver = spec.factory(settings)

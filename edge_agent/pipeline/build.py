@@ -6,13 +6,15 @@ from itertools import count
 
 from edge_agent.config.models import ConnectionSettings, GroupSettings, TagSettings, TransportSettings
 from edge_agent.contracts.clock import Clock
-from edge_agent.contracts.driver import DriverSpec
+from edge_agent.contracts.driver import DriverSpec, Plan
+from edge_agent.contracts.errors import ConfigError
 from edge_agent.contracts.frames import FrameSink
 from edge_agent.pipeline.group import Counts, FrameCounters, Group
 from edge_agent.pipeline.link import Lateness
 from edge_agent.pipeline.poller import Line, Poller, Scheduled
 from edge_agent.pipeline.schedule import Schedule
 from edge_agent.pipeline.unit import Unit
+from edge_agent.wire.errors import WireError
 from edge_agent.wire.schema import Schema
 
 
@@ -54,6 +56,16 @@ def address_of(connection: ConnectionSettings) -> str:
     return f"{host}:{port}" if port is not None else str(host)
 
 
+def plan_group(spec: DriverSpec, connection: ConnectionSettings, group: GroupSettings) -> Plan:
+    """The driver's plan, whose schema the centre will take. Raises ConfigError."""
+    plan = spec.plan(connection, group)
+    try:
+        plan.schema.check()
+    except WireError as error:
+        raise ConfigError(f"{connection.name}.{group.name}: {error}: divide the group") from error
+    return plan
+
+
 def build_poller(
     connection: ConnectionSettings, spec: DriverSpec, workshop: Workshop
 ) -> tuple[Poller, list[Schema]]:
@@ -64,7 +76,7 @@ def build_poller(
     scheduled: list[Scheduled] = []
     now = workshop.clock.mono_ns()
     for settings in groups_of(connection):
-        plan = spec.plan(connection, settings)
+        plan = plan_group(spec, connection, settings)
         unit = units.setdefault(plan.schema.unit_id, Unit(plan.schema.unit_id))
         unit.groups += 1
         deadbands = {tag.name: tag.deadband for tag in tags_of(settings) if tag.deadband is not None}

@@ -1,6 +1,7 @@
 import pytest
 
 from edge_agent.config.models import TransportSettings
+from edge_agent.contracts.errors import ConfigError
 from edge_agent.pipeline.build import address_of, groups_of, transport_of
 from tests.unit.pipeline.plant import FakeConnection, Plant, group
 
@@ -46,3 +47,8 @@ async def test_phases_differ_from_connection_to_connection() -> None:
         firsts.append(round(plant.driver.reads[begun][1] - start, 3))
     assert len(set(firsts)) == 5
     assert all(0 <= first < 1 for first in firsts)
+
+
+def test_a_group_whose_schema_the_centre_would_refuse_is_refused_here() -> None:
+    with pytest.raises(ConfigError, match=r"plc\.g: two tags of the schema have one name"):
+        Plant([group("g", tags=[{"name": "t"}, {"name": "t"}])])
