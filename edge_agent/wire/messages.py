@@ -13,6 +13,8 @@ Number = Annotated[int, Field(ge=0, lt=1 << 62)]
 Pair = tuple[Number, Number]
 # Stops at the first error: a body full of them would cost a report of each.
 Pairs = Annotated[list[Pair], Field(max_length=100_000, fail_fast=True)]
+# A batch's number within its epoch; its primary key is epoch number << 40 | seq.
+Seq = Annotated[int, Field(ge=1, le=1 << 40)]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 Text = Annotated[str, Field(max_length=2_000)]
 
@@ -30,11 +32,11 @@ class Head(Message):
     """
 
     epoch: Name
-    no: Number
+    no: Annotated[int, Field(ge=0, lt=1 << 23)]
     run: Name
     boot: Text
-    floor: Number
-    next: Number
+    floor: Seq
+    next: Seq
     held: Pairs = []
     now: Number
     sync: bool | None = None
@@ -70,18 +72,18 @@ class UploadAnswer(Message):
     resend: Pairs = []
     send_interval: float | None = None
     config_etag: str | None = None
-    commands_waiting: int = 0
+    commands_waiting: Number = 0
 
 
 class UnitReport(Message):
     """One station. `state`: answering, silent (its breaker is open), probing (one read may try)."""
 
-    unit_id: int | None = None
+    unit_id: Number | None = None
     state: str
     error: Text = ""
-    groups: int = 0
-    good_cycles: int = 0
-    bad_cycles: int = 0
+    groups: Number = 0
+    good_cycles: Number = 0
+    bad_cycles: Number = 0
 
 
 class ConnectionReport(Message):
@@ -94,22 +96,22 @@ class ConnectionReport(Message):
     since: Number = 0
     error: Text = ""
     latency_ms: float | None = None
-    overruns: int = 0
-    samples: int = 0
+    overruns: Number = 0
+    samples: Number = 0
     units: list[UnitReport] = []
 
 
 class BufferReport(Message):
-    pending_batches: int = 0
-    pending_bytes: int = 0
-    pending_samples: int = 0
-    size_bytes: int = 0
-    quota_bytes: int = 0
-    oldest_pending: int | None = None
-    uncommitted_frames: int = 0
+    pending_batches: Number = 0
+    pending_bytes: Number = 0
+    pending_samples: Number = 0
+    size_bytes: Number = 0
+    quota_bytes: Number = 0
+    oldest_pending: Number | None = None
+    uncommitted_frames: Number = 0
     uncommitted_age_seconds: float = 0.0
     flush_interval_seconds: float = 0.0
-    commits: int = 0
+    commits: Number = 0
 
 
 class ClockReport(Message):
@@ -129,8 +131,8 @@ class ConfigReport(Message):
     """What became of the centre's config: the last version seen, the one that runs, and why."""
 
     state: ConfigState = ConfigState.LOCAL
-    seen_version: int | None = None
-    applied_version: int | None = None
+    seen_version: Number | None = None
+    applied_version: Number | None = None
     etag: str | None = None
     code: str = ""
     message: Annotated[str, Field(max_length=20_000)] = ""
@@ -139,45 +141,57 @@ class ConfigReport(Message):
 
 class HostReport(Message):
     cpu_percent: float | None = None
-    memory_bytes: int | None = None
-    memory_total_bytes: int | None = None
+    memory_bytes: Number | None = None
+    memory_total_bytes: Number | None = None
     process_cpu_percent: float | None = None
-    process_memory_bytes: int | None = None
-    disk_free_bytes: int | None = None
-    disk_total_bytes: int | None = None
+    process_memory_bytes: Number | None = None
+    disk_free_bytes: Number | None = None
+    disk_total_bytes: Number | None = None
     load_1m: float | None = None
 
 
 class Heartbeat(Message):
-    """Sent every 30 s; also at start and when a connection's state changes."""
+    """Sent every `interval_seconds` (30 s); also at start and when a connection's state changes.
+
+    heads: of every epoch that still has batches here, delivered or not, the current one last.
+    """
 
     now: Number
     version: Text
-    protocol: int
+    protocol: Number
     run: Name
     boot: Text
     machine: Text
     uptime_seconds: float
+    interval_seconds: float | None = None
     host: HostReport = HostReport()
     clock: ClockReport = ClockReport()
     buffer: BufferReport = BufferReport()
     config: ConfigReport = ConfigReport()
-    connections_ok: int = 0
-    connections_total: int = 0
+    connections_ok: Number = 0
+    connections_total: Number = 0
     connections: Annotated[list[ConnectionReport], Field(max_length=10_000)] = []
     heads: Annotated[list[Head], Field(max_length=1_000)] = []
-    read_samples: int = 0
-    lost_samples: int = 0
+    read_samples: Number = 0
+    lost_samples: Number = 0
     labels: dict[str, str] = {}
+
+
+class Resend(Message):
+    """What the centre lacks of an epoch although it once acknowledged it: it was restored or wiped."""
+
+    epoch: Name
+    seqs: Pairs
 
 
 class HeartbeatAnswer(Message):
     centre: Name
     now: Number
+    resend: Annotated[list[Resend], Field(max_length=1_000)] = []
     heartbeat_interval: float | None = None
     send_interval: float | None = None
     config_etag: str | None = None
-    commands_waiting: int = 0
+    commands_waiting: Number = 0
 
 
 class ConfigEnvelope(Message):
@@ -206,7 +220,7 @@ class LossConnection(Message):
     group: Text
     run: Text
     n: Pairs = []
-    samples: int = 0
+    samples: Number = 0
 
 
 class Loss(Message):
@@ -220,7 +234,7 @@ class Loss(Message):
     t0: Number
     t1: Number
     exact: bool = True
-    max: int | None = None
+    max: Number | None = None
     detail: Text = ""
 
 
