@@ -28,7 +28,7 @@ from central_sync.services.views import (
     FleetStats,
     GapView,
 )
-from edge_agent.wire.messages import Heartbeat, HeartbeatAnswer
+from edge_agent.wire.messages import Heartbeat, HeartbeatAnswer, Resend
 from edge_agent.wire.ranges import size
 
 MAX_GAPS_NAMED: Final = 1_000
@@ -73,6 +73,14 @@ class DeviceAccount:
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """A device after its heartbeat, and what it is asked for again."""
+
+    device: DeviceRow
+    resend: list[Resend]
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceFilter:
     """after: the device id behind which the page begins. label: `key` or `key=value`."""
 
@@ -110,7 +118,7 @@ class DeviceStore(Protocol):
     @property
     def load(self) -> float: ...
 
-    async def heartbeat(self, device: str, message: Heartbeat, now: int) -> DeviceRow:
+    async def heartbeat(self, device: str, message: Heartbeat, now: int) -> Heard:
         """Stores it as the newest and in the series, applies its heads, closes epochs not named."""
         ...
 
@@ -243,10 +251,15 @@ class DeviceService:
             place = ".".join(str(part) for part in first["loc"])
             raise Invalid("bad_heartbeat", f"{place}: {first['msg']}") from error
         now = self._clock.wall_ms()
-        row = await self._store.heartbeat(device, message, now)
+        heard = await self._store.heartbeat(device, message, now)
+        row = heard.device
         self._hub.publish("heartbeat", summary(row, now).model_dump(mode="json"), device)
         return HeartbeatAnswer(
-            centre=self._store.centre, now=now, heartbeat_interval=self._interval, config_etag=row.config_etag
+            centre=self._store.centre,
+            now=now,
+            resend=heard.resend,
+            heartbeat_interval=self._interval,
+            config_etag=row.config_etag,
         )
 
     async def get(self, device: str) -> DeviceDetail:

@@ -81,6 +81,20 @@ def close_others(connection: sqlite3.Connection, device_no: int, named: set[str]
             )
 
 
+def to_resend(connection: sqlite3.Connection, epoch: Epoch) -> Ranges:
+    """What of the epoch was promised and is not here: the agent is asked for it again."""
+    floor = epoch.head.floor
+    if floor <= 1:
+        return []
+    here = rows.received(connection, epoch.no, 1)
+    if here and here[0][0] == 1 and here[0][1] >= floor - 1:
+        return []
+    here = rows.received(connection, epoch.no, accounting.MAX_NAMED)
+    gone = rows.lost(connection, epoch.no, accounting.MAX_NAMED) if epoch.has_lost else []
+    whole = [found[-1][1] for found in (here, gone) if len(found) >= accounting.MAX_NAMED]
+    return accounting.to_resend(floor, here, gone, min(whole) if whole else None)
+
+
 def apply_loss(
     connection: sqlite3.Connection, device_no: int, arrival: int, record: LossRecord, now: int
 ) -> None:

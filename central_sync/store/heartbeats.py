@@ -6,10 +6,11 @@ from typing import Final
 import orjson
 
 from central_sync.services import health
-from central_sync.services.devices import DeviceRow
+from central_sync.services.accounting import MAX_NAMED
+from central_sync.services.devices import DeviceRow, Heard
 from central_sync.services.health import DeviceState
 from central_sync.store import epochs, rows
-from edge_agent.wire.messages import Heartbeat
+from edge_agent.wire.messages import Head, Heartbeat, Resend
 
 _TEXT: Final = {
     DeviceState.ONLINE: "is online",
@@ -18,7 +19,7 @@ _TEXT: Final = {
 }
 
 
-def heartbeat(connection: sqlite3.Connection, device: str, message: Heartbeat, now: int) -> DeviceRow:
+def heartbeat(connection: sqlite3.Connection, device: str, message: Heartbeat, now: int) -> Heard:
     device_no = rows.require_device(connection, device, now)
     sql = "SELECT state, run, past_runs, lost_samples, last_loss FROM device WHERE no = ?"
     state, run, past, known_lost, last_loss = connection.execute(sql, (device_no,)).fetchone()
@@ -36,8 +37,7 @@ def heartbeat(connection: sqlite3.Connection, device: str, message: Heartbeat, n
     lost_now = max(0, rows.whole(message.lost_samples) or 0)
     if lost_now > (known_lost if run == message.run else 0):
         last_loss = now
-    for head in message.heads:
-        epochs.save(connection, epochs.apply_head(connection, device_no, head))
+    resend = _apply_heads(connection, device_no, message.heads)
     if message.heads:
         epochs.close_others(connection, device_no, {head.epoch for head in message.heads}, now)
     offset = message.now - now
@@ -53,6 +53,23 @@ def heartbeat(connection: sqlite3.Connection, device: str, message: Heartbeat, n
     move(connection, device_no, device, DeviceState(state), health.state_of(message, last_loss, now), now)
     found = rows.find_device(connection, device)
     assert found is not None
+    return Heard(found, resend)
+
+
+def _apply_heads(connection: sqlite3.Connection, device_no: int, heads: list[Head]) -> list[Resend]:
+    """What is missing of what they promise, at most `MAX_NAMED` ranges; the next heartbeat names the rest.
+
+    Uploads ask for their own epoch alone; a centre that was restored lacks batches of others too.
+    """
+    found: list[Resend] = []
+    left = MAX_NAMED
+    for head in heads:
+        epoch = epochs.apply_head(connection, device_no, head)
+        epochs.save(connection, epoch)
+        missing = epochs.to_resend(connection, epoch)[:left]
+        if missing:
+            left -= len(missing)
+            found.append(Resend(epoch=head.epoch, seqs=missing))
     return found
 
 

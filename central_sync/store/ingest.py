@@ -66,7 +66,8 @@ def ingest(connection: sqlite3.Connection, memory: Memory, upload: Upload) -> St
     epochs.revive(connection, device_no, epoch, new)
     repeated = ranges.of_numbers(v.item.seq for v in upload.batches if v.item.seq not in by_name)
     receipt.acked = ranges.union(new, repeated)
-    receipt.resend = _resend(connection, epoch, merged)
+    if merged is None or merged[0] != 1 or merged[1] < epoch.head.floor - 1:
+        receipt.resend = epochs.to_resend(connection, epoch)
     receipt.config_etag = _count(connection, device_no, upload, arrivals, by_name, redelivered)
     return Stored(receipt, arrivals)
 
@@ -185,16 +186,6 @@ def _note_records(
             connection, device_no, event.time or now, event.code, event.message, event.data,
             source=event.connection,
         )  # fmt: skip
-
-
-def _resend(connection: sqlite3.Connection, epoch: Epoch, merged: ranges.Range | None) -> Ranges:
-    floor = epoch.head.floor
-    if floor <= 1 or (merged is not None and merged[0] == 1 and merged[1] >= floor - 1):
-        return []
-    here = rows.received(connection, epoch.no, accounting.MAX_NAMED)
-    gone = rows.lost(connection, epoch.no, accounting.MAX_NAMED) if epoch.has_lost else []
-    whole = [found[-1][1] for found in (here, gone) if len(found) >= accounting.MAX_NAMED]
-    return accounting.to_resend(floor, here, gone, min(whole) if whole else None)
 
 
 def _count(

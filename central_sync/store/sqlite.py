@@ -15,7 +15,7 @@ from pydantic import JsonValue
 
 from central_sync.services.clock import Clock
 from central_sync.services.configs import ConfigRow, Precondition
-from central_sync.services.devices import DeviceAccount, DeviceFilter, DeviceRow, ModelState, Totals
+from central_sync.services.devices import DeviceAccount, DeviceFilter, DeviceRow, Heard, ModelState, Totals
 from central_sync.services.history import Series, SeriesQuery
 from central_sync.services.ingest import Receipt, Upload
 from central_sync.services.readmodel import ReadModel
@@ -123,7 +123,7 @@ class SqliteStore:
         now = self._clock.wall_ms()
         return await self._writer.run(lambda connection: schemas.add_schema(connection, device, schema, now))
 
-    async def heartbeat(self, device: str, message: Heartbeat, now: int) -> DeviceRow:
+    async def heartbeat(self, device: str, message: Heartbeat, now: int) -> Heard:
         return await self._writer.run(
             lambda connection: heartbeats.heartbeat(connection, device, message, now)
         )
