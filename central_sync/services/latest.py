@@ -1,6 +1,6 @@
 """The newest sample of each tag of one (device, schema): a read model, rebuilt from batches.
 
-A value moves by (term, epoch number, seq, frame), never by time. A whole frame moves all tags at once
+A value moves by (term, epoch number, epoch, seq, frame), never by time. A whole frame moves all tags at once
 and is kept as it came; samples of partial frames that are newer stand beside it, tag by tag. Nothing is
 decoded to values before somebody looks.
 """
@@ -19,15 +19,16 @@ from edge_agent.wire.schema import Schema
 
 
 class Key(NamedTuple):
-    """The order of everything a device has said."""
+    """The order of everything a device has said. `opened` decides between epochs of one number."""
 
     term: int
     ordinal: int
+    opened: int
     seq: int
     n: int
 
 
-FIRST = Key(-1, -1, -1, -1)
+FIRST = Key(-1, -1, -1, -1, -1)
 
 
 @dataclass(slots=True)

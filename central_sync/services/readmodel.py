@@ -28,12 +28,14 @@ MAX_GROUPS_KEPT: Final = 200_000
 
 
 class Arrival(NamedTuple):
-    """A stored batch on its way into the read models."""
+    """A stored batch on its way into the read models. Its epoch: the agent's number, then the order in
+    which the centre met it, for an agent that lost its database may give a number twice."""
 
     arrival: int
     device_no: int
     term: int
     ordinal: int
+    opened: int
     seq: int
     batch: Batch
 
@@ -113,7 +115,7 @@ class ReadModel:
             slot = self._slot(item.device_no, entry["s"])
             self._count(item, slot.schema, entry["n"])
             frames = item.batch.frames(index, slot.schema)
-            slot.move(Key(item.term, item.ordinal, item.seq, 0), frames)
+            slot.move(Key(item.term, item.ordinal, item.opened, item.seq, 0), frames)
             self._dirty_slots.add((item.device_no, entry["s"]))
             self._changed.setdefault(item.device_no, set()).add(entry["s"])
 

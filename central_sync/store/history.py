@@ -49,9 +49,9 @@ def tag_connections(
 
 @dataclass(slots=True)
 class _Found:
-    """A point with the order of its origin: (epoch number, seq, frame)."""
+    """A point with the order of its origin: (epoch number, epoch, seq, frame)."""
 
-    order: tuple[int, int, int]
+    order: tuple[int, int, int, int]
     point: Point
 
 
@@ -68,7 +68,7 @@ def series(connection: sqlite3.Connection, schemas: SchemaCache, query: SeriesQu
     truncated = False
     horizon = query.start
     for count, row in enumerate(_batches(connection, device_no, query)):
-        t1 = row[5]
+        t1 = row[6]
         if t1 < horizon:
             truncated = True
             break
@@ -86,7 +86,7 @@ def series(connection: sqlite3.Connection, schemas: SchemaCache, query: SeriesQu
     return Series(points, truncated, units[-1] if units else "")
 
 
-def _by_time(entry: _Found) -> tuple[int, tuple[int, int, int]]:
+def _by_time(entry: _Found) -> tuple[int, tuple[int, int, int, int]]:
     return entry.point[0], entry.order
 
 
@@ -96,11 +96,11 @@ def _newest(found: list[_Found], limit: int) -> list[_Found]:
 
 def _batches(
     connection: sqlite3.Connection, device_no: int, query: SeriesQuery
-) -> Iterator[tuple[int, int, int, int, bytes, int]]:
+) -> Iterator[tuple[int, int, int, int, int, bytes, int]]:
     """Batches with frames that meet the span, latest end first."""
     longest = connection.execute("SELECT longest_span FROM device WHERE no = ?", (device_no,)).fetchone()[0]
     sql = (
-        "SELECT epoch.ordinal, batch.seq, batch.codec, batch.raw, batch.body, batch.t1 "
+        "SELECT epoch.ordinal, epoch.no, batch.seq, batch.codec, batch.raw, batch.body, batch.t1 "
         "FROM batch JOIN epoch ON epoch.no = batch.epoch_no "
         "WHERE batch.device_no = ? AND batch.t1 BETWEEN ? AND ? AND batch.t0 <= ? AND batch.kind & ? "
         "ORDER BY batch.t1 DESC"
@@ -110,9 +110,9 @@ def _batches(
 
 
 def _points(
-    row: tuple[int, int, int, int, bytes, int], wanted: dict[str, tuple[Schema, int]], query: SeriesQuery
+    row: tuple[int, int, int, int, int, bytes, int], wanted: dict[str, tuple[Schema, int]], query: SeriesQuery
 ) -> list[_Found]:
-    ordinal, seq, codec, raw, body, _ = row
+    ordinal, opened, seq, codec, raw, body, _ = row
     result: list[_Found] = []
     try:
         batch = Batch.open(body, codec, raw)
@@ -125,7 +125,7 @@ def _points(
                 if query.start <= frame.wall_ms <= query.end:
                     value = samples.value(schema, index, sample)
                     point = (frame.wall_ms, value, sample.quality.label)
-                    result.append(_Found((ordinal, seq, frame.n), point))
+                    result.append(_Found((ordinal, opened, seq, frame.n), point))
     except (WireError, IndexError) as error:
         logger.warning("batch not readable", device=query.device, seq=seq, error=str(error))
     return result

@@ -155,7 +155,7 @@ def _store(
             item.hash, item.body,
         ),
     )  # fmt: skip
-    return Arrival(number, device_no, term, epoch.ordinal, item.seq, verified.batch)
+    return Arrival(number, device_no, term, epoch.ordinal, epoch.no, item.seq, verified.batch)
 
 
 def _note_received(

@@ -73,14 +73,16 @@ def save(connection: sqlite3.Connection, checkpoint: Checkpoint) -> None:
 def arrivals_after(connection: sqlite3.Connection, arrival: int) -> Iterator[Arrival]:
     """The batches that the last checkpoint does not include, in their order."""
     sql = (
-        "SELECT arrival, batch.device_no, term, ordinal, seq, codec, raw, body "
+        "SELECT arrival, batch.device_no, term, ordinal, epoch.no, seq, codec, raw, body "
         "FROM batch JOIN epoch ON epoch.no = epoch_no WHERE arrival > ? ORDER BY arrival"
     )
-    for number, device_no, term, ordinal, seq, codec, raw, body in connection.execute(sql, (arrival,)):
+    for number, device_no, term, ordinal, opened, seq, codec, raw, body in connection.execute(
+        sql, (arrival,)
+    ):
         try:
             batch = Batch.open(body, codec, raw)
         except WireError as error:
             # It was whole when it was taken: the disk has changed it. The ranges still name it.
             logger.error("stored batch is damaged", arrival=number, seq=seq, error=str(error))
             continue
-        yield Arrival(number, device_no, term, ordinal, seq, batch)
+        yield Arrival(number, device_no, term, ordinal, opened, seq, batch)

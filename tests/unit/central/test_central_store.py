@@ -115,7 +115,7 @@ class Source:
 
 def _arrival(edge: Edge, number: int, device_no: int, values: list[int]) -> Arrival:
     item = edge.make(values)
-    return Arrival(number, device_no, 0, 1, item.seq, Batch.open(item.body, item.codec, item.raw_bytes))
+    return Arrival(number, device_no, 0, 1, 1, item.seq, Batch.open(item.body, item.codec, item.raw_bytes))
 
 
 def _value(model: ReadModel, device_no: int, schema: Schema) -> Any:
@@ -169,7 +169,7 @@ def test_only_what_moved_is_published() -> None:
     model = ReadModel(Source(schema), 0, {})
     model.apply(_arrival(edge, 1, 1, [10, 10, 10]))
     (slot,) = model.take_changes()[1]
-    assert slot.published < slot.key == Key(0, 1, 1, 1)
+    assert slot.published < slot.key == Key(0, 1, 1, 1, 1)
     assert model.take_changes() == {}
 
 

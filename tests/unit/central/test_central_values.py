@@ -75,6 +75,26 @@ async def test_a_later_epoch_or_term_is_newer_whatever_its_seq(
         assert (await _latest(house))["t0"]["value"] == 2.0
 
 
+async def test_of_two_epochs_with_one_number_the_one_opened_later_is_newer(open_house: OpenHouse) -> None:
+    """An agent that lost its database twice within the time that the number is made of."""
+    async with open_house() as house:
+        lost = Edge(epoch="epoch-z", no=7, next=500)
+        await house.put_schema(lost)
+        await house.post(lost, lost.upload(lost.make([10, 10, 10])))
+        fresh = Edge(epoch="epoch-a", no=7, run="run-b")
+        await house.post(fresh, fresh.upload(fresh.make([20, 20, 20])))
+        assert (await _latest(house))["t0"]["value"] == 2.0
+        await house.post(lost, lost.upload(lost.make([11, 11, 11])))
+        assert (await _latest(house))["t0"]["value"] == 2.0
+        older = Edge(epoch="epoch-0", no=6, run="run-0")
+        await house.post(older, older.upload(older.make([12, 12, 12])))
+        assert (await _latest(house))["t0"]["value"] == 2.0
+    async with open_house() as house:
+        assert (await _latest(house))["t0"]["value"] == 2.0
+        await house.post(fresh, fresh.upload(fresh.make([30, 30, 30])))
+        assert (await _latest(house))["t0"]["value"] == 3.0
+
+
 async def test_partial_frames_move_the_tags_they_hold(open_house: OpenHouse) -> None:
     async with open_house() as house:
         edge = Edge()
