@@ -202,6 +202,7 @@ ROUTES: Final[list[Route[Any]]] = [
         errors={
             400: "bad_query, bad_span; ambiguous_tag: `candidates` names the connections",
             404: "unknown_device, unknown_tag",
+            503: "busy: too many series are being read; come back after Retry-After",
         },
     ),
     Route(

@@ -1,12 +1,16 @@
 """History behind one protocol: which samples one tag had, from the batches that hold them."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from central_sync.services.errors import Invalid, NotFound
+from central_sync.services.errors import Busy, Invalid, NotFound
 from edge_agent.wire.frame import JsonValue
 
 DEFAULT_SPAN_MS: Final = 3_600_000
+# Series that are read at once, and those that wait for their turn.
+MAX_AT_ONCE: Final = 2
+MAX_WAITING: Final = 16
 Point = tuple[int, JsonValue, str]
 
 
@@ -26,7 +30,8 @@ class SeriesQuery:
 class Series:
     """Points ascending by time; equal times in the order of (epoch, seq, frame).
 
-    `truncated` says that the span holds more: points beyond the limit, or batches that were not read.
+    `truncated` says that the span holds more: points beyond the limit, or batches that were not read
+    because they were too many or the time was up.
     """
 
     points: list[Point]
@@ -45,6 +50,8 @@ class HistoryStore(Protocol):
 class HistoryService:
     def __init__(self, store: HistoryStore) -> None:
         self._store = store
+        self._turn = asyncio.Semaphore(MAX_AT_ONCE)
+        self._asking = 0
 
     async def series(
         self, device: str, tag: str, connection: str | None, span: tuple[int, int], limit: int
@@ -52,10 +59,22 @@ class HistoryService:
         """The connection that was meant, and its points.
 
         Raises NotFound for an unknown device or tag, Invalid with `candidates` where several
-        connections have the tag and none was named.
+        connections have the tag and none was named, Busy where too many wait already.
         """
         if span[0] > span[1]:
             raise Invalid("bad_span", "`from` is later than `to`")
+        if self._asking >= MAX_AT_ONCE + MAX_WAITING:
+            raise Busy("busy", "too many series are being read", 2.0)
+        self._asking += 1
+        try:
+            async with self._turn:
+                return await self._series(device, tag, connection, span, limit)
+        finally:
+            self._asking -= 1
+
+    async def _series(
+        self, device: str, tag: str, connection: str | None, span: tuple[int, int], limit: int
+    ) -> tuple[str, Series]:
         found = await self._store.tag_connections(device, tag)
         if found is None:
             raise NotFound("unknown_device", f"there is no device {device}")

@@ -1,11 +1,13 @@
-"""History from the batches themselves: those of a device whose times meet the span are opened and read.
+"""History from the batches themselves: those that hold the tag's schema and meet the span are opened.
 
-A batch's times are known to its row, and the longest batch of a device bounds where the index must
-begin. Newest first, so that a limit ends the reading early; at most `MAX_BATCHES` are opened.
+An index knows the schemas and times of each batch, and the longest batch of a device bounds where the
+reading must begin. Newest first, so that a limit ends the reading early; at most `MAX_BATCHES` are
+opened, and none once the time is up.
 """
 
+import heapq
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +17,7 @@ from central_sync.services import samples
 from central_sync.services.history import Point, Series, SeriesQuery
 from central_sync.store import rows
 from central_sync.store.schemas import SchemaCache
-from edge_agent.wire.batch import Batch, Kind
+from edge_agent.wire.batch import Batch
 from edge_agent.wire.errors import WireError
 from edge_agent.wire.schema import Schema
 
@@ -55,7 +57,10 @@ class _Found:
     point: Point
 
 
-def series(connection: sqlite3.Connection, schemas: SchemaCache, query: SeriesQuery) -> Series:
+def series(
+    connection: sqlite3.Connection, schemas: SchemaCache, query: SeriesQuery, expired: Callable[[], bool]
+) -> Series:
+    """What was found until `expired` says that the time is up."""
     device_no = rows.device_number(connection, query.device)
     if device_no is None:
         return Series([], False, "")
@@ -67,12 +72,9 @@ def series(connection: sqlite3.Connection, schemas: SchemaCache, query: SeriesQu
     found: list[_Found] = []
     truncated = False
     horizon = query.start
-    for count, row in enumerate(_batches(connection, device_no, query)):
+    for count, row in enumerate(_batches(connection, device_no, list(wanted), query)):
         t1 = row[6]
-        if t1 < horizon:
-            truncated = True
-            break
-        if count == MAX_BATCHES:
+        if t1 < horizon or count == MAX_BATCHES or expired():
             truncated = True
             break
         found += _points(row, wanted, query)
@@ -95,18 +97,26 @@ def _newest(found: list[_Found], limit: int) -> list[_Found]:
 
 
 def _batches(
-    connection: sqlite3.Connection, device_no: int, query: SeriesQuery
+    connection: sqlite3.Connection, device_no: int, wanted: list[str], query: SeriesQuery
 ) -> Iterator[tuple[int, int, int, int, int, bytes, int]]:
-    """Batches with frames that meet the span, latest end first."""
+    """Batches with frames of these schemas that meet the span, latest end first, each once."""
     longest = connection.execute("SELECT longest_span FROM device WHERE no = ?", (device_no,)).fetchone()[0]
-    sql = (
-        "SELECT epoch.ordinal, epoch.no, batch.seq, batch.codec, batch.raw, batch.body, batch.t1 "
-        "FROM batch JOIN epoch ON epoch.no = batch.epoch_no "
-        "WHERE batch.device_no = ? AND batch.t1 BETWEEN ? AND ? AND batch.t0 <= ? AND batch.kind & ? "
-        "ORDER BY batch.t1 DESC"
-    )
     last = min(query.end + longest, (1 << 63) - 1)
-    yield from connection.execute(sql, (device_no, query.start, last, query.end, int(Kind.FRAMES)))
+    index = (
+        "SELECT t1, arrival FROM batch_schema WHERE device_no = ? "
+        "AND schema_no = (SELECT no FROM schema WHERE hash = ?) AND t1 BETWEEN ? AND ? AND t0 <= ? "
+        "ORDER BY t1 DESC, arrival DESC"
+    )
+    found = (connection.execute(index, (device_no, name, query.start, last, query.end)) for name in wanted)
+    sql = (
+        "SELECT epoch.ordinal, epoch.no, seq, codec, raw, body, t1 "
+        "FROM batch JOIN epoch ON epoch.no = epoch_no WHERE arrival = ?"
+    )
+    before: int | None = None
+    for _, arrival in heapq.merge(*found, reverse=True):
+        if arrival != before:
+            yield connection.execute(sql, (arrival,)).fetchone()
+        before = arrival
 
 
 def _points(

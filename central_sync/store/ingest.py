@@ -19,11 +19,14 @@ _CONFLICT_QUIET_MS: Final = 60_000
 
 @dataclass(slots=True)
 class Memory:
-    """What the writer's thread remembers of the database. `forget` it when work is undone."""
+    """What the writer's thread remembers of the database. `forget` it when work is undone.
+
+    `used`: the numbers of the schemas that a device has sent frames of, by device number and hash.
+    """
 
     arrival: int
     schemas: SchemaCache
-    used: set[tuple[int, str]] = field(default_factory=set)
+    used: dict[tuple[int, str], int] = field(default_factory=dict)
 
     def forget(self) -> None:
         self.used.clear()
@@ -121,18 +124,19 @@ def _note_conflict(connection: sqlite3.Connection, device_no: int, upload: Uploa
 def _lacking(connection: sqlite3.Connection, memory: Memory, device_no: int, verified: Verified) -> list[str]:
     """The schemas of a batch that are not stored. Those that are, are noted as used by the device."""
     names = verified.batch.schema_hashes()
+    if len(memory.used) > _MAX_KNOWN:
+        memory.used.clear()
     unknown = [name for name in names if (device_no, name) not in memory.used]
     lacking = sorted(name for name in unknown if memory.schemas.get(connection, name) is None)
-    if not lacking and unknown:
-        if len(memory.used) > _MAX_KNOWN:
-            memory.used.clear()
+    if not lacking:
         for name in unknown:
-            connection.execute(
+            row = connection.execute(
                 "INSERT INTO device_schema (device_no, schema_no, used) "
-                "SELECT ?, no, 1 FROM schema WHERE hash = ? ON CONFLICT DO UPDATE SET used = 1",
+                "SELECT ?, no, 1 FROM schema WHERE hash = ? ON CONFLICT DO UPDATE SET used = 1 "
+                "RETURNING schema_no",
                 (device_no, name),
-            )
-            memory.used.add((device_no, name))
+            ).fetchone()
+            memory.used[device_no, name] = row[0]
     return lacking
 
 
@@ -147,14 +151,20 @@ def _store(
     item = verified.item
     number = memory.next_arrival()
     term = rows.whole(upload.head.term) or 0
+    t0, t1 = min(item.t0, item.t1), max(item.t0, item.t1)
     connection.execute(
         "INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             number, epoch.no, item.seq, device_no, term, int(verified.batch.kind), item.codec,
-            item.raw_bytes, verified.samples, min(item.t0, item.t1), max(item.t0, item.t1), upload.arrived,
+            item.raw_bytes, verified.samples, t0, t1, upload.arrived,
             item.hash, item.body,
         ),
     )  # fmt: skip
+    schemas = {memory.used[device_no, name] for name in verified.batch.schema_hashes()}
+    connection.executemany(
+        "INSERT INTO batch_schema (device_no, schema_no, t1, arrival, t0) VALUES (?, ?, ?, ?, ?)",
+        [(device_no, schema_no, t1, number, t0) for schema_no in schemas],
+    )
     return Arrival(number, device_no, term, epoch.ordinal, epoch.no, item.seq, verified.batch)
 
 

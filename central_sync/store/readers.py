@@ -1,4 +1,4 @@
-"""Reading: a few threads, each with its own connection that cannot write.
+"""Reading: threads, each with its own connection that cannot write.
 
 Every question sees one state of the database, and no transaction outlives its question.
 """
@@ -9,18 +9,19 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from central_sync.store.database import connect
 
-THREADS: Final = 3
 _T = TypeVar("_T")
 
 
 class Readers:
-    def __init__(self, path: Path) -> None:
+    """One pool: its questions wait for one another, and for those of no other pool."""
+
+    def __init__(self, path: Path, threads: int, name: str) -> None:
         self._path = path
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="central-reader")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"central-{name}")
         self._own = threading.local()
         self._connections: list[sqlite3.Connection] = []
 

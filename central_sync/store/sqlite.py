@@ -1,4 +1,5 @@
-"""The embedded store: implements the services' protocols with one writer and a few readers.
+"""The embedded store: implements the services' protocols with one writer and three pools of readers:
+what every request needs (tokens, configs) waits neither for lists nor for history.
 
 Starting loads the checkpoint of the read models and replays what arrived since, before anything else is
 written or read.
@@ -16,7 +17,7 @@ from pydantic import JsonValue
 from central_sync.services.clock import Clock
 from central_sync.services.configs import ConfigRow, Precondition
 from central_sync.services.devices import DeviceAccount, DeviceFilter, DeviceRow, Heard, ModelState, Totals
-from central_sync.services.history import Series, SeriesQuery
+from central_sync.services.history import MAX_AT_ONCE, Series, SeriesQuery
 from central_sync.services.ingest import Receipt, Upload
 from central_sync.services.readmodel import ReadModel
 from central_sync.services.tokens import TokenRow
@@ -34,6 +35,8 @@ logger = structlog.get_logger()
 
 # Values of one device in one live event; more are cut, and the page asks for the list.
 MAX_LIVE_ITEMS: Final = 2_000
+# How long one series may be read; what was found until then is the newest part.
+SERIES_SECONDS: Final = 5.0
 
 
 class SqliteStore:
@@ -61,7 +64,9 @@ class SqliteStore:
         """Raises CannotOpen."""
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, self._open)
-        self._readers = Readers(self._path)
+        self._quick = Readers(self._path, 1, "quick")
+        self._readers = Readers(self._path, 2, "reader")
+        self._past = Readers(self._path, MAX_AT_ONCE, "history")
         self._writer = Writer(self._connect, self._memory.forget)
         self._writer.start()
         await self._writer.run(self._replay)
@@ -97,7 +102,8 @@ class SqliteStore:
                 await self.checkpoint()
         finally:
             await self._writer.stop()
-            await self._readers.stop()
+            for readers in (self._quick, self._readers, self._past):
+                await readers.stop()
             self._lock.release()
 
     async def checkpoint(self) -> None:
@@ -130,7 +136,7 @@ class SqliteStore:
 
     async def silence(self, before: int, now: int) -> list[DeviceRow]:
         """Devices that became offline just now."""
-        quiet = await self._readers.run(lambda connection: heartbeats.is_silent(connection, before))
+        quiet = await self._quick.run(lambda connection: heartbeats.is_silent(connection, before))
         if not quiet:
             return []
         return await self._writer.run(lambda connection: heartbeats.silence(connection, before, now))
@@ -145,10 +151,10 @@ class SqliteStore:
     # --- questions ----------------------------------------------------------------------------------
 
     async def find_token(self, token_id: str) -> TokenRow | None:
-        return await self._readers.run(lambda connection: tokens.find_token(connection, token_id))
+        return await self._quick.run(lambda connection: tokens.find_token(connection, token_id))
 
     async def config(self, device: str) -> ConfigRow | None:
-        return await self._readers.run(lambda connection: configs.config(connection, device))
+        return await self._quick.run(lambda connection: configs.config(connection, device))
 
     async def devices(self, wanted: DeviceFilter) -> list[DeviceRow]:
         return await self._readers.run(lambda connection: devices.devices(connection, wanted))
@@ -197,9 +203,17 @@ class SqliteStore:
         )
 
     async def tag_connections(self, device: str, tag: str) -> list[str] | None:
-        return await self._readers.run(
+        return await self._past.run(
             lambda connection: history.tag_connections(connection, self._schemas, device, tag)
         )
 
     async def series(self, query: SeriesQuery) -> Series:
-        return await self._readers.run(lambda connection: history.series(connection, self._schemas, query))
+        def ask(connection: sqlite3.Connection) -> Series:
+            deadline = self._clock.monotonic() + SERIES_SECONDS
+
+            def expired() -> bool:
+                return self._clock.monotonic() > deadline
+
+            return history.series(connection, self._schemas, query, expired)
+
+        return await self._past.run(ask)

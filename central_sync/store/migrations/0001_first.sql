@@ -64,7 +64,16 @@ CREATE TABLE batch (
     body      BLOB NOT NULL
 );
 CREATE UNIQUE INDEX batch_name ON batch (epoch_no, seq);
-CREATE INDEX batch_time ON batch (device_no, t1, t0);
+
+-- Which batches hold frames of a schema, so that a question about one tag opens no others.
+CREATE TABLE batch_schema (
+    device_no INTEGER NOT NULL,
+    schema_no INTEGER NOT NULL,
+    t1        INTEGER NOT NULL,
+    arrival   INTEGER NOT NULL REFERENCES batch (arrival),
+    t0        INTEGER NOT NULL,
+    PRIMARY KEY (device_no, schema_no, t1, arrival)
+) WITHOUT ROWID;
 
 -- Coalesced, and kept for ever: what was received stays known when its batch is gone.
 CREATE TABLE received (
