@@ -1,6 +1,8 @@
 """The operators' resources: devices, values, events, figures, configs, the live stream."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
 
 import orjson
@@ -14,6 +16,7 @@ from central_sync.services.configs import MAX_CONFIG_BYTES
 from central_sync.services.errors import Refusal
 from central_sync.services.health import DeviceState
 from central_sync.services.history import DEFAULT_SPAN_MS
+from central_sync.services.live import Listener
 from central_sync.services.tokens import Scope, authorise, check_device_id
 from central_sync.services.views import (
     ConfigStored,
@@ -27,8 +30,10 @@ from central_sync.services.views import (
     SeriesView,
 )
 
-# A stream says something at least this often, and looks whether its token is still good.
+# A stream says something at least this often,
 KEEPALIVE_SECONDS: Final = 15.0
+# and looks this often whether its token is still good.
+TOKEN_SECONDS: Final = 2.0
 CONFIG: Final = Body(
     "application/json",
     MAX_CONFIG_BYTES,
@@ -150,21 +155,34 @@ async def stream(call: Call[StreamQuery]) -> web.StreamResponse:
     try:
         await response.prepare(call.request)
         await response.write(b"retry: 2000\n\n")
-        while True:
-            try:
-                async with asyncio.timeout(KEEPALIVE_SECONDS):
-                    message = await listener.queue.get()
-            except TimeoutError:
-                await _still_allowed(call)
-                message = b": still here\n\n"
-            if message is None:
-                break
+        async for message in _messages(call, listener):
             await response.write(message)
     except (ConnectionError, Refusal):
         return response
     finally:
         call.services.hub.unsubscribe(listener)
     return response
+
+
+async def _messages(call: Call[StreamQuery], listener: Listener) -> AsyncIterator[bytes]:
+    """What the stream says. Raises a Refusal where the token was revoked, however much there is to say."""
+    time = asyncio.get_running_loop().time
+    check_at, speak_at = time() + TOKEN_SECONDS, time() + KEEPALIVE_SECONDS
+    while True:
+        message: bytes | None = b""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(min(check_at, speak_at)):
+                message = await listener.queue.get()
+        if message is None:
+            return
+        if time() >= check_at:
+            await _still_allowed(call)
+            check_at = time() + TOKEN_SECONDS
+        if not message and time() >= speak_at:
+            message = b": still here\n\n"
+        if message:
+            yield message
+            speak_at = time() + KEEPALIVE_SECONDS
 
 
 async def _still_allowed(call: Call[StreamQuery]) -> None:

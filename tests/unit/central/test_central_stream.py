@@ -7,6 +7,7 @@ import orjson
 import pytest
 from aiohttp import ClientResponse
 
+from central_sync import app
 from central_sync.services.errors import Busy
 from central_sync.services.live import MAX_LISTENERS, QUEUE_EVENTS, Hub
 from tests.unit.central.conftest import House, OpenHouse
@@ -131,3 +132,18 @@ async def test_values_can_be_limited_to_one_device(open_house: OpenHouse) -> Non
         assert [(name, data["device_id"]) for name, data in events] == [
             ("heartbeat", "dev-2"), ("heartbeat", "dev-1"), ("values", "dev-1"),
         ]  # fmt: skip
+
+
+async def test_a_revoked_token_ends_its_stream_however_busy_it_is(open_house: OpenHouse) -> None:
+    async with open_house() as house, _open(house) as response:
+        await _listening(house)
+        await house.beat(Edge())
+        await _next(response)
+        token_id = house.tokens["viewer"].split("_")[1]
+        assert await asyncio.to_thread(app.revoke_token, house.data, token_id)
+        house.clock.advance(2)
+        async with asyncio.timeout(10):
+            while house.centre.hub.listeners:
+                await house.beat(Edge())
+                await asyncio.sleep(0.02)
+            await response.read()
