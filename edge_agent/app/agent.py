@@ -137,6 +137,7 @@ class Agent:
             self._sinks,
             lambda: self._link.offset_ms if self._link is not None else None,
             {**self._settings.agent.labels},
+            None if self._settings.central is None else self._settings.central.heartbeat_interval,
         )
         await self._keeper.boot(self._connections)
         link_type, server_type = await asyncio.to_thread(_outward_types)

@@ -18,7 +18,8 @@ from edge_agent.uplink.beat import ConfigPoll, Heartbeats
 from edge_agent.uplink.client import CentreClient, NewConfig
 from edge_agent.uplink.uploader import Uploader
 from edge_agent.wire.batch import Kind
-from edge_agent.wire.messages import Event, Heartbeat
+from edge_agent.wire.messages import Event, Heartbeat, Resend
+from edge_agent.wire.ranges import coalesce
 
 _LOOK_SECONDS: Final = 1.0
 
@@ -41,6 +42,7 @@ class CentreLink:
         central = document.central
         assert central is not None, "an agent without a centre has no link to one"
         self._sink = sink
+        self._outbox = outbox
         self._keeper = keeper
         self._healthy = healthy
         self._clock = clock
@@ -57,7 +59,13 @@ class CentreLink:
             on_event=self._record,
         )
         self._beats = Heartbeats(
-            self._client, heartbeat, central.heartbeat_interval, clock, self._poll.hint, self._uploader.pace
+            self._client,
+            heartbeat,
+            central.heartbeat_interval,
+            clock,
+            self._poll.hint,
+            self._uploader.pace,
+            self._resend,
         )
 
     async def open(self) -> None:
@@ -95,6 +103,11 @@ class CentreLink:
     async def _take(self, found: NewConfig) -> None:
         await self._keeper.take(found.envelope, found.etag)
         self._beats.soon()
+
+    async def _resend(self, missing: Resend) -> None:
+        for head in self._outbox.heads():
+            if head.epoch == missing.epoch:
+                await self._outbox.resend(head.no, coalesce(missing.seqs))
 
     def _record(self, event: Event) -> None:
         self._sink.record(Kind.EVENT, event.model_dump(mode="json"))

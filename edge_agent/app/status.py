@@ -36,6 +36,7 @@ class StatusBoard:
     sinks: Callable[[], list[SinkReport]]
     clock_offset_ms: Callable[[], float | None]
     labels: dict[str, str]
+    heartbeat_seconds: float | None
 
     @property
     def uptime_seconds(self) -> float:
@@ -72,6 +73,7 @@ class StatusBoard:
             boot=self.identity.boot,
             machine=self.identity.machine,
             uptime_seconds=self.uptime_seconds,
+            interval_seconds=self.heartbeat_seconds,
             host=self.meter.read(),
             clock=ClockReport(sync=sync_state(), offset_ms=self.clock_offset_ms()),
             buffer=self.store.report(),

@@ -124,15 +124,19 @@ class Amendments:
         def body(db: sqlite3.Connection) -> Written | None:
             stored = rows.select_stored(db, epoch_no, missing)
             saved.totals.hold(stored.nbytes, stored.samples)
+            urgent = [seq for seq in rows.select_urgent(db, epoch_no) if ranges.contains(stored.seqs, seq)]
             gone = ranges.subtract(missing, stored.seqs)
             if not gone:
-                return Written(saved, self._save(db, saved), stored=stored)
+                return Written(saved, self._save(db, saved), stored=stored, urgent=urgent)
             why = "acknowledged once, missing at the centre, and no longer retained here"
             loss = self._loss(LossReason.CENTRE_FORGOT, epoch_no, gone, why)
-            return replace(self._write_off(db, saved, name, epoch_no, gone, [loss]), stored=stored)
+            written = self._write_off(db, saved, name, epoch_no, gone, [loss])
+            return replace(written, stored=stored, urgent=urgent)
 
         def applied(written: Written) -> None:
             ledger.unsettle(epoch_no, missing)
+            if epoch_no == ledger.current.no:
+                self.state.urgent |= set(written.urgent)
             if written.stored is not None:
                 self.state.totals.hold(written.stored.nbytes, written.stored.samples)
             self._apply(written)
@@ -151,7 +155,7 @@ class Amendments:
             logger.error("a conflict over names that nobody else can have used", epoch=epoch_no)
             return None
         saved, _, _ = self._begin(epoch_no, moved)
-        epoch = recovery.next_epoch(state.ledger, self.identity)
+        epoch = recovery.next_epoch(state.ledger, self.identity, self.clock.wall_ms())
         watched = state.ledger.records_among(epoch_no, moved)
 
         def body(db: sqlite3.Connection) -> Written | None:

@@ -38,7 +38,8 @@ class WrittenOff:
 
 @dataclass(slots=True)
 class Epoch:
-    """begun_here: by this process, so that nobody else can have used its names."""
+    """begun_here: by this process, so that nobody else can have used its names. local: its batches were
+    stored while there was no centre, and are never promised to one."""
 
     no: int
     id: str
@@ -47,6 +48,7 @@ class Epoch:
     machine: str
     settled: Ranges = field(default_factory=list)
     begun_here: bool = False
+    local: bool = False
 
 
 def follow(
@@ -121,8 +123,20 @@ class Ledger:
             if entry.record_epoch == epoch_no and ranges.contains(seqs, entry.record_seq)
         }
 
+    def known_epochs(self) -> list[int]:
+        """Numbers of the epochs to announce, the current one last: all that are stored here.
+
+        Those that are done too: a centre that was restored from a backup may lack what it acknowledged,
+        and asks for it only where it is told that the epoch exists.
+        """
+        current = self.current.no
+        return [
+            *sorted(no for no, epoch in self.epochs.items() if no != current and not epoch.local),
+            current,
+        ]
+
     def open_epochs(self) -> list[int]:
-        """Numbers of the epochs to announce: those with anything unsettled, and the current one last."""
+        """Numbers of the epochs with anything unsettled, and the current one last."""
         current = self.current.no
         return [*sorted(no for no in self.epochs if no != current and not self.is_done(no)), current]
 

@@ -31,7 +31,7 @@ class StoredOutbox:
         return self._store.state.ledger.current.no
 
     def heads(self) -> list[Head]:
-        return [self.head(no) for no in self._store.state.ledger.open_epochs()]
+        return [self.head(no) for no in self._store.state.ledger.known_epochs()]
 
     def head(self, epoch_no: int) -> Head:
         ledger = self._store.state.ledger

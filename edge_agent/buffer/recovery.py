@@ -30,6 +30,12 @@ _LOOK_BACK: Final = 32
 # Batches over which the pace of an interrupted run is measured.
 _PACE_BATCHES: Final = 60
 
+# Epoch numbers count ten minutes since 2026: 23 bits of a primary key are theirs, which is 159 years.
+_NUMBERS_FROM_MS: Final = 1_767_225_600_000
+_NUMBER_MS: Final = 600_000
+# A clock set to the far future must leave numbers for the epochs that follow.
+_HIGHEST_BY_CLOCK: Final = (1 << 23) - (1 << 20)
+
 Progress = dict[tuple[str, str, str], int]
 
 
@@ -72,9 +78,10 @@ def begin(
     lost = [*_interrupted(db, identity, found, wall_ms)]
     why = reason_for_new_epoch(ledger, identity, had_sink=had_sink, has_sink=has_sink)
     if why is not None:
-        epoch = next_epoch(ledger, identity)
+        epoch = next_epoch(ledger, identity, wall_ms)
         rows.insert_epoch(db, epoch, why)
         ledger.epochs[epoch.no] = epoch
+    _mark_local(db, ledger, has_sink=has_sink)
     rows.insert_schemas(db, found.schemas.items())
     schemas = _Schemas(db)
     fresh, unknown = _uncommitted(db, found, schemas)
@@ -100,10 +107,25 @@ def begin(
 # --- epochs --------------------------------------------------------------------------------------------
 
 
-def next_epoch(ledger: Ledger, identity: Identity) -> Epoch:
-    """A new epoch behind all others; not yet part of the ledger."""
-    number = max(ledger.epochs, default=0) + 1
+def next_epoch(ledger: Ledger, identity: Identity, wall_ms: int) -> Epoch:
+    """A new epoch behind all others; not yet part of the ledger.
+
+    The number begins with the clock, so that a database that was lost or replaced by an older copy does
+    not give numbers again that the centre has seen: it orders epochs by them.
+    """
+    by_clock = max(0, wall_ms - _NUMBERS_FROM_MS) // _NUMBER_MS
+    number = max(max(ledger.epochs, default=0) + 1, min(by_clock, _HIGHEST_BY_CLOCK))
     return Epoch(number, uuid.uuid4().hex, 1, identity.boot, identity.machine, begun_here=True)
+
+
+def _mark_local(db: sqlite3.Connection, ledger: Ledger, *, has_sink: bool) -> None:
+    """Notes the epochs that are never promised to a centre."""
+    local = set(rows.get_state(db, "local_epochs") or ()) & set(ledger.epochs)
+    if not has_sink:
+        local.add(ledger.current.no)
+    for no in local:
+        ledger.epochs[no].local = True
+    rows.put_state(db, "local_epochs", sorted(local))
 
 
 def reason_for_new_epoch(

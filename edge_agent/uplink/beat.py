@@ -13,7 +13,7 @@ from edge_agent.runtime.logging import OutageLog
 from edge_agent.runtime.waiting import wait_for_event
 from edge_agent.uplink.client import NewConfig, opaque_tag
 from edge_agent.uplink.errors import RetryAfter, UplinkFault
-from edge_agent.wire.messages import Heartbeat, HeartbeatAnswer
+from edge_agent.wire.messages import Heartbeat, HeartbeatAnswer, Resend
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -33,6 +33,9 @@ class ConfigCentre(Protocol):
 def _nothing(_: float | None) -> None: ...
 
 
+async def _no_epochs(_: Resend) -> None: ...
+
+
 class Heartbeats:
     """Sends what `build` returns every `interval`, and at once when `soon` is called.
 
@@ -47,14 +50,17 @@ class Heartbeats:
         clock: Clock,
         on_hint: Callable[[str | None], None],
         on_pace: Callable[[float | None], None] = _nothing,
+        on_resend: Callable[[Resend], Awaitable[None]] = _no_epochs,
     ) -> None:
-        """on_hint: gets the centre's config ETag. on_pace: gets the time it wants between uploads."""
+        """on_hint: gets the centre's config ETag. on_pace: gets the time it wants between uploads.
+        on_resend: gets what the centre lacks of an epoch although it once acknowledged it."""
         self._client = client
         self._build = build
         self._interval = interval
         self._clock = clock
         self._on_hint = on_hint
         self._on_pace = on_pace
+        self._on_resend = on_resend
         self._soon = asyncio.Event()
         self._random = Random()
         self._outages = OutageLog(logger, clock)
@@ -96,6 +102,8 @@ class Heartbeats:
             self._interval = min(max(FASTEST_SECONDS, answer.heartbeat_interval), SLOWEST_SECONDS)
         self._on_hint(answer.config_etag)
         self._on_pace(answer.send_interval)
+        for missing in answer.resend:
+            await self._on_resend(missing)
         return 0.0
 
 

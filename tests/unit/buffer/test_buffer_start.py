@@ -279,6 +279,60 @@ async def test_a_power_cut_before_the_first_commit_is_a_loss_too(life: Life) -> 
     await agent.stop()
 
 
+async def test_a_lost_database_does_not_give_epoch_numbers_again(life: Life) -> None:
+    """The centre orders epochs by their numbers: a number below an old one's would freeze every value."""
+    agent = await life.start()
+    await agent.commit(FAST, 1)
+    before = agent.store.state.ledger.current.no
+    await agent.stop()
+    for path in life.directory.glob("buffer.db*"):
+        path.unlink()
+    await life.clock.advance(3600)
+    agent = await life.start()
+    assert agent.store.state.ledger.current.no > before
+    await agent.stop()
+
+
+async def test_a_clock_in_the_far_future_leaves_numbers_for_the_epochs_to_come(life: Life) -> None:
+    life.clock.step_wall(10**15)
+    for _ in range(3):
+        agent = await life.start()
+        assert agent.store.state.ledger.current.no < 1 << 23
+        await agent.commit(FAST, 1)
+        await agent.stop()
+        life.reboot()
+
+
+async def test_delivered_epochs_are_announced_as_long_as_they_are_retained(life: Life) -> None:
+    """A centre that was restored from a backup asks for them only where it is told of them."""
+    agent = await life.start()
+    await agent.commit(FAST, 1)
+    old = agent.store.state.ledger.current.no
+    agent.outbox.acknowledge(old, [(1, 1)])
+    await agent.stop()
+    life.reboot()
+    agent = await life.start()
+    announced = {head.no: head for head in agent.outbox.heads()}
+    assert (announced[old].floor, announced[old].next, announced[old].held) == (2, 2, [])
+    await agent.outbox.resend(old, [(1, 1)])
+    assert agent.outbox.held(old) == [(1, 1)]
+    await agent.stop()
+
+
+async def test_epochs_from_before_there_was_a_centre_are_not_announced(life: Life) -> None:
+    agent = await life.start(has_sink=False)
+    await agent.commit(FAST, 1)
+    local = agent.store.state.ledger.current.no
+    await agent.stop()
+    agent = await life.start()
+    assert local not in {head.no for head in agent.outbox.heads()}
+    await agent.stop()
+    life.reboot()
+    agent = await life.start()
+    assert local not in {head.no for head in agent.outbox.heads()}
+    await agent.stop()
+
+
 async def test_another_machine_gets_another_epoch(life: Life) -> None:
     agent = await life.start()
     await agent.commit(FAST, 1)
@@ -305,7 +359,7 @@ async def test_epochs_that_are_settled_and_pruned_vanish(life: Life) -> None:
     contents = await life.contents()
     # The newest batch always stays, and its epoch with it; this start began the last one.
     assert sorted(contents.epochs) == [5, 6]
-    assert [head.no for head in agent.outbox.heads()] == [6]
+    assert [head.no for head in agent.outbox.heads()] == [5, 6]
     assert {lo >> 40 for (lo,) in await life.sql("SELECT lo FROM delivered")} == {5}
     await agent.stop()
 
@@ -481,7 +535,8 @@ def _fill(path: Path, count: int) -> None:
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA synchronous=OFF")
         db.execute(
-            "INSERT INTO batch WITH RECURSIVE seq(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM seq WHERE n < ?)"
+            "INSERT INTO batch"
+            " WITH RECURSIVE seq(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM seq WHERE n < ?)"
             " SELECT ? + n, 1, 0, 100, 10, 0, 0, x'00', zeroblob(100) FROM seq",
             (count, batch_id(1, 0)),
         )

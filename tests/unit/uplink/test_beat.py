@@ -10,7 +10,7 @@ from edge_agent.runtime.manual_clock import ManualClock
 from edge_agent.uplink.beat import SLOWEST_SECONDS, ConfigPoll, Heartbeats
 from edge_agent.uplink.client import NewConfig
 from edge_agent.uplink.errors import Refused, RetryAfter, UplinkFault
-from edge_agent.wire.messages import ConfigEnvelope, Heartbeat, HeartbeatAnswer
+from edge_agent.wire.messages import ConfigEnvelope, Heartbeat, HeartbeatAnswer, Resend
 
 
 @asynccontextmanager
@@ -32,7 +32,13 @@ class BeatBench:
         self.answer: dict[str, Any] = {}
         self.hints: list[str | None] = []
         self.paces: list[float | None] = []
-        self.beats = Heartbeats(self, self.build, interval, self.clock, self.hints.append, self.paces.append)
+        self.missing: list[Resend] = []
+        self.beats = Heartbeats(
+            self, self.build, interval, self.clock, self.hints.append, self.paces.append, self.resend
+        )
+
+    async def resend(self, missing: Resend) -> None:
+        self.missing.append(missing)
 
     def build(self) -> Heartbeat:
         return Heartbeat(
@@ -129,6 +135,17 @@ async def test_hints_and_the_pace_of_uploads_are_passed_on() -> None:
     async with running(bench.beats.run()):
         await bench.clock.advance(1)
     assert (bench.hints, bench.paces) == (["abc"], [15.0])
+
+
+async def test_what_the_centre_lacks_of_any_epoch_is_passed_on() -> None:
+    bench = BeatBench()
+    bench.answer = {"resend": [{"epoch": "e1", "seqs": [[1, 4]]}, {"epoch": "e2", "seqs": [[7, 7]]}]}
+    async with running(bench.beats.run()):
+        await bench.clock.advance(0.5)
+    assert [(missing.epoch, missing.seqs) for missing in bench.missing] == [
+        ("e1", [(1, 4)]),
+        ("e2", [(7, 7)]),
+    ]
 
 
 async def test_the_clocks_offset_is_measured_against_the_middle_of_the_exchange() -> None:
