@@ -201,6 +201,19 @@ async def test_posts_of_the_backlog_grow_while_quick_and_shrink_when_slow() -> N
         assert line.centre.posts[-1].nbytes < 70_000
 
 
+async def test_posts_are_as_large_as_before_after_a_failure() -> None:
+    line = Line(rate=1 << 30)
+    await line.outbox.commit(4000, 10_000)
+    line.centre.rule = lambda head, items: (
+        Unreachable("500") if 10 <= len(line.centre.posts) < 13 and len(items) > 1 else None
+    )
+    async with line.running():
+        await line.clock.advance(60)
+    assert line.left == 0
+    assert line.uploader.counts.failed_posts > 0
+    assert max(post.nbytes for post in line.centre.posts[13:]) > 900_000
+
+
 async def test_no_post_is_larger_than_the_limit_though_batches_are_tiny() -> None:
     """56 bytes of each batch's head count as well."""
     line = Line(rate=1 << 30)
