@@ -1,0 +1,340 @@
+"""Many short lives of a buffer that all end with SIGKILL, and the account of every frame in them.
+
+A chain is one directory: lives that are killed one after the other, then one that recovers and stops in
+order, then the account. A life is a forked process that appends, commits, delivers and prunes at full
+speed. It tells of each frame through a pipe after `append` has returned. It dies where its trap says
+(before, in or behind a system call or an SQL statement), or whenever the parent pulls the trigger.
+
+`python -m tests.crash.agent_buffer_lives LIVES SEED DIRECTORY` prints what was counted as JSON; exit
+code 1 and the reason where a frame is missing, stored twice or known under two names.
+"""
+
+import asyncio
+import functools
+import json
+import os
+import select
+import shutil
+import signal
+import sqlite3
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+from edge_agent.buffer.outbox import StoredOutbox
+from edge_agent.buffer.recovery import Identity
+from edge_agent.buffer.ring import FrameRing
+from edge_agent.buffer.store import Store, StoreSettings
+from edge_agent.runtime.clock import SystemClock
+from edge_agent.wire import ranges
+from edge_agent.wire.batch import Batch, Kind
+from edge_agent.wire.messages import Head
+from edge_agent.wire.ranges import Ranges
+from tests.unit.buffer.life import ALL_BYTES, Contents, frame, schema
+
+LIVES_A_CHAIN: Final = 12
+STEPS_A_LIFE: Final = 120
+BOOT: Final = "b"
+# (what, when, how often it happens in a life at most): what happens in the first life alone, and in each.
+BIRTHS: Final = (("CREATE TABLE epoch", "after", 1), ("INSERT INTO epoch", "after", 1))
+POINTS: Final = (
+    ("BEGIN IMMEDIATE", "before", 30),
+    ("BEGIN IMMEDIATE", "after", 30),
+    ("INSERT OR IGNORE INTO run", "after", 2),
+    ("INSERT OR IGNORE INTO schema", "after", 5),
+    ("INSERT INTO batch", "before", 30),
+    ("INSERT INTO batch", "after", 30),
+    ("DELETE FROM batch", "after", 5),
+    ("DELETE FROM delivered", "after", 8),
+    ("INSERT OR REPLACE INTO state", "after", 16),
+    ("COMMIT", "before", 30),
+    ("COMMIT", "after", 30),
+    ("writev", "before", 300),
+    ("writev", "torn", 300),
+    ("writev", "after", 300),
+    ("unlink", "before", 30),
+    ("unlink", "after", 30),
+    ("open", "after", 60),
+)
+ANY_MOMENT: Final = "any moment"
+SCHEMAS: Final = (
+    schema("press1", "fast"),
+    schema("press1", "slow", tags=9),
+    schema("oven", "zones", tags=300),
+)
+
+FrameName = tuple[str, str, str, int]  # (run, connection, group, n)
+Name = tuple[str, int]  # (epoch id, seq)
+
+
+class Broken(Exception):
+    """The account does not add up."""
+
+
+# --- a life, in a process of its own -----------------------------------------------------------------------
+
+
+@dataclass
+class Trap:
+    """Kills the process at the `count`-th time that `what` happens; `count` 0: the parent does."""
+
+    what: str = ANY_MOMENT
+    when: str = ""
+    count: int = 0
+
+    def passes(self, what: str, when: str) -> None:
+        if not what.startswith(self.what) or when != self.when:
+            return
+        self.count -= 1
+        if self.count == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def around(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            self.passes(name, "before")
+            result = function(*args, **kwargs)
+            self.passes(name, "after")
+            return result
+
+        return wrapped
+
+    def spring(self) -> None:
+        """From now on the system calls and statements of this process pass by the trap."""
+        trap, writev = self, os.writev
+
+        def torn(descriptor: int, parts: tuple[bytes, bytes]) -> int:
+            if trap.what == "writev" and trap.when == "torn" and trap.count == 1:
+                data = b"".join(parts)
+                os.write(descriptor, data[: len(data) * 2 // 3])
+            trap.passes("writev", "torn")
+            return writev(descriptor, parts)
+
+        class Connection(sqlite3.Connection):
+            def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:
+                return self._past(sql, super().execute, *args)
+
+            def executemany(self, sql: str, *args: Any) -> sqlite3.Cursor:
+                return self._past(sql, super().executemany, *args)
+
+            def _past(self, sql: str, call: Callable[..., sqlite3.Cursor], *args: Any) -> sqlite3.Cursor:
+                trap.passes(sql.lstrip(), "before")
+                cursor = call(sql, *args)
+                trap.passes(sql.lstrip(), "after")
+                return cursor
+
+        for name, wrapped in {
+            "writev": self.around("writev", torn),
+            "unlink": self.around("unlink", os.unlink),
+            "open": self.around("open", os.open),
+        }.items():
+            setattr(os, name, wrapped)
+        sqlite3.connect = functools.partial(sqlite3.connect, factory=Connection)  # type: ignore[assignment]
+
+
+@dataclass
+class Life:
+    """What the forked process does."""
+
+    directory: Path
+    run: str
+    random: Random
+    report: int
+    steps: int
+    numbers: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    async def live(self) -> None:
+        identity = Identity("press-shop-01", self.run, BOOT, "m")
+        settings = StoreSettings(self.directory / "buffer.db", max_bytes=1 << 20, retain_seconds=0.02)
+        ring = FrameRing(self.directory / "run", BOOT, self.run)
+        store = Store(settings, identity, ring, SystemClock())
+        await store.open(self.directory / "run")
+        outbox = StoredOutbox(store)
+        await outbox.open()
+        for _ in range(self.steps):
+            await self._step(store, outbox)
+        await outbox.close()
+        await store.close()
+        self._tell({"heads": [head.model_dump() for head in outbox.heads()]})
+
+    def _tell(self, what: object) -> None:
+        os.write(self.report, json.dumps(what).encode() + b"\n")
+
+    async def _step(self, store: Store, outbox: StoredOutbox) -> None:
+        flush = asyncio.create_task(store.flush(settle=self.random.random() < 0.2))
+        for described in self.random.sample(SCHEMAS, self.random.randint(0, len(SCHEMAS))):
+            await store.announce([described])
+            for _ in range(self.random.randint(1, 4)):
+                self.numbers[described.connection, described.group] += 1
+                n = self.numbers[described.connection, described.group]
+                store.append(described, frame(n, len(described.tags)))
+                self._tell([self.run, described.connection, described.group, n])
+            await asyncio.sleep(0)
+        await flush
+        if self.random.random() < 0.5:
+            await self._deliver(outbox)
+
+    async def _deliver(self, outbox: StoredOutbox) -> None:
+        head = self.random.choice(outbox.heads())
+        held = outbox.held(head.no)
+        if held:
+            items = await outbox.fetch(head.no, held[: self.random.randint(1, 3)], ALL_BYTES)
+            with (self.directory / "sink").open("ab", buffering=0) as sink:
+                for item in items:
+                    contents = [*_names(Batch.open(item.body, item.codec, item.raw_bytes))]
+                    line = json.dumps([head.epoch, item.seq, item.hash.hex(), contents])
+                    sink.write(line.encode() + b"\n")
+            taken = [item.seq for item in items if self.random.random() < 0.9]
+            outbox.acknowledge(head.no, ranges.of_numbers(taken))
+
+
+def _names(batch: Batch) -> Iterator[FrameName]:
+    if batch.records(Kind.LOSS):
+        raise Broken("a loss, where nothing was lost")
+    described = {each.hash: each for each in SCHEMAS}
+    for name, (numbers, _) in batch.contents().items():
+        for lo, hi in numbers:
+            for n in range(lo, hi + 1):
+                yield batch.origin.run, described[name].connection, described[name].group, n
+
+
+# --- the parent ---------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Chain:
+    """The lives in one directory, and what they told."""
+
+    directory: Path
+    random: Random
+    runs: int = 0
+    reported: set[FrameName] = field(default_factory=set)
+    heads: list[Head] = field(default_factory=list)
+    killed: Counter[str] = field(default_factory=Counter)
+
+    def one_life(self, trap: Trap, steps: int, seconds: float) -> None:
+        """Forks a life and reads what it tells until it is over."""
+        self.runs += 1
+        seed = self.random.random()
+        ours, theirs = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(ours)
+            life = Life(self.directory, f"r{self.runs:03d}", Random(seed), theirs, steps)
+            trap.spring()
+            asyncio.run(life.live())
+            os._exit(0)
+        os.close(theirs)
+        self._listen(ours, child, time.monotonic() + seconds)
+        _, status = os.waitpid(child, 0)
+        if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
+            self.killed[f"{trap.what} {trap.when}".rstrip()] += 1
+        elif status != 0:
+            raise Broken(f"{trap}: a life ended with status {status}")
+        else:
+            self.killed["not at all"] += 1
+
+    def _listen(self, pipe: int, child: int, deadline: float) -> None:
+        told = bytearray()
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                os.kill(child, signal.SIGKILL)
+            if left <= 0 or select.select([pipe], [], [], left)[0]:
+                data = os.read(pipe, 1 << 16)
+                if not data:
+                    break
+                told += data
+        os.close(pipe)
+        for line in bytes(told).split(b"\n")[:-1]:
+            what = json.loads(line)
+            if isinstance(what, dict):
+                self.heads = [Head.model_validate(head) for head in what["heads"]]
+            else:
+                run, connection, group, n = what
+                self.reported.add((run, connection, group, n))
+
+    def account(self) -> int:
+        """Every reported frame is under exactly one name, and the heads keep their promise."""
+        names: dict[Name, tuple[str, tuple[FrameName, ...]]] = {}
+        received: dict[str, Ranges] = {}
+        for line in (self.directory / "sink").open() if (self.directory / "sink").exists() else ():
+            epoch, seq, digest, frames = json.loads(line)
+            self._name(names, (epoch, seq), digest, tuple(tuple(each) for each in frames))
+            received[epoch] = ranges.union(received.get(epoch, []), [(seq, seq)])
+        contents = Contents(self.directory / "buffer.db")
+        for stored in contents.batches:
+            name = (contents.epochs[stored.epoch_no], stored.seq)
+            self._name(names, name, stored.hash.hex(), tuple(_names(stored.batch)))
+        found = Counter(each for _, frames in names.values() for each in frames)
+        missing = self.reported - found.keys()
+        twice = [each for each, times in found.items() if times > 1]
+        if missing or twice:
+            raise Broken(
+                f"missing {sorted(missing)[:5]} of {len(missing)}, twice {twice[:5]} of {len(twice)}"
+            )
+        for head in self.heads:
+            there = received.get(head.epoch, [])
+            if ranges.subtract([(1, head.floor - 1)], there):
+                raise Broken(f"the floor {head.floor} is above what was delivered")
+            if ranges.subtract([(1, head.next - 1)], ranges.union(there, head.held)):
+                raise Broken("a batch is neither held nor delivered")
+        return len(found)
+
+    @staticmethod
+    def _name(
+        names: dict[Name, tuple[str, tuple[FrameName, ...]]],
+        name: Name,
+        digest: str,
+        frames: tuple[FrameName, ...],
+    ) -> None:
+        if names.setdefault(name, (digest, frames))[0] != digest:
+            raise Broken(f"{name} names two batches")
+
+
+def run(lives: int, seed: int, directory: Path) -> dict[str, object]:
+    """Chains of lives. Raises Broken."""
+    random = Random(seed)
+    killed: Counter[str] = Counter()
+    frames = 0
+    for first in range(0, lives, LIVES_A_CHAIN):
+        place = directory / f"chain-{first}"
+        (place / "run").mkdir(parents=True)
+        chain = Chain(place, random)
+        for index in range(first, min(first + LIVES_A_CHAIN, lives)):
+            if index == first:
+                trap = _trap(BIRTHS, first // LIVES_A_CHAIN, random)
+            elif index % 3 == 0:
+                trap = Trap()
+            else:
+                trap = _trap(POINTS, index * 2 // 3, random)
+            chain.one_life(trap, STEPS_A_LIFE, 60.0 if trap.count else 0.15 * random.random())
+        chain.one_life(Trap(), 0, 60.0)
+        frames += chain.account()
+        killed += chain.killed
+        shutil.rmtree(place)
+    return {"lives": lives, "frames": frames, "killed": dict(killed)}
+
+
+def _trap(points: Sequence[tuple[str, str, int]], turn: int, random: Random) -> Trap:
+    what, when, most = points[turn % len(points)]
+    return Trap(what, when, random.randint(1, most))
+
+
+def main() -> int:
+    lives, seed, directory = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+    try:
+        print(json.dumps(run(lives, seed, directory)))
+    except Broken as error:
+        print(f"broken: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
