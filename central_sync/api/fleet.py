@@ -1,8 +1,5 @@
 """The operators' resources: devices, values, events, figures, configs, the live stream."""
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
 
 import orjson
@@ -12,12 +9,11 @@ from pydantic import Field
 from central_sync.api.agents import json
 from central_sync.api.bodies import precondition, read_body
 from central_sync.api.route import Answer, Body, Call, NoQuery, Query, Route
+from central_sync.api.stream import StreamQuery, stream
 from central_sync.services.configs import MAX_CONFIG_BYTES
-from central_sync.services.errors import Refusal
 from central_sync.services.health import DeviceState
 from central_sync.services.history import DEFAULT_SPAN_MS
-from central_sync.services.live import Listener
-from central_sync.services.tokens import Scope, authorise, check_device_id
+from central_sync.services.tokens import Scope, check_device_id
 from central_sync.services.views import (
     ConfigStored,
     DataStats,
@@ -30,10 +26,6 @@ from central_sync.services.views import (
     SeriesView,
 )
 
-# A stream says something at least this often,
-KEEPALIVE_SECONDS: Final = 15.0
-# and looks this often whether its token is still good.
-TOKEN_SECONDS: Final = 2.0
 CONFIG: Final = Body(
     "application/json",
     MAX_CONFIG_BYTES,
@@ -77,11 +69,6 @@ class EventsQuery(Query):
 
 class StatsQuery(Query):
     device: str | None = Field(None, max_length=51, description="Only this device.")
-
-
-class StreamQuery(Query):
-    device: str | None = Field(None, max_length=51, description="Only events of this device.")
-    values: str | None = Field(None, max_length=51, description="Values of this device only.")
 
 
 def _model(view: Any) -> web.Response:
@@ -146,49 +133,6 @@ async def put_config(call: Call[NoQuery]) -> web.Response:
     stored = await call.services.configs.put(call.device, body, condition, call.author)
     headers = {"ETag": f'"{stored.etag}"'}
     return json(stored.model_dump_json(), 201 if stored.created else 200, headers)
-
-
-async def stream(call: Call[StreamQuery]) -> web.StreamResponse:
-    """Server-sent events until the client goes, falls behind, loses its token, or the centre stops."""
-    listener = call.services.hub.subscribe(call.query.device, call.query.values)
-    response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
-    try:
-        await response.prepare(call.request)
-        await response.write(b"retry: 2000\n\n")
-        async for message in _messages(call, listener):
-            await response.write(message)
-    except (ConnectionError, Refusal):
-        return response
-    finally:
-        call.services.hub.unsubscribe(listener)
-    return response
-
-
-async def _messages(call: Call[StreamQuery], listener: Listener) -> AsyncIterator[bytes]:
-    """What the stream says. Raises a Refusal where the token was revoked, however much there is to say."""
-    time = asyncio.get_running_loop().time
-    check_at, speak_at = time() + TOKEN_SECONDS, time() + KEEPALIVE_SECONDS
-    while True:
-        message: bytes | None = b""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(min(check_at, speak_at)):
-                message = await listener.queue.get()
-        if message is None:
-            return
-        if time() >= check_at:
-            await _still_allowed(call)
-            check_at = time() + TOKEN_SECONDS
-        if not message and time() >= speak_at:
-            message = b": still here\n\n"
-        if message:
-            yield message
-            speak_at = time() + KEEPALIVE_SECONDS
-
-
-async def _still_allowed(call: Call[StreamQuery]) -> None:
-    """Raises a Refusal where the token was revoked since."""
-    identity = await call.services.tokens.authenticate(call.request.headers.get("Authorization"))
-    authorise(Scope.VIEWER, identity, None)
 
 
 _UNKNOWN: Final = {404: "unknown_device"}

@@ -1,6 +1,8 @@
 """Live events for the page: one hub, a bounded queue for each listener. Who cannot follow is cut off."""
 
 import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -10,6 +12,7 @@ from central_sync.services.errors import Busy
 
 MAX_LISTENERS: Final = 200
 QUEUE_EVENTS: Final = 256
+QUEUE_BYTES: Final = 4 << 20
 VALUES: Final = "values"
 
 
@@ -23,6 +26,9 @@ class Listener:
     device: str | None = None
     values: str | None = None
     queue: "asyncio.Queue[bytes | None]" = field(default_factory=lambda: asyncio.Queue(QUEUE_EVENTS))
+    size_bytes: int = 0
+    ended: bool = False
+    _hurry: Callable[[], None] | None = None
 
     def wants(self, event: str, device: str | None) -> bool:
         """`device` None: the event concerns everybody."""
@@ -31,10 +37,36 @@ class Listener:
         limits = (self.device, self.values) if event == VALUES else (self.device,)
         return all(limit in (None, device) for limit in limits)
 
+    def put(self, message: bytes) -> bool:
+        """False where the queue is full, by number or by bytes."""
+        if self.queue.full() or self.size_bytes + len(message) > QUEUE_BYTES:
+            return False
+        self.size_bytes += len(message)
+        self.queue.put_nowait(message)
+        return True
+
+    async def take(self) -> bytes | None:
+        message = await self.queue.get()
+        self.size_bytes -= len(message or b"")
+        return message
+
     def end(self) -> None:
-        while self.queue.full():
+        """What waits is dropped."""
+        while not self.queue.empty():
             self.queue.get_nowait()
+        self.size_bytes, self.ended = 0, True
         self.queue.put_nowait(None)
+        if self._hurry is not None:
+            self._hurry()
+
+    @contextmanager
+    def when_ended(self, hurry: Callable[[], None]) -> Iterator[None]:
+        """Calls `hurry` if the stream is ended within the block."""
+        self._hurry = hurry
+        try:
+            yield
+        finally:
+            self._hurry = None
 
 
 class Hub:
@@ -71,11 +103,9 @@ class Hub:
             return
         message = b"event: %s\ndata: %s\n\n" % (event.encode(), orjson.dumps(data))
         for listener in wanting:
-            if listener.queue.full():
+            if not listener.put(message):
                 self._listeners.discard(listener)
                 listener.end()
-            else:
-                listener.queue.put_nowait(message)
 
     def close(self) -> None:
         """Ends all streams."""

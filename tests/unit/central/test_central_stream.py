@@ -1,6 +1,7 @@
 """The live stream: what comes, to whom, how often, and how it ends."""
 
 import asyncio
+import time
 from typing import Any
 
 import orjson
@@ -9,7 +10,7 @@ from aiohttp import ClientResponse
 
 from central_sync import app
 from central_sync.services.errors import Busy
-from central_sync.services.live import MAX_LISTENERS, QUEUE_EVENTS, Hub
+from central_sync.services.live import MAX_LISTENERS, QUEUE_BYTES, QUEUE_EVENTS, Hub
 from tests.unit.central.conftest import House, OpenHouse
 from tests.unit.central.edge import Edge
 
@@ -104,9 +105,68 @@ async def test_who_cannot_follow_is_cut_off() -> None:
     for number in range(QUEUE_EVENTS + 1):
         hub.publish("stats", {"n": number})
     assert hub.listeners == 0
-    left = [listener.queue.get_nowait() for _ in range(listener.queue.qsize())]
-    assert left[-1] is None
-    assert len(left) == QUEUE_EVENTS
+    assert await listener.take() is None
+
+
+async def test_what_waits_for_a_listener_is_bounded_in_bytes_too() -> None:
+    hub = Hub()
+    listener = hub.subscribe()
+    for _ in range(3):
+        hub.publish("stats", "x" * (QUEUE_BYTES // 2))
+    assert hub.listeners == 0
+    assert await listener.take() is None
+    again = hub.subscribe()
+    for _ in range(20):
+        hub.publish("stats", "x" * (QUEUE_BYTES // 2))
+        assert await again.take() is not None
+    assert hub.listeners == 1
+
+
+async def test_a_client_that_never_reads_holds_up_nothing(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        token = house.tokens["viewer"]
+        _, writer = await _deaf(house.centre.port, token)
+        try:
+            await _listening(house)
+            for _ in range(12):
+                house.centre.hub.publish("stats", "x" * (1 << 20))
+                await asyncio.sleep(0.02)
+            async with asyncio.timeout(10):
+                while _handlers():
+                    house.centre.hub.publish("stats", "x" * (1 << 20))
+                    await asyncio.sleep(0.02)
+        finally:
+            writer.transport.abort()
+
+
+async def test_a_client_that_never_reads_does_not_hold_up_the_stop(open_house: OpenHouse) -> None:
+    opened = open_house()
+    house = await opened.__aenter__()
+    _, writer = await _deaf(house.centre.port, house.tokens["viewer"])
+    await _listening(house)
+    for _ in range(3):
+        house.centre.hub.publish("stats", "x" * (1 << 20))
+        await asyncio.sleep(0.05)
+    started = time.monotonic()
+    await opened.__aexit__(None, None, None)
+    assert time.monotonic() - started < 3
+    writer.transport.abort()
+
+
+def _handlers() -> int:
+    """Connections that the centre still serves."""
+    names = [getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks()]
+    return names.count("RequestHandler.start")
+
+
+async def _deaf(port: int, token: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A client that asks for the stream and never reads it."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+    writer.transport.pause_reading()  # type: ignore[attr-defined]
+    request = f"GET /api/fleet/events HTTP/1.1\r\nHost: c\r\nAuthorization: Bearer {token}\r\n\r\n"
+    writer.write(request.encode())
+    await writer.drain()
+    return reader, writer
 
 
 async def test_the_number_of_streams_is_bounded() -> None:
