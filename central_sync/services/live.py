@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import orjson
+import structlog
 
 from central_sync.services.errors import Busy
+
+logger = structlog.get_logger()
 
 MAX_LISTENERS: Final = 200
 QUEUE_EVENTS: Final = 256
@@ -97,11 +100,18 @@ class Hub:
         self._listeners.discard(listener)
 
     def publish(self, event: str, data: object, device: str | None = None) -> None:
-        """Hands an event to all who want it. `device` None concerns everybody."""
+        """Hands an event to all who want it. `device` None concerns everybody.
+
+        Never raises: what was stored must be answered, whoever listens.
+        """
         wanting = [listener for listener in self._listeners if listener.wants(event, device)]
         if not wanting:
             return
-        message = b"event: %s\ndata: %s\n\n" % (event.encode(), orjson.dumps(data))
+        try:
+            message = b"event: %s\ndata: %s\n\n" % (event.encode(), orjson.dumps(data))
+        except orjson.JSONEncodeError as error:
+            logger.warning("live event left out", event_name=event, device=device, error=str(error))
+            return
         for listener in wanting:
             if not listener.put(message):
                 self._listeners.discard(listener)

@@ -185,11 +185,23 @@ async def test_a_heartbeat_that_is_none_is_refused_with_its_place(open_house: Op
         assert answer.json["detail"].startswith("version")
 
 
-async def test_numbers_beyond_all_bounds_do_no_harm(open_house: OpenHouse) -> None:
+async def test_numbers_beyond_all_bounds_are_refused_with_their_place(open_house: OpenHouse) -> None:
     async with open_house() as house:
-        buffer = BufferReport(pending_bytes=10**30, pending_batches=10**30)
-        await house.beat(Edge(), buffer=buffer, lost_samples=10**30, connections_total=10**30)
-        await house.beat(Edge())
+        house.centre.hub.subscribe()
+        path = "/api/fleet/edge/dev-1/heartbeat"
+        body = Edge().heartbeat().replace(b'"lost_samples":0', b'"lost_samples":%d' % 10**30)
+        answer = await house.ask("POST", path, "dev-1", body)
+        assert (answer.status, answer.json["code"]) == (400, "bad_heartbeat")
+        assert answer.json["detail"].startswith("lost_samples")
+
+
+async def test_the_largest_numbers_are_stored_and_shown_live(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        listener = house.centre.hub.subscribe()
+        largest = (1 << 62) - 1
+        buffer = BufferReport(pending_bytes=largest, pending_batches=largest)
+        await house.beat(Edge(), buffer=buffer, lost_samples=largest, connections_total=largest, now=largest)
+        assert str(largest).encode() in (await listener.take() or b"")
         assert (await _device(house))["state"] == "degraded"
 
 

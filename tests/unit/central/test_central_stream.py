@@ -169,6 +169,15 @@ async def _deaf(port: int, token: str) -> tuple[asyncio.StreamReader, asyncio.St
     return reader, writer
 
 
+async def test_an_event_that_cannot_be_written_is_left_out() -> None:
+    hub = Hub()
+    listener = hub.subscribe()
+    for data in ({"n": 10**30}, "\ud800", {1: object()}):
+        hub.publish("stats", data)
+    hub.publish("stats", {"n": 1})
+    assert b'"n":1' in (await listener.take() or b"")
+
+
 async def test_the_number_of_streams_is_bounded() -> None:
     hub = Hub()
     listeners = [hub.subscribe() for _ in range(MAX_LISTENERS)]
