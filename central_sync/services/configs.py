@@ -5,20 +5,19 @@ a device fetches is byte for byte what the ETag names. A rollback is a higher ve
 the shape only; the agent judges the content and reports it.
 """
 
+import asyncio
 import hashlib
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-import orjson
-from pydantic import JsonValue, TypeAdapter, ValidationError
-
 from central_sync.services.clock import Clock
-from central_sync.services.errors import Invalid, NotFound
+from central_sync.services.documents import canonical_object
+from central_sync.services.errors import NotFound
 from central_sync.services.views import ConfigStored
-from edge_agent.wire.messages import ConfigEnvelope
 
 MAX_CONFIG_BYTES: Final = 4 << 20
-_SECTIONS: Final = TypeAdapter(dict[str, JsonValue])
+# Larger documents are read in a thread, so that no other request waits for them.
+INLINE_BYTES: Final = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,26 +48,27 @@ class ConfigStore(Protocol):
     async def config(self, device: str) -> ConfigRow | None: ...
 
     async def put_config(
-        self, device: str, sections: dict[str, JsonValue], condition: Precondition, author: str, now: int
+        self, device: str, sections: bytes, condition: Precondition, author: str, now: int
     ) -> tuple[ConfigRow, bool]:
-        """The desired config afterwards and whether it is new.
+        """The desired config afterwards and whether it is new. `sections` is canonical.
 
         Raises NotFound for an unknown device, PreconditionFailed.
         """
         ...
 
 
-def make_row(version: int, sections: dict[str, JsonValue], author: str, now: int) -> ConfigRow:
-    envelope = ConfigEnvelope(version=version, sections=sections)
-    body = orjson.dumps(envelope.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
+def envelope(version: int, sections: bytes) -> bytes:
+    """The canonical bytes of a `ConfigEnvelope` around canonical sections."""
+    return b'{"sections":%s,"version":%d}' % (sections, version)
+
+
+def make_row(version: int, sections: bytes, author: str, now: int) -> ConfigRow:
+    body = envelope(version, sections)
     return ConfigRow(version, hashlib.sha256(body).hexdigest()[:32], body, author, now)
 
 
-def same_sections(row: ConfigRow, sections: dict[str, JsonValue]) -> bool:
-    stored = orjson.loads(row.body)["sections"]
-    return orjson.dumps(stored, option=orjson.OPT_SORT_KEYS) == orjson.dumps(
-        sections, option=orjson.OPT_SORT_KEYS
-    )
+def same_sections(row: ConfigRow, sections: bytes) -> bool:
+    return row.body == envelope(row.version, sections)
 
 
 class ConfigService:
@@ -84,10 +84,11 @@ class ConfigService:
         return row
 
     async def put(self, device: str, body: bytes, condition: Precondition, author: str) -> ConfigStored:
-        try:
-            sections = _SECTIONS.validate_json(body)
-        except ValidationError as error:
-            raise Invalid("bad_config", "the body must be a JSON object of config sections") from error
+        """Raises Invalid with the place, NotFound, PreconditionFailed."""
+        if len(body) > INLINE_BYTES:
+            sections = await asyncio.to_thread(canonical_object, body, "bad_config")
+        else:
+            sections = canonical_object(body, "bad_config")
         row, created = await self._store.put_config(
             device, sections, condition, author, self._clock.wall_ms()
         )

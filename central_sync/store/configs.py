@@ -2,8 +2,6 @@
 
 import sqlite3
 
-from pydantic import JsonValue
-
 from central_sync.services.configs import ConfigRow, Precondition, make_row, same_sections
 from central_sync.services.errors import NotFound, PreconditionFailed
 from central_sync.store import rows
@@ -21,7 +19,7 @@ def config(connection: sqlite3.Connection, device: str) -> ConfigRow | None:
 def put_config(
     connection: sqlite3.Connection,
     device: str,
-    sections: dict[str, JsonValue],
+    sections: bytes,
     condition: Precondition,
     author: str,
     now: int,

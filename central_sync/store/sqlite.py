@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
-from pydantic import JsonValue
 
 from central_sync.services.clock import Clock
 from central_sync.services.configs import ConfigRow, Precondition
@@ -142,7 +141,7 @@ class SqliteStore:
         return await self._writer.run(lambda connection: heartbeats.silence(connection, before, now))
 
     async def put_config(
-        self, device: str, sections: dict[str, JsonValue], condition: Precondition, author: str, now: int
+        self, device: str, sections: bytes, condition: Precondition, author: str, now: int
     ) -> tuple[ConfigRow, bool]:
         return await self._writer.run(
             lambda connection: configs.put_config(connection, device, sections, condition, author, now)

@@ -1,5 +1,7 @@
 """Configs: canonical bytes, strong ETags, versions that only grow."""
 
+import pytest
+
 from edge_agent.wire.messages import ConfigEnvelope
 from tests.unit.central.conftest import OpenHouse
 
@@ -73,3 +75,37 @@ async def test_a_config_is_an_object_for_a_known_device(open_house: OpenHouse) -
         assert (unknown.status, unknown.json["code"]) == (404, "unknown_device")
         bad = await house.ask("PUT", "/api/fleet/edge/No_Body/config", "operator", b"{}")
         assert (bad.status, bad.json["code"]) == (400, "bad_device_id")
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b'{"connections": [{"port": %d}]}' % 10**30, "connections[0].port: a whole number"),
+        (b'{"hooks": {"a": 1e400}}', "hooks.a: a number that is too large"),
+        (b'{"hooks": NaN}', "NaN"),
+        (b'{"hooks": 1, "hooks": 2}', "'hooks' is given twice"),
+        (b'{"hooks": "\\ud800"}', "hooks: a text with half a character"),
+        (b'{"\\ud800": 1}', "half a character"),
+        (b'{"hooks": ' + b"[" * 100 + b"]" * 100 + b"}", "nested deeper"),
+        (b'{"hooks": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested deeper"),
+        (b'{"hooks": %s}' % (b"9" * 5000), "not JSON"),
+        (b'{"hooks": "\xff"}', "not JSON"),
+        (b'{"hooks": ]', "line 1 column 11"),
+        (b"[]", "must be a JSON object"),
+    ],
+)
+async def test_what_has_no_canonical_form_is_refused_with_its_place(
+    open_house: OpenHouse, body: bytes, says: str
+) -> None:
+    async with open_house() as house:
+        refused = await house.ask("PUT", PATH, "operator", body)
+        assert (refused.status, refused.json["code"]) == (400, "bad_config")
+        assert says in refused.json["detail"]
+
+
+async def test_a_large_config_is_taken_and_the_same_one_makes_no_version(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        body = b'{"connections": [%s]}' % b",".join(b'{"name": "p%d", "x": 0.5}' % n for n in range(20_000))
+        first = await house.ask("PUT", PATH, "operator", body)
+        assert (first.status, first.json["created"]) == (201, True)
+        assert (await house.ask("PUT", PATH, "operator", body)).json["created"] is False
