@@ -101,66 +101,87 @@ def apply_loss(
     """Stores a loss that a batch brought. One that names nothing new is void and counts nothing."""
     loss = record.loss
     epoch_no: int | None = None
-    new = pairs = ranges.intersect(loss.seqs, [(1, LARGEST_SEQ)])
+    new = own = pairs = ranges.intersect(loss.seqs, [(1, LARGEST_SEQ)])
     concerns_us = loss.sink in ("", "central")
     if loss.epoch and concerns_us:
         epoch = open_epoch(connection, device_no, loss.epoch, 0)
         epoch_no = epoch.no
-        new = _declare(connection, epoch, pairs, record.reason)
+        own, new = _declare(connection, epoch, pairs, record.reason)
     void = not concerns_us or bool(pairs and not new)
+    share = _share(record.samples, own, pairs)
+    counted = 0 if void else _counted(connection, epoch_no, share, own)
     connection.execute(
-        "INSERT INTO loss (device_no, epoch_no, arrival, reason, sink, samples, void, t0, t1, record) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO loss (device_no, epoch_no, arrival, reason, sink, samples, own, counted, void, t0, t1, "
+        "record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            device_no, epoch_no, arrival, record.reason, loss.sink, record.samples, void, loss.t0, loss.t1,
-            orjson.dumps(loss.model_dump(mode="json")),
+            device_no, epoch_no, arrival, record.reason, loss.sink, share, orjson.dumps(own), counted, void,
+            loss.t0, loss.t1, orjson.dumps(loss.model_dump(mode="json")),
         ),
     )  # fmt: skip
     if void:
         return
-    _add_total(connection, device_no, record.reason, record.samples)
+    _add_total(connection, device_no, record.reason, counted)
     connection.execute("UPDATE device SET last_loss = ? WHERE no = ?", (now, device_no))
     rows.add_event(
         connection,
         device_no,
         now,
         "loss",
-        f"{record.samples} samples were lost: {record.reason} {loss.detail}".rstrip(),
+        f"{counted} samples were lost: {record.reason} {loss.detail}".rstrip(),
         {"reason": record.reason, "epoch": loss.epoch, "seqs": new[: accounting.MAX_NAMED]},
     )
 
 
-def _declare(connection: sqlite3.Connection, epoch: Epoch, pairs: Ranges, reason: str) -> Ranges:
-    """Notes the ranges that are neither received nor lost yet, and returns them."""
+def _declare(
+    connection: sqlite3.Connection, epoch: Epoch, pairs: Ranges, reason: str
+) -> tuple[Ranges, Ranges]:
+    """Notes the ranges that are neither received nor lost yet. Returns those that no earlier loss names,
+    and of them those that are noted now."""
+    own: Ranges = []
     declared: Ranges = []
     for span in pairs:
-        known = ranges.union(
-            spans.touching(connection, "received", epoch.no, span),
-            spans.touching(connection, "lost", epoch.no, span),
-        )
-        declared += ranges.subtract([span], known)
+        unnamed = ranges.subtract([span], spans.touching(connection, "lost", epoch.no, span))
+        own += unnamed
+        declared += ranges.subtract(unnamed, spans.touching(connection, "received", epoch.no, span))
     for new in declared:
         spans.add_lost(connection, epoch.no, new, reason)
     if pairs:
         epoch.head = accounting.through(epoch.head, pairs[-1][1])
         epoch.has_lost = epoch.changed = True
         save(connection, epoch)
-    return declared
+    return own, declared
+
+
+def _share(samples: int, own: Ranges, pairs: Ranges) -> int:
+    """The samples of a record's own ranges: nobody knows how they lie in it, so by number of batches."""
+    return samples * ranges.size(own) // ranges.size(pairs) if pairs else samples
+
+
+def _counted(connection: sqlite3.Connection, epoch_no: int | None, share: int, own: Ranges) -> int:
+    """What remains lost of `share` samples: without those of the batches that are here after all."""
+    sql = "SELECT coalesce(sum(samples), 0) FROM batch WHERE epoch_no = ? AND seq BETWEEN ? AND ?"
+    here = 0
+    if epoch_no is not None:
+        here = sum(connection.execute(sql, (epoch_no, *span)).fetchone()[0] for span in own)
+    return max(0, share - here)
 
 
 def revive(connection: sqlite3.Connection, device_no: int, epoch: Epoch, arrived: Ranges) -> None:
-    """Batches came that were declared lost: losses of which everything is here now become void."""
+    """Batches came that were declared lost: their samples are not, and a loss without any left is void."""
     if not epoch.has_lost or not any(
         ranges.intersect(spans.touching(connection, "lost", epoch.no, span), [span]) for span in arrived
     ):
         return
     here = rows.received(connection, epoch.no)
-    sql = "SELECT no, reason, samples, record FROM loss WHERE epoch_no = ? AND void = 0"
-    for no, reason, samples, record in connection.execute(sql, (epoch.no,)).fetchall():
-        seqs = orjson.loads(record)["seqs"]
-        if seqs and not ranges.subtract(seqs, here):
-            connection.execute("UPDATE loss SET void = 1 WHERE no = ?", (no,))
-            _add_total(connection, device_no, reason, -samples)
+    sql = "SELECT no, reason, samples, counted, own FROM loss WHERE epoch_no = ? AND void = 0"
+    for no, reason, share, before, stored in connection.execute(sql, (epoch.no,)).fetchall():
+        own: Ranges = orjson.loads(stored)
+        if not ranges.intersect(own, arrived):
+            continue
+        void = not ranges.subtract(own, here)
+        counted = 0 if void else _counted(connection, epoch.no, share, own)
+        connection.execute("UPDATE loss SET void = ?, counted = ? WHERE no = ?", (void, counted, no))
+        _add_total(connection, device_no, reason, counted - before)
 
 
 def _add_total(connection: sqlite3.Connection, device_no: int, reason: str, samples: int) -> None:

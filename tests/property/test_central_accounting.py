@@ -108,7 +108,7 @@ class Run:
             self._upload(head, seqs)
         elif kind == "lose":
             pairs = ranges.of_numbers(seqs)
-            self._send(self.teller.head(), [self.teller.losing(pairs, epoch="epoch-a")])
+            self._send(self.teller.head(), [self._losing(pairs)])
             self.model.lose(set(seqs))
         elif kind == "beat":
             self._beat([head, self.teller.head()])
@@ -117,6 +117,11 @@ class Run:
             self._beat([self.teller.head()])
             # What nobody has named yet cannot end.
             self.model.closed = self.model.known
+
+    def _losing(self, pairs: ranges.Ranges) -> BatchItem:
+        """A record that names all samples of its batches; each batch has three."""
+        part = {"name": "press1", "group": "fast", "run": "run-a", "samples": 3 * ranges.size(pairs)}
+        return self.teller.losing(pairs, epoch="epoch-a", connections=[part])
 
     def _upload(self, head: Head, seqs: list[int]) -> None:
         receipt = self._send(head, [self.batches[seq] for seq in seqs])
@@ -159,6 +164,7 @@ class Run:
         assert _numbers(whole.tail) == (high if model.closed else set())
         assert _numbers(whole.lost) == model.lost - model.received
         assert whole.complete_through == min(model.missing, default=model.next) - 1
+        assert found.lost_samples.get("quota", 0) == 3 * len(model.lost - model.received)
         assert found.device.redelivered == model.redelivered
         number = self.connection.execute("SELECT no FROM epoch WHERE id = 'epoch-a'").fetchone()[0]
         kept = {

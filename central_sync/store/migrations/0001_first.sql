@@ -92,7 +92,8 @@ CREATE TABLE lost (
     PRIMARY KEY (epoch_no, lo)
 ) WITHOUT ROWID;
 
--- Loss records as they came. Void: everything it names was received, or is in an earlier loss.
+-- Loss records as they came. Void: everything it names was received, or is in an earlier loss. `own` are
+-- the ranges that no earlier loss names, `counted` the samples of them that did not arrive after all.
 CREATE TABLE loss (
     no        INTEGER PRIMARY KEY,
     device_no INTEGER NOT NULL REFERENCES device (no),
@@ -101,6 +102,8 @@ CREATE TABLE loss (
     reason    TEXT NOT NULL,
     sink      TEXT NOT NULL,
     samples   INTEGER NOT NULL,
+    own       BLOB NOT NULL,
+    counted   INTEGER NOT NULL,
     void      INTEGER NOT NULL,
     t0        INTEGER NOT NULL,
     t1        INTEGER NOT NULL,
