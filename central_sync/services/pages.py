@@ -23,4 +23,6 @@ def decode_cursor(text: str | None, *types: type) -> list[str | int] | None:
         raise Invalid("bad_cursor", "the cursor is not one that this API gave") from error
     if not isinstance(key, list) or [type(part) for part in key] != list(types):
         raise Invalid("bad_cursor", "the cursor is not one of this list")
+    if any(isinstance(part, int) and not 0 <= part < 1 << 63 for part in key):
+        raise Invalid("bad_cursor", "the cursor is not one that this API gave")
     return key
