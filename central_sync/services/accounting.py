@@ -37,6 +37,13 @@ def merge_head(known: HeadState, head: Head) -> HeadState:
     return HeadState(floor, head.next, False, head.run)
 
 
+def head_problem(head: Head) -> str | None:
+    """What contradicts itself: below the floor all is settled, from `next` on nothing exists."""
+    if head.floor > head.next:
+        return f"the floor {head.floor} of epoch {head.epoch} is above its next {head.next}"
+    return None
+
+
 def through(known: HeadState, seq: int) -> HeadState:
     """A batch in hand proves that it was numbered, whatever the heads say."""
     return HeadState(known.floor, max(known.next, seq + 1), known.closed, known.run)

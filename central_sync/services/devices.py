@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 from pydantic import ValidationError
 
 from central_sync.services import health
-from central_sync.services.accounting import Account, HeadState, named
+from central_sync.services.accounting import Account, HeadState, head_problem, named
 from central_sync.services.clock import Clock
 from central_sync.services.errors import Invalid, NotFound
 from central_sync.services.health import DeviceState
@@ -250,6 +250,10 @@ class DeviceService:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])
             raise Invalid("bad_heartbeat", f"{place}: {first['msg']}") from error
+        for index, head in enumerate(message.heads):
+            problem = head_problem(head)
+            if problem is not None:
+                raise Invalid("bad_heartbeat", f"heads.{index}: {problem}")
         now = self._clock.wall_ms()
         heard = await self._store.heartbeat(device, message, now)
         row = heard.device

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 from pydantic import ValidationError
 
+from central_sync.services.accounting import head_problem
 from central_sync.services.clock import Clock
 from central_sync.services.errors import Busy, Conflict, Invalid
 from edge_agent.wire.batch import Batch, Kind, content_hash
@@ -108,6 +109,9 @@ class IngestService:
             head, items = decode_upload(body)
         except WireError as error:
             raise Invalid("bad_upload", str(error)) from error
+        problem = head_problem(head)
+        if problem is not None:
+            raise Invalid("bad_upload", problem)
         items = _within_budget(items)
         raw = sum(item.raw_bytes for item in items)
         if self._raw_in_hand + raw > MAX_RAW_IN_HAND and self._raw_in_hand:

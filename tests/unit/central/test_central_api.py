@@ -220,3 +220,14 @@ async def test_health_says_its_status_and_nothing_else(open_house: OpenHouse) ->
     async with open_house() as house:
         answer = await house.ask("GET", "/api/fleet/health", None)
         assert (answer.status, answer.json) == (200, {"status": "ok"})
+
+
+async def test_a_head_whose_floor_is_above_its_next_is_refused(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        edge = Edge(floor=7, next=6)
+        refused = await house.post(edge, edge.upload())
+        assert (refused.status, refused.json["code"]) == (400, "bad_upload")
+        path = "/api/fleet/edge/dev-1/heartbeat"
+        refused = await house.ask("POST", path, "dev-1", edge.heartbeat(heads=[Edge().head(), edge.head()]))
+        assert (refused.status, refused.json["code"]) == (400, "bad_heartbeat")
+        assert refused.json["detail"].startswith("heads.1: the floor 7")
