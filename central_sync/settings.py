@@ -102,6 +102,9 @@ def load_settings(path: Path | None, overrides: dict[str, Any]) -> Settings:
         values, places = _read(path)
         if isinstance(values.get("data"), str):
             values["data"] = path.parent / values["data"]
+        tls = values.get("tls")
+        if isinstance(tls, dict):
+            values["tls"] = {k: path.parent / v if isinstance(v, str) else v for k, v in tls.items()}
     values |= {name: value for name, value in overrides.items() if value is not None}
     try:
         return Settings.model_validate(values)

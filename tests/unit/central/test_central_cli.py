@@ -210,9 +210,13 @@ def test_the_reference_page_is_up_to_date() -> None:
 
 def test_a_file_sets_and_flags_override(tmp_path: Path) -> None:
     path = tmp_path / "central.yaml"
-    path.write_text("data: store\nlisten: 127.0.0.1:9000\nheartbeat_interval: 1m\n")
+    path.write_text(
+        "data: store\nlisten: 127.0.0.1:9000\nheartbeat_interval: 1m\ntls: {cert: a.pem, key: /etc/b.pem}\n"
+    )
     settings = load_settings(path, {"listen": "[::1]:0"})
     assert settings.data == tmp_path / "store"
+    assert settings.tls is not None
+    assert (settings.tls.cert, settings.tls.key) == (tmp_path / "a.pem", Path("/etc/b.pem"))
     assert settings.address == ("::1", 0)
     assert settings.heartbeat_seconds == 60
     assert load_settings(None, {}) == Settings()
