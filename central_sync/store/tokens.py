@@ -6,7 +6,8 @@ from pathlib import Path
 
 from central_sync.services.tokens import Role, TokenRow, mint
 from central_sync.store import rows
-from central_sync.store.database import connect, prepare, transaction
+from central_sync.store.database import DATABASE_NAME, connect, prepare, transaction
+from central_sync.store.errors import CannotOpen
 
 _COLUMNS = "id, digest, role, device, created, revoked"
 
@@ -30,8 +31,15 @@ def create_token(directory: Path, role: Role | None, device: str | None, now: in
     return text, row
 
 
+def _existing(directory: Path) -> Path:
+    """Raises CannotOpen where there is no database: a mistyped directory must not become one."""
+    if not (directory / DATABASE_NAME).exists():
+        raise CannotOpen(f"{directory}: there is no {DATABASE_NAME} here; `token create` or `run` makes one")
+    return prepare(directory)
+
+
 def list_tokens(directory: Path) -> list[TokenRow]:
-    with contextlib.closing(connect(prepare(directory), read_only=True)) as connection:
+    with contextlib.closing(connect(_existing(directory), read_only=True)) as connection:
         sql = f"SELECT {_COLUMNS} FROM token ORDER BY created, id"  # noqa: S608
         found = connection.execute(sql).fetchall()
     return [TokenRow(*row) for row in found]
@@ -39,7 +47,7 @@ def list_tokens(directory: Path) -> list[TokenRow]:
 
 def revoke_token(directory: Path, token_id: str, now: int) -> bool:
     """Whether there is such a token; revoking twice keeps the first time."""
-    with contextlib.closing(connect(prepare(directory))) as connection, transaction(connection):
+    with contextlib.closing(connect(_existing(directory))) as connection, transaction(connection):
         cursor = connection.execute(
             "UPDATE token SET revoked = coalesce(revoked, ?) WHERE id = ?", (now, token_id)
         )

@@ -124,6 +124,16 @@ def test_data_that_cannot_be_used_is_exit_code_3(central: Run, tmp_path: Path) -
     assert central("token", "list", "--data", "file").returncode == 3
 
 
+@pytest.mark.parametrize("action", [["list"], ["revoke", "0123456789ab"]])
+def test_a_mistyped_directory_does_not_become_a_database(
+    central: Run, tmp_path: Path, action: list[str]
+) -> None:
+    refused = central("token", *action, "--data", "typo")
+    assert (refused.returncode, refused.stdout) == (3, "")
+    assert "there is no central.db" in refused.stderr
+    assert not (tmp_path / "typo").exists()
+
+
 def test_two_services_never_share_their_data(
     central: Run, service: Callable[..., Any], tmp_path: Path
 ) -> None:
