@@ -26,7 +26,7 @@ def problems(heartbeat: Heartbeat, last_loss: int | None, now: int) -> list[str]
             reason = f": {connection.error}" if connection.error else ""
             found.append(f"connection {connection.name} is down{reason}")
             continue
-        silent = [str(unit.unit_id) for unit in connection.units if unit.state in ("silent", "probing")]
+        silent = [str(unit.unit_id) for unit in connection.units if unit.state != "answering"]
         if silent:
             found.append(f"connection {connection.name}: unit {', '.join(silent)} does not answer")
     if heartbeat.clock.sync is False:

@@ -7,7 +7,7 @@ root TaskGroup holds every task; what may fail runs under `supervise` in it.
 import asyncio
 import gc
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -88,12 +88,15 @@ class Agent:
         self._board: StatusBoard | None = None
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._reloads: set[asyncio.Task[ReloadResult]] = set()
+        self._reload_wanted = asyncio.Event()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
     # --- life ------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT. Raises what makes running impossible, and InvariantBroken."""
+        self._listen_to_signals()
+        self._database.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self._database.with_name(self._database.name + ".lock")):
             await self._run_locked()
 
@@ -104,7 +107,6 @@ class Agent:
             await self._outbox.open()
             async with asyncio.TaskGroup() as root:
                 await self._start(root)
-                self._listen_to_signals(root)
                 with Notifier.from_environment() as notifier:
                     notifier.ready(f"{len(self._keeper.document.connections)} connections")
                     await self._wait_for_stop(notifier)
@@ -118,10 +120,10 @@ class Agent:
         started = self._clock.monotonic()
         workshop = Workshop(self._clock, self._store)
         self._connections = ConnectionSet(root, workshop, self._store, self._components)
-        self._tasks: list[asyncio.Task[None]] = []
         spawn = partial(self._spawn, root)
         spawn("writer", self._store.run_flushes)
         spawn("clock", ClockWatch(self._clock, self._store).run)
+        spawn("reload", self._run_reloads)
         self._board = StatusBoard(
             self._identity,
             str(self._path),
@@ -179,21 +181,23 @@ class Agent:
             ),
             name=name,
         )
-        self._tasks.append(task)
+        self._tasks[name] = task
 
-    def _listen_to_signals(self, root: asyncio.TaskGroup) -> None:
+    def _listen_to_signals(self) -> None:
+        """Before anything else: a signal during the start is kept until the start is over."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_stop_signal)
-        loop.add_signal_handler(signal.SIGHUP, self._on_reload_signal, root)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
 
     def _on_stop_signal(self) -> None:
         (self._hurry if self._stop.is_set() else self._stop).set()
 
-    def _on_reload_signal(self, root: asyncio.TaskGroup) -> None:
-        task: asyncio.Task[ReloadResult] = root.create_task(self.reload(), name="reload")
-        self._reloads.add(task)
-        task.add_done_callback(self._reloads.discard)
+    async def _run_reloads(self) -> None:
+        while True:
+            await self._reload_wanted.wait()
+            self._reload_wanted.clear()
+            await self.reload()
 
     async def _wait_for_stop(self, notifier: Notifier) -> None:
         seconds = watchdog_seconds() or 3600.0
@@ -203,15 +207,21 @@ class Agent:
     async def _end(self) -> None:
         """Intake, commit, last upload; then nothing runs any more."""
         logger.info("stopping", device=self._identity.device)
-        for reload in self._reloads:
-            reload.cancel()
+        # Nothing may start connections any more; one that is being judged is neither kept nor refused.
+        await self._cancel([task for name, task in self._tasks.items() if name in ("config", "reload")])
         await self._connections.stop_all()
         await self._store.flush(settle=True)
         if self._link is not None:
             await self._last_upload()
-        for task in self._tasks:
-            task.cancel()
+        await self._cancel(self._tasks.values())
         await self._server.stop()
+
+    async def _cancel(self, tasks: Iterable["asyncio.Task[None]"]) -> None:
+        running = [task for task in tasks if not task.done()]
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
 
     async def _last_upload(self) -> None:
         """Waits until the centre has everything, the deadline is over, or a second signal came."""
@@ -239,7 +249,7 @@ class Agent:
     async def reload(self) -> ReloadResult:
         result = await self._keeper.reload()
         if self._link is not None:
-            self._link.soon()
+            self._link.look_around()
         return result
 
     def _centre_answers(self) -> bool:

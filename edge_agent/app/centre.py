@@ -69,7 +69,7 @@ class CentreLink:
         )
 
     async def open(self) -> None:
-        """Raises OSError or ssl.SSLError where `ca_file` cannot be read."""
+        """Raises ConfigError where `ca_file` cannot be used."""
         await self._client.open()
 
     async def close(self) -> None:
@@ -97,8 +97,11 @@ class CentreLink:
     def report(self) -> SinkReport:
         return self._uploader.report()
 
-    def soon(self) -> None:
+    def look_around(self) -> None:
+        """The local config changed: tell the centre, and see whether what it sent can be taken now."""
         self._beats.soon()
+        if self._keeper.known_etag is None:
+            self._poll.soon()
 
     async def _take(self, found: NewConfig) -> None:
         await self._keeper.take(found.envelope, found.etag)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import structlog
 
 from edge_agent.config.models import ConnectionSettings
+from edge_agent.contracts.errors import ConfigError
 from edge_agent.contracts.frames import FrameSink
 from edge_agent.contracts.status import Accounting, LatestValue
 from edge_agent.drivers import registry
@@ -49,6 +50,7 @@ class ConnectionSet:
         self._sink = sink
         self._components = components
         self._running: dict[str, _Running] = {}
+        self._closed = False
 
     def prepare(self, wanted: Iterable[ConnectionSettings], names: Collection[str]) -> Prepared:
         """Plans the connections called `names`. Raises ConfigError; changes nothing."""
@@ -63,10 +65,13 @@ class ConnectionSet:
         return Prepared(pollers, schemas)
 
     async def switch(self, prepared: Prepared, gone: Collection[str]) -> None:
-        """Stops what is gone or replaced, then starts what was prepared. Raises what `announce` does."""
+        """Stops what is gone or replaced, then starts what was prepared. Raises what `announce` does, and
+        ConfigError once the agent is stopping: nothing starts any more."""
+        self._refuse_if_closed()
         await self._sink.announce(prepared.schemas)
         for name in [*gone, *prepared.pollers]:
             await self.stop(name)
+        self._refuse_if_closed()
         for name, (settings, poller) in prepared.pollers.items():
             backoff = Backoff(_RESTART_FIRST_SECONDS, _RESTART_MAX_SECONDS)
             task = self._root.create_task(
@@ -88,7 +93,13 @@ class ConnectionSet:
             running.task.cancel()
             await asyncio.wait([running.task])
 
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise ConfigError("the agent is stopping: no config is applied any more")
+
     async def stop_all(self) -> None:
+        """For good."""
+        self._closed = True
         tasks = [running.task for running in self._running.values()]
         self._running.clear()
         for task in tasks:

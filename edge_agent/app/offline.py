@@ -1,7 +1,7 @@
 """What the commands need without a running agent: plans, one read, a probe, the simulators, the docs."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -74,29 +74,38 @@ class _Nowhere:
     async def announce(self, schemas: list[Schema]) -> None: ...
 
 
-async def read_once(loaded: Loaded, connection: str | None) -> list[LatestValue]:
+async def read_once(loaded: Loaded, connection: str | None, warn: Callable[[str], None]) -> list[LatestValue]:
     """Polls every group once, all connections side by side. Raises NotConnected where none answered.
 
-    A connection that cannot be reached gives its tags as bad_comm, if another one answers.
+    warn: gets a line for each reason why something was not read. A connection that cannot be reached
+    gives its tags as bad_comm, if another one answers.
     """
     chosen = [
         settings
         for settings in loaded.document.connections
         if connection in (None, settings.name) and settings.enabled
     ]
-    if not chosen:
-        known = ", ".join(settings.name for settings in loaded.document.connections) or "none"
-        raise ConfigError(f"there is no connection {connection!r}; there are: {known}")
+    if connection is not None and not chosen:
+        known = ", ".join(each.name for each in loaded.document.connections if each.enabled) or "none"
+        raise ConfigError(f"there is no enabled connection {connection!r}; there are: {known}")
     results = await asyncio.gather(*(_read_connection(settings) for settings in chosen))
-    errors = [error for _, error in results if error is not None]
-    if len(errors) == len(results):
-        raise errors[0]
-    return [value for values, _ in results for value in values]
+    faults = [result.fault for result in results if result.fault is not None]
+    if faults and len(faults) == len(results):
+        raise NotConnected("\n".join(str(fault) for fault in faults))
+    for result in results:
+        for line in result.reasons:
+            warn(line)
+    return [value for result in results for value in result.values]
 
 
-async def _read_connection(
-    settings: ConnectionSettings,
-) -> tuple[list[LatestValue], NotConnected | None]:
+@dataclass(slots=True)
+class _ConnectionRead:
+    values: list[LatestValue]
+    reasons: list[str]
+    fault: NotConnected | None = None
+
+
+async def _read_connection(settings: ConnectionSettings) -> _ConnectionRead:
     spec = registry.lookup(settings.driver)
     clock = SystemClock()
     groups = [
@@ -104,21 +113,24 @@ async def _read_connection(
         for group in groups_of(settings)
     ]
     driver: Driver = spec.factory(settings)
-    fault: NotConnected | None = None
+    result = _ConnectionRead([], [])
     try:
-        try:
-            await driver.connect()
-            for group in groups:
-                reading = await driver.read(group.plan)
-                group.take(reading, clock.mono_ns(), clock.wall_ms())
-        except NotConnected as error:
-            fault = NotConnected(f"{settings.name}: {error}")
-            for group in groups:
-                if not group.latest():
-                    group.take_nothing(Quality.BAD_COMM, clock.mono_ns(), clock.wall_ms())
+        await driver.connect()
+        for group in groups:
+            reading = await driver.read(group.plan)
+            place = f"{settings.name}.{group.schema.group}"
+            result.reasons += [f"{place}: {what}: {why}" for what, why in (reading.errors or {}).items()]
+            group.take(reading, clock.mono_ns(), clock.wall_ms())
+    except NotConnected as error:
+        result.fault = NotConnected(f"{settings.name}: {error}")
+        result.reasons.append(str(result.fault))
+        for group in groups:
+            if not group.latest():
+                group.take_nothing(Quality.BAD_COMM, clock.mono_ns(), clock.wall_ms())
     finally:
         await driver.close()
-    return [value for group in groups for value in group.latest()], fault
+    result.values = [value for group in groups for value in group.latest()]
+    return result
 
 
 async def probe(driver: str, host: str, port: int, unit_id: int, timeout: float) -> str | None:

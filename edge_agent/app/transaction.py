@@ -31,6 +31,11 @@ from edge_agent.wire.messages import ConfigEnvelope, ConfigReport, ConfigState
 logger = structlog.stdlib.get_logger(__name__)
 
 WATCH_SECONDS: Final = 10.0
+# A centre that restarts just now is no reason to go back; one that stays away is.
+CENTRE_GRACE_SECONDS: Final = 60.0
+# A config that seemed to cost the contact with the centre may have been innocent: it is tried again.
+RETRY_SECONDS: Final = 900.0
+_LOOK_SECONDS: Final = 0.5
 
 
 class ConfigKeeper:
@@ -44,6 +49,7 @@ class ConfigKeeper:
         clock: Clock,
         centre_answers: Callable[[], bool],
         watch_seconds: float = WATCH_SECONDS,
+        grace_seconds: float = CENTRE_GRACE_SECONDS,
     ) -> None:
         self._path = path
         self._loaded = loaded
@@ -51,6 +57,8 @@ class ConfigKeeper:
         self._clock = clock
         self._centre_answers = centre_answers
         self._watch_seconds = watch_seconds
+        self._grace_seconds = grace_seconds
+        self._retry_at: float | None = None
         self._lock = asyncio.Lock()
         self._connections: ConnectionSet | None = None
         self.document = loaded.document
@@ -58,7 +66,10 @@ class ConfigKeeper:
 
     @property
     def known_etag(self) -> str | None:
-        """Of the newest config of the centre that was looked at, whatever became of it."""
+        """Of the newest config of the centre that was looked at, whatever became of it. None once it is to
+        be asked for again."""
+        if self._retry_at is not None and self._clock.monotonic() >= self._retry_at:
+            return None
         return self.report.etag
 
     def start(self) -> Document:
@@ -88,22 +99,20 @@ class ConfigKeeper:
     # --- the local file --------------------------------------------------------------------------
 
     async def reload(self) -> ReloadResult:
-        """Reads the local file again and applies what changed. Never raises for a bad file."""
+        """Reads the local file again and applies what changed. Raises nothing: the result says it."""
         async with self._lock:
+            warnings: list[str] = []
             try:
                 loaded = await load_in_child(self._path, settings_of, os.environ)
-                wanted = loaded.document
-                applied = self._last_good.applied
-                if applied is not None and wanted.remote.manage:
-                    wanted = await merge_in_child(loaded, applied.envelope, settings_of)
+                wanted = await self._with_centre(loaded, warnings)
                 difference = await self._apply(wanted)
-            except ConfigError as error:
+            except (ConfigError, OSError) as error:
                 logger.warning("reload refused", error=str(error))
                 return ReloadResult(applied=False, problems=str(error).splitlines())
             self._loaded = loaded
-            self._last_good.release()
+            self._try_refused_again(warnings)
             self.report = self.report.model_copy(update={"running_hash": digest_of(wanted)})
-            warnings = [str(problem) for problem in loaded.warnings]
+            warnings += [str(problem) for problem in loaded.warnings]
             warnings += [f"{name} takes effect with the next start" for name in _later(difference)]
             logger.info("reloaded", added=difference.added, removed=difference.removed,
                         changed=difference.changed)  # fmt: skip
@@ -116,11 +125,34 @@ class ConfigKeeper:
                 warnings=warnings,
             )
 
+    async def _with_centre(self, loaded: Loaded, warnings: list[str]) -> Document:
+        """The local document with the centre's over it, as at a start: the local file decides."""
+        applied = self._last_good.applied
+        if applied is None or not loaded.document.remote.manage:
+            return loaded.document
+        try:
+            return await merge_in_child(loaded, applied.envelope, settings_of)
+        except ConfigError as error:
+            warnings.append(f"the kept config of the centre does not fit this file: {error}")
+            self._say(ConfigState.REJECTED, applied.envelope.version, None, "invalid", str(error))
+            return loaded.document
+
+    def _try_refused_again(self, warnings: list[str]) -> None:
+        """What the centre sent and was refused may work with the new local file."""
+        try:
+            self._last_good.release()
+        except OSError as error:
+            warnings.append(f"what was refused stays refused: {error}")
+            return
+        if self.report.state in (ConfigState.REJECTED, ConfigState.ROLLED_BACK):
+            self._retry_at = self._clock.monotonic()
+
     # --- the centre's document -------------------------------------------------------------------
 
     async def take(self, envelope: ConfigEnvelope, etag: str) -> None:
         """Applies a config of the centre, watches it, keeps it or goes back. Never raises for a bad one."""
         async with self._lock:
+            self._retry_at = None
             version = envelope.version
             failure = self._last_good.failure(envelope)
             if failure is not None:
@@ -135,17 +167,53 @@ class ConfigKeeper:
             except ConfigError as error:
                 self._refuse(envelope, etag, ConfigState.REJECTED, "invalid", str(error))
                 return
-            worse = await self._watch(difference, healthy, reachable)
-            if worse:
+            code, why = await self._judge(envelope, etag, difference, healthy, reachable)
+            if code:
                 await self._apply(before)
-                self._refuse(envelope, etag, ConfigState.ROLLED_BACK, "worse", worse)
+                self._refuse(envelope, etag, ConfigState.ROLLED_BACK, code, why)
                 return
-            self._last_good.save(envelope, etag)
             silent = self._silent(difference)
             state = ConfigState.APPLIED_WITH_WARNINGS if silent else ConfigState.APPLIED
             text = f"no answer yet from {', '.join(silent)}" if silent else ""
             self._say(state, version, etag, "", text, applied_version=version)
             logger.info("config of the centre applied", version=version, state=str(state))
+
+    async def _judge(
+        self,
+        envelope: ConfigEnvelope,
+        etag: str,
+        difference: Diff,
+        healthy: dict[str, bool],
+        reachable: bool,
+    ) -> tuple[str, str]:
+        """Watches what was applied, and makes it the last good one. Else the code and the reason."""
+        watched = {name for name in difference.unchanged if healthy.get(name)}
+        await self._clock.sleep(self._watch_seconds)
+        if self._worse(watched):
+            # One look may have met a hiccup: it must still be so after as long again.
+            await self._clock.sleep(self._watch_seconds)
+        worse = self._worse(watched)
+        if worse:
+            return "worse", f"unchanged connections got worse: {', '.join(worse)}"
+        if reachable and not await self._centre_comes_back():
+            return "unreachable", "the centre became unreachable"
+        try:
+            self._last_good.save(envelope, etag)
+        except OSError as error:
+            return "not_stored", f"it cannot be kept on disk: {error}"
+        return "", ""
+
+    def _worse(self, watched: set[str]) -> list[str]:
+        now = self._healthy()
+        return sorted(name for name in watched if not now.get(name, False))
+
+    async def _centre_comes_back(self) -> bool:
+        until = self._clock.monotonic() + self._grace_seconds
+        while not self._centre_answers():
+            if self._clock.monotonic() >= until:
+                return False
+            await self._clock.sleep(_LOOK_SECONDS)
+        return True
 
     async def _apply(self, wanted: Document) -> Diff:
         """Swaps the connections that differ. Raises ConfigError before anything is touched."""
@@ -157,18 +225,6 @@ class ConfigKeeper:
         self.document = wanted
         return difference
 
-    async def _watch(self, difference: Diff, healthy: dict[str, bool], reachable: bool) -> str:
-        """What got worse within the window that was no part of the change; empty if nothing did."""
-        watched = {name for name in difference.unchanged if healthy.get(name)}
-        await self._clock.sleep(self._watch_seconds)
-        now = self._healthy()
-        worse = sorted(name for name in watched if not now.get(name, False))
-        if worse:
-            return f"unchanged connections got worse: {', '.join(worse)}"
-        if reachable and not self._centre_answers():
-            return "the centre became unreachable"
-        return ""
-
     def _healthy(self) -> dict[str, bool]:
         return {} if self._connections is None else self._connections.healthy()
 
@@ -179,10 +235,18 @@ class ConfigKeeper:
     def _refuse(
         self, envelope: ConfigEnvelope, etag: str, state: ConfigState, code: str, message: str
     ) -> None:
-        self._last_good.quarantine(envelope, code, message)
+        """Reports what became of a config. Its content is not tried again, unless the reason may pass."""
         self._say(state, envelope.version, etag, code, message)
         logger.warning("config of the centre not kept", version=envelope.version, state=str(state),
                        error=message)  # fmt: skip
+        if code in ("unreachable", "not_stored"):
+            self._retry_at = self._clock.monotonic() + RETRY_SECONDS
+            return
+        try:
+            self._last_good.quarantine(envelope, code, message)
+        except OSError as error:
+            # The ETag keeps it from being asked for again until the next start.
+            logger.warning("what was refused cannot be noted on disk", error=str(error))
 
     def _say(
         self,

@@ -133,8 +133,10 @@ def _open_writer(path: Path, max_bytes: int) -> sqlite3.Connection:
         if _version(db) == 0:
             transaction(db, partial(_create, db))
             sync_directory(path.parent)
-    except BaseException:
+    except BaseException as error:
         db.close()
+        if isinstance(error, sqlite3.DatabaseError) and error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+            raise NotABuffer(f"{path}: is not a database; move it away or set buffer.path") from error
         raise
     return db
 

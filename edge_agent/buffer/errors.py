@@ -11,6 +11,10 @@ class NotABuffer(BufferFault, ConfigError):
     """The file belongs to another program: refuse to start rather than write into it."""
 
 
+class OtherDevice(BufferFault, ConfigError):
+    """The database holds another device's batches: refuse to start rather than send them as this one's."""
+
+
 class NewerDatabase(BufferFault, ConfigError):
     """The database was written by a newer version: refuse to start rather than damage it."""
 

@@ -14,6 +14,7 @@ from typing import Final
 import orjson
 
 from edge_agent.buffer import rows
+from edge_agent.buffer.errors import OtherDevice
 from edge_agent.buffer.ledger import Epoch, Ledger
 from edge_agent.buffer.seal import Take, seal, seal_losses
 from edge_agent.buffer.segments import Leftovers, RingFrame
@@ -67,7 +68,11 @@ class Begun:
 def begin(
     db: sqlite3.Connection, identity: Identity, found: Leftovers, wall_ms: int, *, has_sink: bool
 ) -> Begun:
-    """Begins a run, and commits what earlier ones left. The caller has opened a transaction."""
+    """Begins a run, and commits what earlier ones left. The caller has opened a transaction.
+
+    Raises OtherDevice where the database was filled under another device id.
+    """
+    _check_device(db, identity)
     had_sink = rows.get_state(db, "has_sink") is not False
     ledger = rows.load_ledger(db)
     if not had_sink:
@@ -116,6 +121,17 @@ def next_epoch(ledger: Ledger, identity: Identity, wall_ms: int) -> Epoch:
     by_clock = max(0, wall_ms - _NUMBERS_FROM_MS) // _NUMBER_MS
     number = max(max(ledger.epochs, default=0) + 1, min(by_clock, _HIGHEST_BY_CLOCK))
     return Epoch(number, uuid.uuid4().hex, 1, identity.boot, identity.machine, begun_here=True)
+
+
+def _check_device(db: sqlite3.Connection, identity: Identity) -> None:
+    owner = rows.get_state(db, "device")
+    if owner is None:
+        rows.put_state(db, "device", identity.device)
+    elif owner != identity.device:
+        raise OtherDevice(
+            f"the buffer holds the data of device {owner!r} and agent.id is {identity.device!r}: "
+            "set agent.id back, or move the buffer's files away"
+        )
 
 
 def _mark_local(db: sqlite3.Connection, ledger: Ledger, *, has_sink: bool) -> None:

@@ -29,7 +29,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
     app = context.app
     loaded = app.load_config(config_path.existing(args.config, context.environ))
-    values = asyncio.run(app.read_once(loaded, args.connection))
+    values = asyncio.run(app.read_once(loaded, args.connection, context.warn))
     if args.json:
         context.print_json(list(values))
     elif values:

@@ -189,7 +189,7 @@ class Poller:
             error = next(iter((reading.errors or {}).values()), "no answer")
             self._unit_failed(item.unit, error)
         else:
-            self._answered(item.unit, reading, started)
+            self._answered(item, reading, started)
         item.group.take(reading, self._clock.mono_ns(), self._clock.wall_ms(), planned_ns)
 
     async def _read(self, item: Scheduled) -> Reading | None:
@@ -240,14 +240,20 @@ class Poller:
         if unit.failed(self._clock.monotonic(), error):
             self._outages.down(unit.unit_id, "unit does not answer", unit_id=unit.unit_id, error=error)
 
-    def _answered(self, unit: Unit, reading: Reading, started: float) -> None:
+    def _answered(self, item: Scheduled, reading: Reading, started: float) -> None:
+        unit = item.unit
         self._link.note_latency(self._clock.monotonic() - started)
         if self._link.state != "connected":
             self._link.change("connected", self._clock.wall_ms())
             self._outages.back(self.name, "connection is back")
         self._backoff.reset()
-        unit.answered(reading.errors)
+        unit.answered(item.group.schema.group, reading.errors, anything=_has_values(reading))
         self._outages.back(unit.unit_id, "unit answers again", unit_id=unit.unit_id)
+        refused = (unit.unit_id, "refused")
+        if unit.state == "refusing":
+            self._outages.down(refused, "unit gives no value", unit_id=unit.unit_id, error=unit.error[:500])
+        else:
+            self._outages.back(refused, "unit gives values again", unit_id=unit.unit_id)
 
     def _silent(self, item: Scheduled) -> None:
         item.group.take_nothing(Quality.BAD_COMM, self._clock.mono_ns(), self._clock.wall_ms())
@@ -260,9 +266,7 @@ class Poller:
 
     @property
     def healthy(self) -> bool:
-        return self._link.state == "connected" and all(
-            unit.breaker.state is BreakerState.CLOSED for unit in self._units
-        )
+        return self._link.state == "connected" and all(unit.state == "answering" for unit in self._units)
 
     def latest(self) -> list[LatestValue]:
         now = self._clock.mono_ns()
@@ -285,3 +289,7 @@ class Poller:
             samples=self.counts.read,
             units=[unit.report() for unit in self._units],
         )
+
+
+def _has_values(reading: Reading) -> bool:
+    return bool(reading.row) or any(value is not None for value in reading.text or ())

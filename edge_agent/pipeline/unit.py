@@ -24,12 +24,15 @@ def _breaker() -> Breaker:
 
 @dataclass(slots=True)
 class Unit:
+    """refusing: groups in whose last read the unit answered and gave not one value."""
+
     unit_id: int | None
     breaker: Breaker = field(default_factory=_breaker)
     groups: int = 0
     good_cycles: int = 0
     bad_cycles: int = 0
     error: str = ""
+    refusing: set[str] = field(default_factory=set)
 
     def failed(self, now: float, error: str) -> bool:
         """A read that the unit did not answer. True if that is what opened the breaker."""
@@ -39,15 +42,28 @@ class Unit:
         self.breaker.failed(now)
         return was_closed and self.breaker.state is BreakerState.OPEN
 
-    def answered(self, errors: dict[str, str] | None) -> None:
-        self.good_cycles += 1
+    def answered(self, group: str, errors: dict[str, str] | None, *, anything: bool) -> None:
+        """A read that was answered. anything: at least one tag got a value; else the group is refused."""
+        if anything:
+            self.good_cycles += 1
+            self.refusing.discard(group)
+        else:
+            self.bad_cycles += 1
+            self.refusing.add(group)
         self.error = "; ".join(f"{what}: {why}" for what, why in errors.items()) if errors else ""
         self.breaker.succeeded()
+
+    @property
+    def state(self) -> str:
+        """answering, silent, probing; or refusing, where it answers and gives no value in any group."""
+        if self.breaker.state is BreakerState.CLOSED and len(self.refusing) == self.groups > 0:
+            return "refusing"
+        return _STATES[self.breaker.state]
 
     def report(self) -> UnitReport:
         return UnitReport(
             unit_id=self.unit_id,
-            state=_STATES[self.breaker.state],
+            state=self.state,
             error=self.error[:_TEXT],
             groups=self.groups,
             good_cycles=self.good_cycles,

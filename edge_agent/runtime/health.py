@@ -62,7 +62,8 @@ def _components(status: AgentStatus) -> Iterator[Finding]:
 def _connection(report: ConnectionReport) -> Iterator[Finding]:
     subject = f"connection {report.name}"
     if report.state not in ("connected", "stopped"):
-        reason = f": {report.error}" if report.error else ""
+        why = report.error or next((unit.error for unit in report.units if unit.error), "")
+        reason = f": {why}" if why else ""
         yield Finding(Severity.ERROR, subject, f"{report.state}{reason}", report.since or None)
         return
     for unit in report.units:

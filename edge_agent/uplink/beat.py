@@ -139,6 +139,11 @@ class ConfigPoll:
             self._hint = hint
             self._hinted.set()
 
+    def soon(self) -> None:
+        """Asks at once, without a hint."""
+        self._hint = None
+        self._hinted.set()
+
     async def run(self) -> None:
         """Never returns."""
         while True:

@@ -15,6 +15,7 @@ import orjson
 from pydantic import ValidationError
 
 from edge_agent.config.models import CentralSettings
+from edge_agent.contracts.errors import ConfigError
 from edge_agent.uplink.errors import (
     BodyTooLarge,
     Invalid,
@@ -75,11 +76,14 @@ class CentreClient:
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
-        """Raises OSError or ssl.SSLError where `ca_file` cannot be read."""
+        """Raises ConfigError where `ca_file` cannot be used."""
         context: ssl.SSLContext | bool = True
         if self._settings.ca_file is not None:
             ca_file = str(self._directory / self._settings.ca_file)
-            context = await asyncio.to_thread(ssl.create_default_context, cafile=ca_file)
+            try:
+                context = await asyncio.to_thread(ssl.create_default_context, cafile=ca_file)
+            except OSError as error:  # ssl.SSLError is one
+                raise ConfigError(f"central.ca_file: {ca_file}: {error.strerror or error}") from error
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=context, limit=8, socket_factory=_open_socket),
             cookie_jar=aiohttp.DummyCookieJar(),

@@ -76,7 +76,8 @@ class UploadAnswer(Message):
 
 
 class UnitReport(Message):
-    """One station. `state`: answering, silent (its breaker is open), probing (one read may try)."""
+    """One station. `state`: answering, silent (its breaker is open), probing (one read may try), refusing
+    (it answers and gives no value)."""
 
     unit_id: Number | None = None
     state: str

@@ -25,7 +25,7 @@ from edge_agent.wire.frame import Frame
 from edge_agent.wire.messages import ConfigEnvelope, ConfigState
 from edge_agent.wire.schema import Schema
 
-WATCH_SECONDS = 0.3
+WATCH_SECONDS, GRACE_SECONDS = 0.3, 0.6
 
 
 class Frames:
@@ -79,7 +79,13 @@ class Bench:
         self.connections = ConnectionSet(root, Workshop(clock, self.sink), self.sink, Components())
         last_good = LastGood(self.kept, write_atomic)
         self.keeper = ConfigKeeper(
-            self.path, load_config(self.path), last_good, clock, lambda: self.reachable, WATCH_SECONDS
+            self.path,
+            load_config(self.path),
+            last_good,
+            clock,
+            lambda: self.reachable,
+            WATCH_SECONDS,
+            GRACE_SECONDS,
         )
         self.keeper.start()
         await self.keeper.boot(self.connections)
@@ -164,19 +170,91 @@ async def test_a_new_connection_that_does_not_answer_is_applied_with_warnings(be
     assert bench.states()["local"] == "connected"
 
 
-async def test_a_push_that_costs_the_centre_is_taken_back_and_not_tried_again(bench: Bench) -> None:
-    bench.reachable = True
+async def test_a_push_that_costs_the_centre_is_taken_back_and_tried_again_after_a_while(
+    bench: Bench,
+) -> None:
     pushing = asyncio.ensure_future(bench.push(1, connections=[bench.connection("a")]))
     await bench.until(lambda: "a" in bench.states())
     bench.reachable = False
     await pushing
     assert bench.state() == ConfigState.ROLLED_BACK
+    assert bench.keeper.report.code == "unreachable"
     assert [connection.name for connection in bench.keeper.document.connections] == ["local"]
     await bench.until(lambda: bench.states() == {"local": "connected"})
+    assert bench.keeper.known_etag == '"1"'
     bench.reachable = True
-    await bench.push(2, connections=[bench.connection("a")])
-    assert bench.state() == ConfigState.REJECTED
-    assert "a" not in bench.states()
+    await bench.push(1, connections=[bench.connection("a")])
+    assert bench.state() == ConfigState.APPLIED
+
+
+async def test_a_centre_that_restarts_during_the_watch_is_no_reason_to_go_back(bench: Bench) -> None:
+    pushing = asyncio.ensure_future(bench.push(1, connections=[bench.connection("a")]))
+    await bench.until(lambda: "a" in bench.states())
+    bench.reachable = False
+    await asyncio.wait([pushing], timeout=WATCH_SECONDS + GRACE_SECONDS / 3)
+    assert not pushing.done()
+    bench.reachable = True
+    await pushing
+    assert bench.state() == ConfigState.APPLIED
+
+
+async def test_a_push_that_is_watched_when_the_agent_stops_is_neither_kept_nor_refused(bench: Bench) -> None:
+    pushing = asyncio.ensure_future(bench.push(1, connections=[bench.connection("a")]))
+    await bench.until(lambda: "a" in bench.states())
+    pushing.cancel()
+    await asyncio.wait([pushing])
+    await bench.connections.stop_all()
+    assert bench.state() == ConfigState.LOCAL
+    assert not bench.kept.exists()
+    result = await bench.keeper.reload()
+    assert not result.applied or not bench.states()
+
+
+async def test_a_stopping_agent_starts_no_connection(bench: Bench) -> None:
+    await bench.connections.stop_all()
+    bench.write([bench.connection("local"), bench.connection("more")])
+    result = await bench.keeper.reload()
+    assert (result.applied, bench.states()) == (False, {})
+    assert "stopping" in result.problems[0]
+
+
+async def test_a_config_that_cannot_be_kept_on_disk_is_taken_back(bench: Bench) -> None:
+    bench.kept.mkdir()
+    await bench.push(1, connections=[bench.connection("a")])
+    assert (bench.state(), bench.keeper.report.code) == (ConfigState.ROLLED_BACK, "not_stored")
+    assert bench.keeper.report.applied_version is None
+    assert list(bench.states()) == ["local"]
+
+
+async def test_a_refused_config_is_asked_for_again_after_a_local_reload(bench: Bench) -> None:
+    wanted = bench.connection("a")
+    wanted["transport"]["host"] = {"secret": "plc"}
+    await bench.push(1, connections=[wanted])
+    assert (bench.state(), bench.keeper.known_etag) == (ConfigState.REJECTED, '"1"')
+    document = yaml.safe_load(bench.path.read_text())
+    bench.path.write_text(yaml.safe_dump({**document, "secrets": {"plc": "127.0.0.1"}}))
+    assert (await bench.keeper.reload()).applied
+    assert bench.keeper.known_etag is None
+    await bench.push(1, connections=[wanted])
+    assert bench.state() == ConfigState.APPLIED
+
+
+async def test_a_reload_takes_control_back_from_the_centre(bench: Bench) -> None:
+    await bench.push(1, connections=[bench.connection("a")])
+    bench.write([bench.connection("local")], manage=("hooks",))
+    result = await bench.keeper.reload()
+    assert result.applied
+    assert any("does not fit" in warning for warning in result.warnings)
+    assert list(bench.states()) == ["local"]
+
+
+async def test_a_reload_survives_a_disk_that_cannot_be_written(bench: Bench) -> None:
+    await bench.push(1, connections=[{**bench.connection("a"), "drivr": "modbus"}])
+    bench.kept.unlink()
+    bench.kept.mkdir()
+    result = await bench.keeper.reload()
+    assert result.applied
+    assert any("stays refused" in warning for warning in result.warnings)
 
 
 async def test_a_push_that_worsens_an_unchanged_connection_is_taken_back(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.buffer.errors import NewerDatabase, NotABuffer
+from edge_agent.buffer.errors import NewerDatabase, NotABuffer, OtherDevice
 from edge_agent.buffer.ledger import batch_id
 from edge_agent.contracts.errors import ConfigError, InvariantBroken
 from edge_agent.runtime.errors import InUse
@@ -277,6 +277,25 @@ async def test_a_power_cut_before_the_first_commit_is_a_loss_too(life: Life) -> 
     [loss] = agent.store.recovered_losses
     assert (loss.reason, loss.exact, loss.max, loss.t0) == (LossReason.UNCLEAN_STOP, False, None, started)
     await agent.stop()
+
+
+async def test_another_devices_buffer_is_refused_and_left_as_it_is(life: Life) -> None:
+    agent = await life.start()
+    await agent.commit(FAST, 1, 2)
+    await agent.stop()
+    life.device = "press-shop-02"
+    with pytest.raises(OtherDevice, match=r"'press-shop-01'.*'press-shop-02'"):
+        await life.start()
+    life.device = "press-shop-01"
+    agent = await life.start()
+    assert agent.outbox.held(agent.outbox.current_epoch) == [(1, 1)]
+    await agent.stop()
+
+
+async def test_a_file_that_is_no_database_is_refused_in_one_line(life: Life) -> None:
+    life.database.write_bytes(b"not a database, but somebody's notes\n" * 100)
+    with pytest.raises(NotABuffer, match="move it away"):
+        await life.start()
 
 
 async def test_a_lost_database_does_not_give_epoch_numbers_again(life: Life) -> None:

@@ -2,7 +2,7 @@
 
 import argparse
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -106,7 +106,9 @@ class FakeApp:
     def plans(self, loaded: FakeLoaded) -> Sequence[FakePlan]:
         return self.planned
 
-    async def read_once(self, loaded: FakeLoaded, connection: str | None) -> Sequence[LatestValue]:
+    async def read_once(
+        self, loaded: FakeLoaded, connection: str | None, warn: Callable[[str], None]
+    ) -> Sequence[LatestValue]:
         self.asked.append(connection)
         return self.values
 

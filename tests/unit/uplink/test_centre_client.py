@@ -9,6 +9,7 @@ from contextlib import closing
 import pytest
 from aiohttp import web
 
+from edge_agent.contracts.errors import ConfigError
 from edge_agent.uplink.client import (
     MAX_ANSWER_BYTES,
     SLOWEST_BYTES_A_SECOND,
@@ -371,6 +372,6 @@ def test_a_tag_is_what_stands_between_the_quotes() -> None:
 
 
 async def test_a_ca_file_that_cannot_be_read_is_told_at_the_start(server: Web) -> None:
-    with pytest.raises(OSError, match="No such file"):
+    with pytest.raises(ConfigError, match=r"missing\.pem: No such file"):
         async with server.client(ca_file="missing.pem"):
             pass
