@@ -72,9 +72,14 @@ class Settings(BaseModel):
             raise ValueError("listen needs HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080")
         if self.behind_proxy is not None:
             try:
-                ipaddress.ip_network(self.behind_proxy)
+                network = ipaddress.ip_network(self.behind_proxy)
             except ValueError as error:
                 raise ValueError(f"behind_proxy needs a network such as 192.0.2.0/28 ({error})") from error
+            if network.prefixlen == 0:
+                raise ValueError(
+                    f"behind_proxy: {network} is everybody, and not all they send is encrypted: "
+                    "name the proxy's own network, such as 192.0.2.0/28"
+                )
         if self.heartbeat_interval is not None and not 0.1 <= self.heartbeat_interval <= 3600:
             raise ValueError("heartbeat_interval is between 100ms and 1h")
         if not _is_loopback(match[1] or match[2]) and self.tls is None and self.behind_proxy is None:
