@@ -154,7 +154,7 @@ ROUTES: Final[list[Route[Any]]] = [
     ),
     Route(
         "GET", "/api/fleet/devices/{id}/latest-values", "latest_values", Scope.VIEWER, "values",
-        "The newest sample of each tag, ordered by connection, group and tag",
+        "The newest sample of each tag, ordered by connection, group and tag; `stale` where none can follow",
         latest_values, LatestQuery, {200: Answer("A page.", LatestPage)}, errors={**_PAGED, **_UNKNOWN},
     ),
     Route(

@@ -9,11 +9,13 @@ import orjson
 from central_sync.services import latest
 from central_sync.services.accounting import account
 from central_sync.services.devices import DeviceAccount, DeviceFilter, DeviceRow, EpochRow, Totals
+from central_sync.services.health import DeviceState
 from central_sync.services.latest import Key, Slot
 from central_sync.services.readmodel import ReadModel
 from central_sync.services.views import EventView
 from central_sync.store import rows
 from central_sync.store.schemas import SchemaCache
+from edge_agent.wire.quality import Quality
 
 
 def devices(connection: sqlite3.Connection, wanted: DeviceFilter) -> list[DeviceRow]:
@@ -131,6 +133,25 @@ def latest_items(
                 items.append(item)
             if len(items) == limit:
                 return items
+    return items
+
+
+def live_connections(connection: sqlite3.Connection, device_no: int) -> frozenset[str] | None:
+    """The connections whose values can be current: none of an offline device; None: it never reported."""
+    sql = "SELECT state, heartbeat FROM device WHERE no = ?"
+    state, beat = connection.execute(sql, (device_no,)).fetchone()
+    if beat is None:
+        return None
+    if state == DeviceState.OFFLINE:
+        return frozenset()
+    return frozenset(entry["name"] for entry in orjson.loads(beat)["connections"])
+
+
+def mark_stale(items: list[dict[str, Any]], live: frozenset[str] | None) -> list[dict[str, Any]]:
+    """What nobody renews any more is not good, however it was when it came."""
+    for item in items:
+        if live is not None and item["connection"] not in live:
+            item["quality"] = Quality.STALE.label
     return items
 
 

@@ -169,7 +169,8 @@ class SqliteStore:
             if device_no is None:
                 return None
             found = devices.slots(database, self._model, self._schemas, device_no)
-            return devices.latest_items(found, connection, after, limit)
+            items = devices.latest_items(found, connection, after, limit)
+            return devices.mark_stale(items, devices.live_connections(database, device_no))
 
         return await self._readers.run(ask)
 

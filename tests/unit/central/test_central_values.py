@@ -7,6 +7,7 @@ import pytest
 
 from edge_agent.wire.batch import FramesPart
 from edge_agent.wire.frame import Frame
+from edge_agent.wire.messages import ConnectionReport
 from edge_agent.wire.quality import Quality, QualityRun
 from edge_agent.wire.schema import Schema, TagSchema, ValueType
 from tests.unit.central.conftest import House, OpenHouse
@@ -93,6 +94,32 @@ async def test_of_two_epochs_with_one_number_the_one_opened_later_is_newer(open_
         assert (await _latest(house))["t0"]["value"] == 2.0
         await house.post(fresh, fresh.upload(fresh.make([30, 30, 30])))
         assert (await _latest(house))["t0"]["value"] == 3.0
+
+
+async def test_values_that_nobody_renews_are_stale(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+
+        async def look() -> list[tuple[str, str]]:
+            items = (await house.get("/api/fleet/devices/dev-1/latest-values"))["items"]
+            return [(item["connection"], item["quality"]) for item in items]
+
+        for name in ("press1", "press2"):
+            edge = Edge(schema=uint16_schema(name, tags=1), epoch=f"epoch-{name}")
+            await house.put_schema(edge)
+            await house.post(edge, edge.upload(edge.make([1])))
+        assert await look() == [("press1", "good"), ("press2", "good")]
+        names = ("press1", "press2")
+        there = [ConnectionReport(name=name, driver="modbus", state="connected") for name in names]
+        house.clock.advance(1)
+        await house.beat(edge, connections=there)
+        assert await look() == [("press1", "good"), ("press2", "good")]
+        await house.beat(edge, connections=there[1:])
+        assert await look() == [("press1", "stale"), ("press2", "good")]
+        house.clock.advance(91)
+        await house.centre.offline.look()
+        assert await look() == [("press1", "stale"), ("press2", "stale")]
+        await house.beat(edge, connections=there)
+        assert await look() == [("press1", "good"), ("press2", "good")]
 
 
 async def test_partial_frames_move_the_tags_they_hold(open_house: OpenHouse) -> None:
