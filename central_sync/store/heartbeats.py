@@ -12,6 +12,8 @@ from central_sync.services.health import DeviceState
 from central_sync.store import epochs, rows
 from edge_agent.wire.messages import Head, Heartbeat, Resend
 
+SERIES_MS: Final = 86_400_000
+SERIES_STEP_MS: Final = 30_000
 _TEXT: Final = {
     DeviceState.ONLINE: "is online",
     DeviceState.DEGRADED: "is degraded",
@@ -112,10 +114,15 @@ def _add_to_series(
     connection: sqlite3.Connection, device_no: int, message: Heartbeat, now: int, offset: int
 ) -> None:
     host, buffer = message.host, message.buffer
+    at = now - now % SERIES_STEP_MS
+    connection.execute(
+        "DELETE FROM heartbeat WHERE device_no = ? AND (arrived <= ? OR arrived > ?)",
+        (device_no, at - SERIES_MS, at),
+    )
     connection.execute(
         "INSERT OR REPLACE INTO heartbeat VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            device_no, now, host.cpu_percent, rows.whole(host.memory_bytes), rows.whole(host.disk_free_bytes),
+            device_no, at, host.cpu_percent, rows.whole(host.memory_bytes), rows.whole(host.disk_free_bytes),
             message.uptime_seconds, rows.whole(buffer.pending_batches), rows.whole(buffer.pending_bytes),
             rows.whole(message.connections_ok), rows.whole(message.connections_total), offset,
             message.version,

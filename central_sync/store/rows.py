@@ -15,6 +15,9 @@ DEVICE_COLUMNS: Final = (
     "no, id, created, state, state_since, last_seen, last_upload, last_loss, clock_offset, config_version, "
     "config_etag, heartbeat, batches, samples, redelivered"
 )
+# Events that are kept of a device, the newest; the oldest go some at a time.
+MAX_EVENTS: Final = 10_000
+_EVENTS_SLACK: Final = 500
 # What SQLite holds in one number; a stranger's JSON may hold more.
 _LARGEST: Final = (1 << 63) - 1
 
@@ -95,3 +98,15 @@ def add_event(
         "INSERT INTO event (device_no, time, code, message, connection, data) VALUES (?, ?, ?, ?, ?, ?)",
         (device_no, time, code, message, source, orjson.dumps(data or {})),
     )
+    sql = "UPDATE device SET events = events + 1 WHERE no = ? RETURNING events"
+    if connection.execute(sql, (device_no,)).fetchone()[0] >= MAX_EVENTS + _EVENTS_SLACK:
+        _forget_events(connection, device_no)
+
+
+def _forget_events(connection: sqlite3.Connection, device_no: int) -> None:
+    connection.execute(
+        "DELETE FROM event WHERE device_no = ? AND no <= "
+        "(SELECT no FROM event WHERE device_no = ? ORDER BY no DESC LIMIT 1 OFFSET ?)",
+        (device_no, device_no, MAX_EVENTS),
+    )
+    connection.execute("UPDATE device SET events = ? WHERE no = ?", (MAX_EVENTS, device_no))

@@ -29,7 +29,8 @@ CREATE TABLE device (
     batches        INTEGER NOT NULL DEFAULT 0,
     samples        INTEGER NOT NULL DEFAULT 0,
     redelivered    INTEGER NOT NULL DEFAULT 0,
-    longest_span   INTEGER NOT NULL DEFAULT 0
+    longest_span   INTEGER NOT NULL DEFAULT 0,
+    events         INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX device_state ON device (state, last_seen);
 
@@ -140,6 +141,7 @@ CREATE TABLE config (
     PRIMARY KEY (device_no, version)
 ) WITHOUT ROWID;
 
+-- The last day, one for each half minute; the newest is whole on the device's row.
 CREATE TABLE heartbeat (
     device_no       INTEGER NOT NULL REFERENCES device (no),
     arrived         INTEGER NOT NULL,
