@@ -107,8 +107,7 @@ class BufferModel(RuleBasedStateMachine):
                 for item in self.run(self.agent.outbox.fetch(head.no, head.held, ALL_BYTES)):
                     self.sink.take(head.epoch, stored[head.no, item.seq])
                 self.agent.outbox.acknowledge(head.no, head.held)
-        [head] = self.agent.outbox.heads()
-        assert head.floor == head.next
+        assert all(head.floor == head.next for head in self.agent.outbox.heads())
         report = self.agent.store.report()
         assert (report.pending_batches, report.pending_bytes, report.pending_samples) == (0, 0, 0)
 
