@@ -29,6 +29,7 @@ from central_sync.services.devices import DeviceService
 from central_sync.services.history import HistoryService
 from central_sync.services.ingest import IngestService
 from central_sync.services.live import Hub
+from central_sync.services.presence import Presence
 from central_sync.services.tokens import Role, TokenRow, TokenService, check_device_id
 from central_sync.settings import Settings, SettingsError
 from central_sync.store import database, tokens
@@ -81,8 +82,9 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
     await store.start()
     threads = ThreadPoolExecutor(1, thread_name_prefix="central-verify")
     try:
-        services = _services(settings, store, hub, clock, threads)
-        offline = OfflineWatch(store, hub, clock, settings.heartbeat_seconds)
+        presence = Presence(clock, settings.heartbeat_seconds)
+        services = _services(settings, store, hub, clock, presence, threads)
+        offline = OfflineWatch(store, hub, clock, presence)
         live = LiveFeed(store, services.devices, hub, clock)
         runner = await _serve(settings, services, tls)
         try:
@@ -108,13 +110,18 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
 
 
 def _services(
-    settings: Settings, store: SqliteStore, hub: Hub, clock: Clock, threads: ThreadPoolExecutor
+    settings: Settings,
+    store: SqliteStore,
+    hub: Hub,
+    clock: Clock,
+    presence: Presence,
+    threads: ThreadPoolExecutor,
 ) -> Services:
     return Services(
         tokens=TokenService(store, clock),
         ingest=IngestService(store, clock, threads),
         configs=ConfigService(store, clock),
-        devices=DeviceService(store, hub, clock, VERSION, settings.heartbeat_interval),
+        devices=DeviceService(store, hub, clock, presence, VERSION, settings.heartbeat_interval),
         history=HistoryService(store),
         hub=hub,
         alive=lambda: store.alive,

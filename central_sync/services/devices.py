@@ -14,6 +14,7 @@ from central_sync.services.errors import Invalid, NotFound
 from central_sync.services.health import DeviceState
 from central_sync.services.live import Hub
 from central_sync.services.pages import decode_cursor, encode_cursor
+from central_sync.services.presence import Presence
 from central_sync.services.views import (
     CompleteThrough,
     ConfigSummary,
@@ -227,8 +228,15 @@ def _stats(found: DeviceAccount, duplicates: int) -> DeviceStats:
 
 class DeviceService:
     def __init__(
-        self, store: DeviceStore, hub: Hub, clock: Clock, version: str, interval: float | None
+        self,
+        store: DeviceStore,
+        hub: Hub,
+        clock: Clock,
+        presence: Presence,
+        version: str,
+        interval: float | None,
     ) -> None:
+        self._presence = presence
         self._store = store
         self._hub = hub
         self._clock = clock
@@ -255,6 +263,7 @@ class DeviceService:
             if problem is not None:
                 raise Invalid("bad_heartbeat", f"heads.{index}: {problem}")
         now = self._clock.wall_ms()
+        self._presence.heard(device, message.interval_seconds)
         heard = await self._store.heartbeat(device, message, now)
         row = heard.device
         self._hub.publish("heartbeat", summary(row, now).model_dump(mode="json"), device)

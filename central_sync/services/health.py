@@ -45,11 +45,6 @@ def state_of(heartbeat: Heartbeat, last_loss: int | None, now: int) -> DeviceSta
     return DeviceState.DEGRADED if problems(heartbeat, last_loss, now) else DeviceState.ONLINE
 
 
-def offline_before(now: int, heartbeat_seconds: float) -> int:
-    """Devices last heard before this time (UTC milliseconds) are offline."""
-    return now - int(MISSED_HEARTBEATS * heartbeat_seconds * 1000)
-
-
 MAX_PAST_RUNS: Final = 8
 CONFLICT_QUIET_MS: Final = 600_000
 

@@ -1,6 +1,7 @@
 """One heartbeat in the database: the newest, the series, the heads, the state."""
 
 import sqlite3
+from collections.abc import Callable
 from typing import Final
 
 import orjson
@@ -45,10 +46,10 @@ def heartbeat(connection: sqlite3.Connection, device: str, message: Heartbeat, n
     offset = message.now - now
     connection.execute(
         "UPDATE device SET heartbeat = ?, last_seen = ?, clock_offset = ?, run = ?, past_runs = ?, "
-        "lost_samples = ?, last_loss = ? WHERE no = ?",
+        "lost_samples = ?, last_loss = ?, interval_seconds = ? WHERE no = ?",
         (
             message.model_dump_json().encode(), now, offset, message.run, orjson.dumps(past_runs).decode(),
-            lost_now, last_loss, device_no,
+            lost_now, last_loss, message.interval_seconds, device_no,
         ),
     )  # fmt: skip
     _add_to_series(connection, device_no, message, now, offset)
@@ -91,22 +92,23 @@ def move(
     rows.add_event(connection, device_no, now, f"device_{new}", message, {"was": old})
 
 
-_SILENT: Final = "FROM device WHERE state IN ('online', 'degraded') AND last_seen < ?"
+def awake(connection: sqlite3.Connection) -> list[tuple[str, float | None]]:
+    sql = "SELECT id, interval_seconds FROM device WHERE state IN ('online', 'degraded')"
+    return connection.execute(sql).fetchall()
 
 
-def is_silent(connection: sqlite3.Connection, before: int) -> bool:
-    return connection.execute(f"SELECT 1 {_SILENT} LIMIT 1", (before,)).fetchone() is not None
-
-
-def silence(connection: sqlite3.Connection, before: int, now: int) -> list[DeviceRow]:
-    """Marks the devices last heard before a time as offline, and returns them."""
-    found = connection.execute(f"SELECT no, id, state {_SILENT}", (before,)).fetchall()
+def silence(
+    connection: sqlite3.Connection, devices: list[str], is_overdue: Callable[[str], bool], now: int
+) -> list[DeviceRow]:
+    """Marks those that are still overdue as offline, and returns them."""
     quiet: list[DeviceRow] = []
-    for no, device, state in found:
-        move(connection, no, device, DeviceState(state), DeviceState.OFFLINE, now)
+    for device in devices:
         row = rows.find_device(connection, device)
-        if row is not None:
-            quiet.append(row)
+        if row is None or row.state not in (DeviceState.ONLINE, DeviceState.DEGRADED):
+            continue
+        if is_overdue(device):
+            move(connection, row.no, device, row.state, DeviceState.OFFLINE, now)
+            quiet.append(rows.find_device(connection, device) or row)
     return quiet
 
 

@@ -7,7 +7,7 @@ written or read.
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -133,12 +133,15 @@ class SqliteStore:
             lambda connection: heartbeats.heartbeat(connection, device, message, now)
         )
 
-    async def silence(self, before: int, now: int) -> list[DeviceRow]:
-        """Devices that became offline just now."""
-        quiet = await self._quick.run(lambda connection: heartbeats.is_silent(connection, before))
-        if not quiet:
-            return []
-        return await self._writer.run(lambda connection: heartbeats.silence(connection, before, now))
+    async def awake(self) -> list[tuple[str, float | None]]:
+        return await self._quick.run(heartbeats.awake)
+
+    async def silence(
+        self, devices: list[str], is_overdue: Callable[[str], bool], now: int
+    ) -> list[DeviceRow]:
+        return await self._writer.run(
+            lambda connection: heartbeats.silence(connection, devices, is_overdue, now)
+        )
 
     async def put_config(
         self, device: str, sections: bytes, condition: Precondition, author: str, now: int

@@ -30,7 +30,8 @@ CREATE TABLE device (
     samples        INTEGER NOT NULL DEFAULT 0,
     redelivered    INTEGER NOT NULL DEFAULT 0,
     longest_span   INTEGER NOT NULL DEFAULT 0,
-    events         INTEGER NOT NULL DEFAULT 0
+    events         INTEGER NOT NULL DEFAULT 0,
+    interval_seconds REAL
 );
 CREATE INDEX device_state ON device (state, last_seen);
 

@@ -25,13 +25,18 @@ class FakeClock:
 
     def __init__(self) -> None:
         self.seconds = 1_000.0
+        self.set_by = 0.0
         self._sleepers: list[tuple[float, asyncio.Future[None]]] = []
 
     def monotonic(self) -> float:
         return self.seconds
 
     def wall_ms(self) -> int:
-        return T0 + int((self.seconds - 1_000.0) * 1000)
+        return T0 + int((self.seconds + self.set_by - 1_000.0) * 1000)
+
+    def set_wall(self, seconds: float) -> None:
+        """Somebody sets the clock of the machine."""
+        self.set_by += seconds
 
     async def sleep(self, seconds: float) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -69,6 +69,33 @@ async def test_three_missed_heartbeats_are_offline_and_the_next_one_is_online(op
         assert await _codes(house) == ["device_online", "device_offline", "device_online"]
 
 
+async def test_a_device_is_offline_after_three_of_its_own_intervals(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        await house.beat(Edge(), interval_seconds=300)
+        house.clock.advance(899)
+        await house.centre.offline.look()
+        assert (await _device(house))["state"] == "online"
+    async with open_house() as house:
+        house.clock.advance(899)
+        await house.centre.offline.look()
+        assert (await _device(house))["state"] == "online"
+        house.clock.advance(2)
+        await house.centre.offline.look()
+        assert (await _device(house))["state"] == "offline"
+
+
+async def test_a_wall_clock_that_is_set_makes_nobody_offline(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        await house.beat(Edge())
+        for step in (86_400, -2 * 86_400):
+            house.clock.set_wall(step)
+            await house.centre.offline.look()
+            assert (await _device(house))["state"] == "online"
+        house.clock.advance(91)
+        await house.centre.offline.look()
+        assert (await _device(house))["state"] == "offline"
+
+
 async def test_a_centre_that_was_down_waits_before_it_calls_anybody_offline(open_house: OpenHouse) -> None:
     async with open_house() as house:
         await house.beat(Edge())
