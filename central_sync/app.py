@@ -26,12 +26,13 @@ from central_sync.console.pages import add_pages
 from central_sync.services.clock import Clock, SystemClock
 from central_sync.services.configs import ConfigService
 from central_sync.services.devices import DeviceService
+from central_sync.services.errors import Invalid
 from central_sync.services.history import HistoryService
 from central_sync.services.ingest import IngestService
 from central_sync.services.live import Hub
 from central_sync.services.presence import Presence
 from central_sync.services.tokens import Role, TokenRow, TokenService, check_device_id
-from central_sync.settings import Settings, SettingsError
+from central_sync.settings import Settings, SettingsError, load_settings
 from central_sync.store import database, tokens
 from central_sync.store.errors import CannotOpen, StoreError
 from central_sync.store.sqlite import SqliteStore
@@ -40,7 +41,20 @@ from central_sync.workers.live import LiveFeed
 from central_sync.workers.offline import OfflineWatch
 from central_sync.workers.supervise import supervise
 
-__all__ = ["CannotListen", "CannotOpen", "Centre", "StorageLost", "run", "running"]
+# What the command line knows of the rooms below comes from here.
+__all__ = [
+    "CannotListen",
+    "CannotOpen",
+    "Centre",
+    "Invalid",
+    "Settings",
+    "SettingsError",
+    "StorageLost",
+    "TokenRow",
+    "load_settings",
+    "run",
+    "running",
+]
 
 logger = structlog.get_logger()
 

@@ -12,9 +12,6 @@ import orjson
 
 from central_sync import app
 from central_sync.cli.arguments import parser
-from central_sync.services.errors import Invalid
-from central_sync.services.tokens import TokenRow
-from central_sync.settings import Settings, SettingsError, load_settings
 
 GOOD, FOUND, WRONG, UNREACHABLE = 0, 1, 2, 3
 
@@ -24,7 +21,7 @@ def run_command(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     try:
         return _COMMANDS[options.command](options)
-    except (SettingsError, Invalid) as error:
+    except (app.SettingsError, app.Invalid) as error:
         return _fail(str(error), WRONG)
     except (app.CannotOpen, app.CannotListen) as error:
         return _fail(str(error), UNREACHABLE)
@@ -41,16 +38,16 @@ def _print_json(value: Any) -> None:
     print(orjson.dumps(value).decode(), flush=True)
 
 
-def _settings(options: argparse.Namespace) -> Settings:
+def _settings(options: argparse.Namespace) -> app.Settings:
     overrides: dict[str, Any] = {
         name: getattr(options, name, None) for name in ("data", "listen", "behind_proxy", "log_level")
     }
     cert, key = getattr(options, "tls_cert", None), getattr(options, "tls_key", None)
     if bool(cert) != bool(key):
-        raise SettingsError("--tls-cert and --tls-key go together")
+        raise app.SettingsError("--tls-cert and --tls-key go together")
     if cert:
         overrides["tls"] = {"cert": cert, "key": key}
-    return load_settings(options.config, overrides)
+    return app.load_settings(options.config, overrides)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -130,7 +127,7 @@ def _token_revoke(options: argparse.Namespace) -> int:
     return GOOD
 
 
-def _describe(row: TokenRow) -> dict[str, Any]:
+def _describe(row: app.TokenRow) -> dict[str, Any]:
     return {
         "id": row.id,
         "role": row.role,
