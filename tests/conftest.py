@@ -22,11 +22,8 @@ def _loop_guard() -> BlockBuster:
 
 
 @pytest.fixture(autouse=True)
-def no_blocking_call(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A sleep, a socket, a lock or an SQLite statement inside the event loop fails the test."""
-    if not inspect.iscoroutinefunction(getattr(request.node, "obj", None)):
-        yield
-        return
+def no_blocking_call() -> Iterator[None]:
+    """A sleep, a socket, a lock or an SQLite statement inside any event loop fails the test."""
     guard = _loop_guard()
     guard.activate()
     try:

@@ -110,7 +110,7 @@ class ConfigKeeper:
                 logger.warning("reload refused", error=str(error))
                 return ReloadResult(applied=False, problems=str(error).splitlines())
             self._loaded = loaded
-            self._try_refused_again(warnings)
+            await self._try_refused_again(warnings)
             self.report = self.report.model_copy(update={"running_hash": digest_of(wanted)})
             warnings += [str(problem) for problem in loaded.warnings]
             warnings += [f"{name} takes effect with the next start" for name in _later(difference)]
@@ -137,10 +137,10 @@ class ConfigKeeper:
             self._say(ConfigState.REJECTED, applied.envelope.version, None, "invalid", str(error))
             return loaded.document
 
-    def _try_refused_again(self, warnings: list[str]) -> None:
+    async def _try_refused_again(self, warnings: list[str]) -> None:
         """What the centre sent and was refused may work with the new local file."""
         try:
-            self._last_good.release()
+            await asyncio.to_thread(self._last_good.release)
         except OSError as error:
             warnings.append(f"what was refused stays refused: {error}")
             return
@@ -165,12 +165,12 @@ class ConfigKeeper:
                 wanted = await merge_in_child(self._loaded, envelope, settings_of)
                 difference = await self._apply(wanted)
             except ConfigError as error:
-                self._refuse(envelope, etag, ConfigState.REJECTED, "invalid", str(error))
+                await self._refuse(envelope, etag, ConfigState.REJECTED, "invalid", str(error))
                 return
             code, why = await self._judge(envelope, etag, difference, healthy, reachable)
             if code:
                 await self._apply(before)
-                self._refuse(envelope, etag, ConfigState.ROLLED_BACK, code, why)
+                await self._refuse(envelope, etag, ConfigState.ROLLED_BACK, code, why)
                 return
             silent = self._silent(difference)
             state = ConfigState.APPLIED_WITH_WARNINGS if silent else ConfigState.APPLIED
@@ -198,7 +198,8 @@ class ConfigKeeper:
         if reachable and not await self._centre_comes_back():
             return "unreachable", "the centre became unreachable"
         try:
-            self._last_good.save(envelope, etag)
+            # In a thread: it waits for the disk, which polling must not.
+            await asyncio.to_thread(self._last_good.save, envelope, etag)
         except OSError as error:
             return "not_stored", f"it cannot be kept on disk: {error}"
         return "", ""
@@ -232,7 +233,7 @@ class ConfigKeeper:
         now = self._healthy()
         return [name for name in (*difference.added, *difference.changed) if not now.get(name, True)]
 
-    def _refuse(
+    async def _refuse(
         self, envelope: ConfigEnvelope, etag: str, state: ConfigState, code: str, message: str
     ) -> None:
         """Reports what became of a config. Its content is not tried again, unless the reason may pass."""
@@ -243,7 +244,7 @@ class ConfigKeeper:
             self._retry_at = self._clock.monotonic() + RETRY_SECONDS
             return
         try:
-            self._last_good.quarantine(envelope, code, message)
+            await asyncio.to_thread(self._last_good.quarantine, envelope, code, message)
         except OSError as error:
             # The ETag keeps it from being asked for again until the next start.
             logger.warning("what was refused cannot be noted on disk", error=str(error))

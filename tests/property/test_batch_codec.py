@@ -205,14 +205,15 @@ def test_the_valued_tags_are_those_that_a_loop_finds(data: st.DataObject, schema
 # --- uploads ---------------------------------------------------------------------------------------------
 
 NUMBERS = st.integers(0, (1 << 62) - 1)
+SEQS = st.integers(1, 1 << 40)
 HEADS = st.builds(
     Head,
     epoch=st.text(min_size=1, max_size=64),
-    no=NUMBERS,
+    no=st.integers(0, (1 << 23) - 1),
     run=st.text(min_size=1, max_size=64),
     boot=st.text(max_size=60),
-    floor=NUMBERS,
-    next=NUMBERS,
+    floor=SEQS,
+    next=SEQS,
     held=st.lists(st.tuples(NUMBERS, NUMBERS), max_size=3),
     now=NUMBERS,
     sync=st.none() | st.booleans(),
