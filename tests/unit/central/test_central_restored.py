@@ -26,8 +26,8 @@ async def _deliver(house: House, edge: Edge, count: int) -> list[Any]:
 def _wipe(path: Path) -> None:
     """All that agents have ever said is gone; their tokens work, as if they were made anew."""
     with closing(database.connect(path)) as connection, database.transaction(connection):
-        for table in ("loss_total", "loss", "received", "lost", "batch", "epoch", "device_schema", "schema",
-                      "latest", "seen", "duplicate"):  # fmt: skip
+        tables = "batch_schema loss_total loss received lost batch epoch device_schema schema latest seen"
+        for table in tables.split():
             connection.execute(f"DELETE FROM {table}")
         connection.execute("UPDATE device SET batches = 0, samples = 0")
         database.write_meta(connection, "checkpoint", 0)
