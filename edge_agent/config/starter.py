@@ -23,7 +23,7 @@ agent:
 buffer:
   path: buffer.db            # beside this file
   flush_interval: 1s         # 10s spares an SD card; a power cut loses at most this much
-  max_bytes: 2GiB            # then the oldest samples go, and a loss is recorded
+  max_bytes: 2GiB            # of which a quarter is for what the centre already has
 
 # What the centre may replace here; nothing until you say so: [connections]
 remote:
