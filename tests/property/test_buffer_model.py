@@ -181,13 +181,18 @@ class BufferModel(RuleBasedStateMachine):
         self.run(self.agent.outbox.reject(head.no, lo, "refused"))
         assert not ranges.contains(self.agent.outbox.held(head.no), lo)
 
-    @rule(data=st.data())
-    def forget(self, data: st.DataObject) -> None:
-        """The sink is restored from a backup and asks for what it lacks below the floor."""
+    @rule(data=st.data(), aged=st.booleans())
+    def forget(self, data: st.DataObject, aged: bool) -> None:
+        """The sink is restored from a backup and asks for what it lacks; aged: retention is over."""
+        if aged:
+            self.deliver(data)
+            self.wait(10_000)
+            self.flush(settle=True)
         heads = [head for head in self.agent.outbox.heads() if self.sink.received.get(head.epoch)]
         if not heads:
             return
         head = data.draw(st.sampled_from(heads))
+        self.all_is_well()
         forgotten = [data.draw(span(self.sink.received[head.epoch]))]
         for book in (self.sink.received, self.sink.lost):
             book[head.epoch] = ranges.subtract(book.get(head.epoch, []), forgotten)

@@ -239,6 +239,16 @@ async def test_what_the_centre_forgot_is_sent_again_where_it_is_retained(life: L
     await agent.stop()
 
 
+async def test_a_loss_record_that_the_centre_forgot_is_urgent_again(life: Life) -> None:
+    agent = await filled(life, 2)
+    await agent.outbox.reject(1, 1, "bad")
+    agent.outbox.acknowledge(1, WHOLE)
+    assert agent.outbox.urgent() == []
+    await agent.outbox.resend(1, [(2, 3)])
+    assert agent.outbox.urgent() == [(3, 3)]
+    await agent.stop()
+
+
 async def test_what_is_not_retained_becomes_one_loss_however_often_it_is_asked_for(life: Life) -> None:
     agent = await filled(life, 4, retain_seconds=0)
     agent.outbox.acknowledge(1, [(1, 4)])
