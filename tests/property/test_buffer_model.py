@@ -36,6 +36,7 @@ SCHEMAS = [
     schema("press1", "slow", tags=2),
     schema("oven", "zones", tags=40),
 ]
+BY_HASH = {described.hash: described for described in SCHEMAS}
 
 
 class Sink:
@@ -68,8 +69,8 @@ class BufferModel(RuleBasedStateMachine):
         self.archive: dict[FrameName, tuple[int, int]] = {}  # frames of batches that were pruned
         self.hashes: dict[Name, bytes] = {}
         self.known: dict[Name, StoredBatch] = {}
-        self.renamed: set[Name] = set()
-        self.power_cuts = 0
+        self.renamed: set[Name] = set()  # or never written by a disk that said so
+        self.written: dict[Path, bytes] = {}
         self.agent: Agent
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -244,14 +245,38 @@ class BufferModel(RuleBasedStateMachine):
         self.start()
 
     @rule()
-    def cut_the_power(self) -> None:
-        stored = in_database(Contents(self.life.database))
-        self.cut |= {name for name in self.appended if name not in stored and name not in self.archive}
-        self.power_cuts += 1
+    def look_away(self) -> None:
+        """What the disk really wrote; it will lie about all that follows."""
+        paths = [path for path in self.directory.glob("buffer.db*") if path.suffix != ".db-shm"]
+        self.written = {path: path.read_bytes() for path in paths}
+
+    @rule(lying=st.booleans())
+    def cut_the_power(self, lying: bool) -> None:
+        """lying: the disk had confirmed commits that it did not make, and names with them."""
+        if lying:
+            self.append(0, 1, 0)
+            self.flush(settle=False)
+            self.all_is_well()
         self.run(self.agent.kill())
+        if lying and self.written:
+            for path in self.directory.glob("buffer.db*"):
+                path.unlink()
+            for path, data in self.written.items():
+                path.write_bytes(data)
         self.life.reboot()
+        contents = Contents(self.life.database)
+        left = {(contents.epochs[each.epoch_no], each.seq) for each in contents.batches}
+        for name, stored in self.known.items():
+            if name not in left and ranges.contains(self.sink.received.get(name[0], []), name[1]):
+                self.archive.update(frames_of(stored))
+            if name not in left:
+                self.renamed.add(name)
+        there = in_database(contents)
+        self.cut |= {name for name in self.appended if name not in there and name not in self.archive}
         self.start()
         assert [loss.reason for loss in self.agent.store.recovered_losses] == [LossReason.UNCLEAN_STOP]
+        self.append(0, 1, 1)
+        self.flush(settle=False)
 
     @rule(reboot=st.booleans(), other_machine=st.booleans())
     def stop(self, reboot: bool, other_machine: bool) -> None:
@@ -283,10 +308,7 @@ class BufferModel(RuleBasedStateMachine):
         for name, stored in self.known.items():
             if name not in now and name not in self.renamed:
                 assert ranges.contains(self.sink.settled(name[0]), name[1]), f"{name} was not delivered"
-                for described, frames in opened(stored, contents):
-                    for each in frames:
-                        key = (stored.batch.origin.run, described.connection, described.group, each.n)
-                        self.archive[key] = (each.read, each.suppressed)
+                self.archive.update(frames_of(stored))
         self.known = now
 
     def every_frame_is_in_one_place(self, contents: Contents) -> None:
@@ -345,20 +367,22 @@ def in_database(contents: Contents) -> dict[FrameName, tuple[int, int]]:
     """Read and suppressed samples of every stored frame."""
     found: dict[FrameName, tuple[int, int]] = {}
     for stored in contents.batches:
-        for described, frames in opened(stored, contents):
-            for each in frames:
-                name = (stored.batch.origin.run, described.connection, described.group, each.n)
-                assert name not in found, f"{name} is stored twice"
-                found[name] = (each.read, each.suppressed)
+        frames = frames_of(stored)
+        assert not found.keys() & frames.keys(), "a frame is stored twice"
+        found.update(frames)
     return found
 
 
-def opened(stored: StoredBatch, contents: Contents) -> list[tuple[Any, list[Any]]]:
-    return [
-        (contents.schemas[entry["s"]], stored.batch.frames(index, contents.schemas[entry["s"]]))
-        for index, entry in enumerate(stored.batch.sections)
-        if entry["k"] == "frames"
-    ]
+def frames_of(stored: StoredBatch) -> dict[FrameName, tuple[int, int]]:
+    found: dict[FrameName, tuple[int, int]] = {}
+    for index, entry in enumerate(stored.batch.sections):
+        if entry["k"] == "frames":
+            described = BY_HASH[entry["s"]]
+            for each in stored.batch.frames(index, described):
+                name = (stored.batch.origin.run, described.connection, described.group, each.n)
+                assert name not in found, f"{name} is twice in a batch"
+                found[name] = (each.read, each.suppressed)
+    return found
 
 
 TestBuffer = pytest.mark.timeout(0 if "N" in os.environ else 60)(BufferModel.TestCase)

@@ -255,6 +255,7 @@ async def test_a_power_cut_is_one_bounded_loss_and_a_new_epoch(life: Life, keeps
     assert (loss.reason, loss.exact) == (LossReason.UNCLEAN_STOP, False)
     assert loss.t0 == frame(10).wall_ms
     assert loss.t1 == life.clock.wall_ms()
+    assert "since its last commit" in loss.detail
     # Ten frames in nine seconds, for the twenty until the start.
     assert loss.max is not None
     assert 80 <= loss.max <= 100

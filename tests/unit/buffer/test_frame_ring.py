@@ -1,6 +1,7 @@
 """The ring's files: what a dead process left is read whole, and nothing that is there stops a start."""
 
 import os
+import resource
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -250,6 +251,25 @@ def test_a_directory_that_vanished_costs_the_protection_and_nothing_else(tmp_pat
     made.append(SCHEMA.hash, frame(3))
     made.close()
     assert numbers(find(directory)) == [3]
+
+
+def test_a_write_that_fell_short_hides_nothing_behind_it(tmp_path: Path) -> None:
+    made = ring(tmp_path)
+    made.append(SCHEMA.hash, frame(1))
+    [path] = tmp_path.glob("ring-b-*")
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 30, unlimited[1]))
+    try:
+        made.append(SCHEMA.hash, frame(2))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    made.append(SCHEMA.hash, frame(3))
+    abandon(made)
+    assert made.missed_frames == 1
+    found = find(tmp_path)
+    assert numbers(found) == [1, 3]
+    assert found.damaged == []
+    assert found.incomplete.keys() == {"r1"}
 
 
 def test_a_frame_that_cannot_be_written_is_counted_and_not_raised(tmp_path: Path) -> None:
