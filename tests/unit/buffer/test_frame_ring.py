@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from edge_agent.buffer import segments
 from edge_agent.buffer.ring import FrameRing
@@ -260,14 +261,17 @@ def test_a_write_that_fell_short_hides_nothing_behind_it(tmp_path: Path) -> None
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 30, unlimited[1]))
     try:
-        made.append(SCHEMA.hash, frame(2))
+        with capture_logs() as logs:  # a line that is printed would be cut short too
+            made.append(SCHEMA.hash, frame(2))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
     made.append(SCHEMA.hash, frame(3))
+    made.append(SCHEMA.hash, frame(4))
     abandon(made)
     assert made.missed_frames == 1
+    assert len(logs) == 1
     found = find(tmp_path)
-    assert numbers(found) == [1, 3]
+    assert numbers(found) == [1, 3, 4]
     assert found.damaged == []
     assert found.incomplete.keys() == {"r1"}
 
