@@ -43,8 +43,8 @@ def sample(schema: Schema, frame: Frame, index: int) -> Sample:
         texts = frame.text
         place = index - schema.fixed_tags
         return Sample(frame.wall_ms, None, texts[place] if texts else None, quality, status)
-    start = schema.offsets[index]
-    data = frame.row[start : start + schema.tags[index].row_bytes]
+    start, end = schema.edges[index : index + 2]
+    data = frame.row[start:end]
     return Sample(frame.wall_ms, data or None, None, quality, status)
 
 

@@ -197,7 +197,7 @@ class DeadbandFilter:
     """Belongs to one group; `select` is called once a cycle, in order of time."""
 
     def __init__(self, schema: Schema, deadbands: Mapping[str, Deadband]) -> None:
-        self._tags = len(schema.tags)
+        self._tags = schema.tag_count
         self._singles: list[_Single] = []
         stretches: list[_Stretch] = []
         for index, tag in enumerate(schema.tags):
@@ -207,11 +207,11 @@ class DeadbandFilter:
             if index >= schema.fixed_tags:
                 self._singles.append(_Single(rule, index, tag, 0, index - schema.fixed_tags))
             elif tag.count > 1:
-                self._singles.append(_Single(rule, index, tag, schema.offsets[index], None))
+                self._singles.append(_Single(rule, index, tag, schema.edges[index], None))
             elif stretches and stretches[-1].takes(index, rule, tag):
                 stretches[-1].tags += 1
             else:
-                stretches.append(_Stretch(rule, tag, index, 1, schema.offsets[index]))
+                stretches.append(_Stretch(rule, tag, index, 1, schema.edges[index]))
         self._spans = [_Span(stretch) for stretch in stretches]
 
     def select(

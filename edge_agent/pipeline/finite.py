@@ -37,7 +37,7 @@ def float_runs(schema: Schema) -> tuple[FloatRun, ...]:
             runs[-1] = replace(last, tags=last.tags + 1, nbytes=last.nbytes + tag.row_bytes)
         else:
             runs.append(
-                FloatRun(index, 1, schema.offsets[index], tag.row_bytes, tag.type, tag.order, tag.count)
+                FloatRun(index, 1, schema.edges[index], tag.row_bytes, tag.type, tag.order, tag.count)
             )
     return tuple(runs)
 
@@ -91,8 +91,8 @@ def mark_bad(
             marks[tag] = QualityRun(tag, 1, run.quality, run.null, run.status)
     for tag in bad:
         if tag < schema.fixed_tags:
-            offset, nbytes = schema.offsets[tag], schema.tags[tag].row_bytes
-            cleaned[offset : offset + nbytes] = bytes(nbytes)
+            start, end = schema.edges[tag : tag + 2]
+            cleaned[start:end] = bytes(end - start)
         else:
             texts[tag - schema.fixed_tags] = None
         # A tag that is null already keeps its reason; an uncertain value that is no number is a bad one.

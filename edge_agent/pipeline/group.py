@@ -13,7 +13,7 @@ from edge_agent.pipeline.deadband import DeadbandFilter
 from edge_agent.pipeline.errors import BadReading
 from edge_agent.wire.frame import Frame, JsonValue, bitmap
 from edge_agent.wire.quality import Quality, QualityRun, whole
-from edge_agent.wire.schema import Schema
+from edge_agent.wire.schema import Schema, TagSchema
 from edge_agent.wire.values import read_value
 
 # While a unit is away its groups say so again this often: the first frame alone could be overlooked.
@@ -74,7 +74,7 @@ class Group:
     ) -> None:
         self.plan = plan
         self.schema: Schema = plan.schema
-        self._tags = len(self.schema.tags)
+        self._tags = self.schema.tag_count
         self._texts = self._tags - self.schema.fixed_tags
         self._row_bytes = self.schema.row_bytes
         self._floats = finite.float_runs(self.schema)
@@ -180,7 +180,7 @@ class Group:
                 connection=self.schema.connection,
                 group=self.schema.group,
                 tag=tag.name,
-                value=self._value(newest.reading, index, marks.get(index)),
+                value=self._value(newest.reading, index, tag, marks.get(index)),
                 quality=(marks[index].quality if index in marks else usual).label,
                 time=newest.wall_ms,
                 unit=tag.unit,
@@ -188,13 +188,12 @@ class Group:
             for index, tag in enumerate(self.schema.tags)
         ]
 
-    def _value(self, reading: Reading, index: int, mark: QualityRun | None) -> JsonValue:
+    def _value(self, reading: Reading, index: int, tag: TagSchema, mark: QualityRun | None) -> JsonValue:
         if mark is not None and mark.null:
             return None
-        tag = self.schema.tags[index]
         if index >= self.schema.fixed_tags:
             return (reading.text or ())[index - self.schema.fixed_tags]
-        offset = self.schema.offsets[index]
+        offset = self.schema.edges[index]
         return read_value(tag, reading.row[offset : offset + tag.row_bytes])
 
 

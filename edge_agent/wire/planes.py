@@ -116,7 +116,7 @@ def valued(schema: Schema, frame: Frame) -> Ranges:
         return []
     present: Ranges = [(0, fixed - 1)]
     if frame.present is not None:
-        present = ranges.intersect(set_bits(frame.present, len(schema.tags)), present)
+        present = ranges.intersect(set_bits(frame.present, schema.tag_count), present)
     nulls = [(run.first, run.first + run.count - 1) for run in frame.quality if run.null]
     return ranges.subtract(present, nulls) if nulls else present
 

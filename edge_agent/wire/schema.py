@@ -11,10 +11,12 @@ element size stand together, fixed-size tags first, so that a row falls into at 
 
 import hashlib
 import math
+from array import array
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
+from itertools import accumulate
 from typing import Any, Final, NamedTuple, Self
 
 import orjson
@@ -181,21 +183,42 @@ class Band(NamedTuple):
     element_bytes: int
 
 
-@dataclass(frozen=True)
 class Schema:
-    """One group's tags in row order. Build it with `Schema.of`, which puts them in that order."""
+    """One group's tags in row order. Immutable; equal where the canonical bytes are.
 
-    connection: str
-    group: str
-    unit_id: int | None
-    tags: tuple[TagSchema, ...]
-    _index: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
+    Build it with `Schema.of`, which puts the tags in that order. A copy that was unpickled holds no tags
+    but what encoding needs to know of them; `tags` are then read from the canonical bytes when somebody
+    asks. So an agent of 100,000 tags keeps a few bytes of each.
+    """
+
+    def __init__(self, connection: str, group: str, unit_id: int | None, tags: tuple[TagSchema, ...]) -> None:
+        self.connection = connection
+        self.group = group
+        self.unit_id = unit_id
+        self._tags: tuple[TagSchema, ...] | None = tags
 
     @classmethod
     def of(cls, connection: str, group: str, unit_id: int | None, tags: Iterable[TagSchema]) -> "Schema":
         """The schema of these tags; equal element sizes stand together, else the given order stays."""
         ordered = sorted(tags, key=lambda tag: (-tag.type.size, tag.count if tag.type.size else 0))
         return cls(connection, group, unit_id, tuple(ordered))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Schema) and self.canonical == other.canonical
+
+    def __hash__(self) -> int:
+        return hash(self.canonical)
+
+    def __repr__(self) -> str:
+        return f"Schema({self.connection}.{self.group}, unit {self.unit_id}, {self.tag_count} tags)"
+
+    def __getstate__(self) -> dict[str, Any]:
+        facts = {name: getattr(self, name) for name in _FACTS}
+        return {**facts, "_tags": None}
+
+    @property
+    def tags(self) -> tuple[TagSchema, ...]:
+        return _tags_of(self.canonical) if self._tags is None else self._tags
 
     @cached_property
     def canonical(self) -> bytes:
@@ -229,33 +252,30 @@ class Schema:
         return tuple(result)
 
     @cached_property
-    def edges(self) -> tuple[int, ...]:
-        """The `offsets`, and behind them the end of the row: tag i is `row[edges[i]:edges[i + 1]]`."""
-        return (*self.offsets, self.row_bytes)
+    def edges(self) -> "array[int]":
+        """Where the row's values begin, and behind them its end: tag i is `row[edges[i]:edges[i + 1]]`."""
+        sizes = (tag.row_bytes for tag in self.tags if tag.row_bytes)
+        return array("Q", accumulate(sizes, initial=0))
 
-    @cached_property
-    def offsets(self) -> tuple[int, ...]:
-        """For each fixed-size tag, the place of its first byte in the row."""
-        result: list[int] = []
-        offset = 0
-        for tag in self.tags[: self.fixed_tags]:
-            result.append(offset)
-            offset += tag.row_bytes
-        return tuple(result)
-
-    @cached_property
+    @property
     def row_bytes(self) -> int:
-        return sum(tag.row_bytes for tag in self.tags)
+        return self.edges[-1]
 
-    @cached_property
+    @property
     def fixed_tags(self) -> int:
         """How many tags are in the row; the others, which stand behind them, travel as JSON."""
-        return sum(1 for tag in self.tags if tag.row_bytes)
+        return len(self.edges) - 1
+
+    @cached_property
+    def tag_count(self) -> int:
+        return len(self.tags)
 
     def index(self, name: str) -> int | None:
-        if not self._index:
-            self._index.update({tag.name: index for index, tag in enumerate(self.tags)})
         return self._index.get(name)
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {tag.name: index for index, tag in enumerate(self.tags)}
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Schema":
@@ -282,11 +302,21 @@ class Schema:
 
     def check(self) -> None:
         """Raises WireError where the centre would refuse this schema: its bounds, its tags' names."""
-        if not 0 < len(self.tags) <= MAX_TAGS:
+        if not 0 < self.tag_count <= MAX_TAGS:
             raise WireError(f"a schema has 1 to {MAX_TAGS} tags")
         if self.row_bytes > MAX_ROW_BYTES:
             raise WireError(f"a row of {self.row_bytes} bytes is over {MAX_ROW_BYTES}")
-        if len({tag.name for tag in self.tags}) != len(self.tags):
+        if len({tag.name for tag in self.tags}) != self.tag_count:
             raise WireError("two tags of the schema have one name")
         if len(self.canonical) > MAX_SCHEMA_BYTES:
             raise WireError(f"a schema holds at most {MAX_SCHEMA_BYTES} bytes")
+
+
+# What a schema without its tags must know beforehand.
+_FACTS: Final = ("connection", "group", "unit_id", "canonical", "hash", "bands", "edges", "tag_count")
+
+
+# Bounded: whoever looks at values looks at a few groups again and again.
+@lru_cache(maxsize=16)
+def _tags_of(canonical: bytes) -> tuple[TagSchema, ...]:
+    return Schema.from_bytes(canonical).tags

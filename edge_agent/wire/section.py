@@ -118,7 +118,7 @@ def _pack_exceptions(schema: Schema, frames: Sequence[Frame]) -> list[bytes]:
             break
     else:
         return [b"", b"", b"", b""]
-    tags = len(schema.tags)
+    tags = schema.tag_count
     return [
         sides.pack_presence(frames, tags),
         sides.pack_quality(frames, tags),
@@ -181,7 +181,7 @@ def decode(
         raise WireError("the section is of another schema")
     parts = _cut(data, entry["sides"])
     frames = _bare_frames(entry, parts[0], mono_base, wall_base)
-    tags = len(schema.tags)
+    tags = schema.tag_count
     if len(data) > len(parts[0]):
         sides.read_presence(parts[1], frames, tags)
         sides.read_quality(parts[2], frames, tags)

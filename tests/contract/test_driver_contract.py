@@ -221,7 +221,7 @@ async def test_a_bad_tag_is_bad_alone(peer: Peer) -> None:
         reading = await bench.driver.read(plan)
         assert reading.quality == (QualityRun(1, 1, Quality.BAD_CONFIG),)
         assert len(reading.row) == plan.schema.row_bytes
-        start = plan.schema.offsets[1]
+        start = plan.schema.edges[1]
         size = plan.schema.tags[1].row_bytes
         assert reading.row[start : start + size] == bytes(size)
         assert reading.row.replace(b"\0", b"")

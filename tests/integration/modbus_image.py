@@ -56,7 +56,7 @@ class Station:
         result: dict[str, JsonValue] = {}
         for index, tag in enumerate(made.schema.tags):
             if index < made.schema.fixed_tags:
-                start = made.schema.offsets[index]
+                start = made.schema.edges[index]
                 result[tag.name] = read_value(tag, reading.row[start : start + tag.row_bytes])
             else:
                 assert reading.text is not None

@@ -99,7 +99,7 @@ def values_of(made: ModbusPlan, harvest: Harvest) -> dict[str, JsonValue]:
     result: dict[str, JsonValue] = {}
     for index, tag in enumerate(made.schema.tags):
         if index < made.schema.fixed_tags:
-            start = made.schema.offsets[index]
+            start = made.schema.edges[index]
             result[tag.name] = read_value(tag, reading.row[start : start + tag.row_bytes])
         else:
             assert reading.text is not None

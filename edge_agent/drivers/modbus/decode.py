@@ -8,6 +8,7 @@ whole-buffer operations. Strings are the only values that are decoded one by one
 import codecs
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from operator import itemgetter
 from typing import Final
@@ -131,10 +132,17 @@ def _relocate(bits: Iterable[int], regions: Sequence[tuple[int, int]]) -> list[t
 
 
 def _cutter(spans: Sequence[tuple[int, int]]) -> _Cut:
-    """Cuts these spans out of bytes, in C however many they are."""
+    """Cuts these spans out of bytes, in C however many they are. Picklable, as all of a plan."""
     if not spans:
-        return lambda _data: ()
+        return _cut_nothing
     if len(spans) == 1:
-        start, end = spans[0]
-        return lambda data: (data[start:end],)
+        return partial(_cut_once, slice(*spans[0]))
     return itemgetter(*(slice(start, end) for start, end in spans))
+
+
+def _cut_nothing(_data: bytes) -> Sequence[bytes]:
+    return ()
+
+
+def _cut_once(span: slice, data: bytes) -> Sequence[bytes]:
+    return (data[span],)

@@ -103,9 +103,8 @@ class Harvest:
             return b""
         blanked = bytearray(row)
         for tag in without:
-            nbytes = schema.tags[tag].row_bytes
-            offset = schema.offsets[tag]
-            blanked[offset : offset + nbytes] = bytes(nbytes)
+            start, end = schema.edges[tag : tag + 2]
+            blanked[start:end] = bytes(end - start)
         return bytes(blanked)
 
     def _quality(self) -> tuple[QualityRun, ...]:

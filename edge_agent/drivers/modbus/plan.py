@@ -6,8 +6,10 @@ moments. Tags may overlap. Tags are ordered by address before the schema sorts t
 row takes few, long slices out of the replies.
 """
 
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, overload
 
 from edge_agent.contracts.driver import RequestSummary
 from edge_agent.contracts.errors import ConfigError
@@ -41,6 +43,28 @@ class Item:
     tag: int
 
 
+class Items(Sequence[Item]):
+    """Items that are looked at when a request fails, and until then take a tenth of the memory."""
+
+    __slots__ = ("_numbers",)
+
+    def __init__(self, items: Iterable[Item]) -> None:
+        self._numbers = array("I", [number for each in items for number in (each.start, each.end, each.tag)])
+
+    def __len__(self) -> int:
+        return len(self._numbers) // 3
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Item, ...]: ...
+    def __getitem__(self, index: int | slice) -> Item | tuple[Item, ...]:
+        if isinstance(index, slice):
+            return tuple(self[place] for place in range(*index.indices(len(self))))
+        first = 3 * range(len(self))[index]
+        return Item(*self._numbers[first : first + 3])
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
     """One request: `count` addresses of an area from `start`, which serve `items` (sorted by start)."""
@@ -48,7 +72,7 @@ class Block:
     area: Area
     start: int
     count: int
-    items: tuple[Item, ...]
+    items: Sequence[Item]
 
     @property
     def pdu(self) -> bytes:
@@ -67,7 +91,8 @@ class Block:
 class ModbusPlan:
     """The requests that serve one group. Compared by identity: the driver learns about each plan.
 
-    notes: what people should know about the addresses as they were written.
+    notes: what people should know about the addresses as they were written. A pickled copy has none: it
+    goes to the agent that runs, where nobody would read them.
     """
 
     schema: Schema
@@ -76,6 +101,9 @@ class ModbusPlan:
     program: RowProgram
     requests: tuple[RequestSummary, ...]
     notes: tuple[str, ...] = field(default=())
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "notes": ()}
 
 
 def span_text(area: Area, start: int, end: int) -> str:
@@ -113,12 +141,12 @@ def merge(area: Area, items: Iterable[Item], max_gap: int, limit: int) -> list[B
     end = 0
     for item in sorted(items, key=lambda item: (item.start, item.end)):
         if run and (item.start - end > max_gap or max(end, item.end) - run[0].start > limit):
-            blocks.append(Block(area, run[0].start, end - run[0].start, tuple(run)))
+            blocks.append(Block(area, run[0].start, end - run[0].start, Items(run)))
             run = []
         end = max(end, item.end) if run else item.end
         run.append(item)
     if run:
-        blocks.append(Block(area, run[0].start, end - run[0].start, tuple(run)))
+        blocks.append(Block(area, run[0].start, end - run[0].start, Items(run)))
     return blocks
 
 

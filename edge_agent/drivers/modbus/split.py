@@ -6,7 +6,7 @@ it (a hole in unused addresses, or a station that takes short requests only) it 
 stays too, so that later cycles pay for one request a part; bad items are asked again now and then.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -138,7 +138,7 @@ def _key(item: Item) -> tuple[int, int]:
     return item.start, item.end
 
 
-def _halves(items: tuple[Item, ...]) -> tuple[tuple[Item, ...], ...]:
+def _halves(items: Sequence[Item]) -> tuple[Sequence[Item], ...]:
     """Cut at the widest gap, else in the middle; nothing of a single item."""
     if len(items) == 1:
         return ()
@@ -153,6 +153,6 @@ def _halves(items: tuple[Item, ...]) -> tuple[tuple[Item, ...], ...]:
     return items[:cut], items[cut:]
 
 
-def _block(root: Block, items: tuple[Item, ...]) -> Block:
+def _block(root: Block, items: Sequence[Item]) -> Block:
     start = items[0].start
     return Block(root.area, start, max(item.end for item in items) - start, items)

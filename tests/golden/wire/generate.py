@@ -318,7 +318,7 @@ def describe_frame(of: Schema, each: Frame) -> dict[str, Any]:
 
 
 def _values(of: Schema, row: bytes) -> Iterator[tuple[str, JsonValue]]:
-    for tag, start in zip(of.tags, of.offsets, strict=False):
+    for tag, start in zip(of.tags, of.edges[:-1], strict=False):
         yield tag.name, read_value(tag, row[start : start + tag.row_bytes])
 
 
