@@ -1,7 +1,7 @@
 """The pollers that run: started, replaced and stopped one by one, the unchanged ones never touched."""
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -9,7 +9,7 @@ import structlog
 from edge_agent.config.models import ConnectionSettings
 from edge_agent.contracts.errors import ConfigError
 from edge_agent.contracts.frames import FrameSink
-from edge_agent.contracts.status import Accounting, LatestValue
+from edge_agent.contracts.status import Accounting, LatenessReport, LatestValue
 from edge_agent.drivers import registry
 from edge_agent.pipeline.build import Workshop, build_poller
 from edge_agent.pipeline.poller import Poller
@@ -120,6 +120,18 @@ class ConnectionSet:
             Accounting(connection=name, read=counts.read, suppressed=counts.suppressed, framed=counts.framed)
             for name, counts in self._workshop.counts.items()
         ]
+
+    def lateness(self) -> LatenessReport:
+        return self._workshop.lateness.report()
+
+    def schemas(self) -> list[Schema]:
+        """Of all groups that are polled."""
+        return [schema for running in self._running.values() for schema in running.poller.schemas()]
+
+    def latest_of(self, schema: Schema, wanted: Sequence[int]) -> list[LatestValue]:
+        """The newest values of some tags of a group, by their place in its schema; empty before the first."""
+        running = self._running.get(schema.connection)
+        return [] if running is None else running.poller.latest_of(schema.group, wanted)
 
     def latest(self, connection: str | None) -> list[LatestValue]:
         return [

@@ -59,6 +59,8 @@ class StatusBoard:
             accounting=self.connections.accounting(),
             sinks=self.sinks(),
             components=self.components.reports(),
+            lateness=self.connections.lateness(),
+            stored_samples=self.store.stored_samples,
             lost_samples=self.store.memory.dropped_samples,
         )
 

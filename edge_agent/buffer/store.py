@@ -94,6 +94,7 @@ class Store:
         self.state = BufferState(Ledger(), Totals(), settings.has_sink)
         self.memory = FrameMemory(frame_ring, clock)
         self.commits = 0
+        self.stored_samples = 0
         self.recovered_frames = 0
         self.recovered_losses: list[Loss] = []
         self._ring = frame_ring
@@ -128,6 +129,7 @@ class Store:
         self.recovered_losses = begun.losses
         self._oldest_ms = begun.oldest_ms
         self.state.committed(self.state.ledger.current.no, begun.sealed, self.clock.monotonic())
+        self.stored_samples += sum(batch.samples for _, batch in begun.sealed)
         self.commits += 1
 
     def _begin(self, ring_directory: Path, db: sqlite3.Connection) -> tuple[Leftovers, Begun]:
@@ -254,6 +256,7 @@ class Store:
             self._flushes_since_settle = 0
             self._settled_at = self.clock.monotonic()
         self.state.committed(order.name[0], done.sealed, self.clock.monotonic())
+        self.stored_samples += sum(batch.samples for _, batch in done.sealed)
         self.commits += 1
 
     async def amend(self, prepare: Callable[[Amendments], Amendment | None]) -> None:

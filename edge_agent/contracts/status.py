@@ -18,7 +18,10 @@ class Report(BaseModel):
 
 
 class SinkReport(Report):
-    """One place that batches go to. `state`: ok, unreachable, refused, blocked, off."""
+    """One place that batches go to. `state`: ok, unreachable, refused, blocked, off.
+
+    delay_ms: from the first sample of the newest delivered batch to its acknowledgement.
+    """
 
     name: str
     state: str
@@ -26,6 +29,8 @@ class SinkReport(Report):
     last_success: int | None = None
     delivered_batches: int = 0
     delivered_bytes: int = 0
+    delivered_samples: int = 0
+    delay_ms: int | None = None
     failed_posts: int = 0
     backlog_batches: int = 0
 
@@ -48,7 +53,19 @@ class Accounting(Report):
     framed: int = 0
 
 
+class LatenessReport(Report):
+    """How late cycles of this run began, over all connections.
+
+    bounds_ms: upper bounds, ascending. counts: cycles up to each bound, and last those above all of them.
+    """
+
+    bounds_ms: list[float] = []
+    counts: list[int] = []
+
+
 class AgentStatus(Report):
+    """stored_samples: committed to the buffer in this run, those recovered from the ring included."""
+
     device: str
     version: str
     pid: int
@@ -64,6 +81,8 @@ class AgentStatus(Report):
     accounting: list[Accounting]
     sinks: list[SinkReport]
     components: list[ComponentReport]
+    lateness: LatenessReport = LatenessReport()
+    stored_samples: int = 0
     lost_samples: int = 0
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Final
 
+from edge_agent.contracts.status import LatenessReport
+
 _LATENCY_WEIGHT: Final = 0.1
 
 
@@ -39,3 +41,6 @@ class Lateness:
 
     def note(self, nanoseconds: int) -> None:
         self.counts[bisect_left(self.bounds_ms, nanoseconds / 1e6)] += 1
+
+    def report(self) -> LatenessReport:
+        return LatenessReport(bounds_ms=list(self.bounds_ms[:-1]), counts=list(self.counts))

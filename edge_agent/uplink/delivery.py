@@ -50,8 +50,19 @@ class Centre(Protocol):
 class UploadCounts:
     delivered_batches: int = 0
     delivered_bytes: int = 0
+    delivered_samples: int = 0
+    newest: tuple[int, int] = (0, 0)
+    delay_ms: int | None = None
     failed_posts: int = 0
     last_success_ms: int | None = None
+
+    def acknowledged(self, epoch_no: int, item: BatchItem, now_ms: int) -> None:
+        """The backlog's old batches say nothing about how long a new sample takes."""
+        self.delivered_bytes += len(item.body)
+        self.delivered_samples += item.samples
+        if (epoch_no, item.seq) > self.newest:
+            self.newest = (epoch_no, item.seq)
+            self.delay_ms = max(0, now_ms - item.t0)
 
 
 class Delivery:
@@ -172,18 +183,18 @@ class Delivery:
 
     def _acknowledge(self, epoch_no: int, part: Sequence[BatchItem], answered: Ranges) -> Ranges:
         """Notes what was delivered; what was never sent cannot have been."""
-        sizes = {item.seq: len(item.body) for item in part}
-        acked = ranges.intersect(answered, ranges.of_numbers(sizes))
+        sent = {item.seq: item for item in part}
+        acked = ranges.intersect(answered, ranges.of_numbers(sent))
         if not acked:
             return acked
+        now_ms = self.counts.last_success_ms = self._clock.wall_ms()
         self.counts.delivered_batches += self._outbox.acknowledge(epoch_no, acked)
         for seq in _numbers(acked):
-            self.counts.delivered_bytes += sizes[seq]
+            self.counts.acknowledged(epoch_no, sent[seq], now_ms)
             self.withheld.suspects.clear(epoch_no, seq)
         self.withheld.suspects.passed()
         self._refused_in_a_row = 0
         self._renamed = False
-        self.counts.last_success_ms = self._clock.wall_ms()
         if not self.withheld.is_blocked:
             self._outages.back("blocked", "the centre can take every batch again")
         return acked

@@ -273,6 +273,8 @@ class Uploader:
             last_success=self.counts.last_success_ms,
             delivered_batches=self.counts.delivered_batches,
             delivered_bytes=self.counts.delivered_bytes,
+            delivered_samples=self.counts.delivered_samples,
+            delay_ms=self.counts.delay_ms,
             failed_posts=self.counts.failed_posts,
             backlog_batches=backlog + older,
         )

@@ -49,6 +49,7 @@ async def test_a_flush_is_one_batch_and_one_commit(life: Life) -> None:
     }
     assert contents.batches[0].batch.records(Kind.CLOCK) == [{"why": "start"}]
     assert agent.store.report().commits == 2  # the start's own, and this
+    assert agent.store.stored_samples == sum(batch.samples for batch in contents.batches)
     await agent.stop()
 
 

@@ -110,7 +110,10 @@ class FakeOutbox:
                 total += len(body)
                 if items and total > max_bytes:
                     return items
-                items.append(BatchItem(seq, 1, 1, len(body), 1, 0, 0, bytes(16), body))
+                now = self.clock.monotonic()
+                age_seconds = now - self.committed.get((epoch_no, seq), now)
+                t0 = self.clock.wall_ms() - round(age_seconds * 1000)
+                items.append(BatchItem(seq, 1, 1, len(body), 1, t0, t0, bytes(16), body))
         return items
 
     async def schema(self, name: str) -> bytes | None:

@@ -22,7 +22,25 @@ async def test_new_batches_go_out_at_once_and_in_order() -> None:
     assert [post.at - 1000 for post in line.centre.posts] == pytest.approx([0, 1, 2, 3, 4], abs=0.01)
     report = line.uploader.report()
     assert (report.state, report.backlog_batches, report.delivered_batches) == ("ok", 0, 5)
-    assert report.delivered_bytes == 500
+    assert (report.delivered_bytes, report.delivered_samples) == (500, 5)
+
+
+async def test_the_delay_is_that_of_the_newest_batch_and_not_of_the_backlog() -> None:
+    line = Line()
+    line.centre.away = True
+    async with line.running():
+        assert line.uploader.report().delay_ms is None
+        await line.outbox.commit(20)
+        await line.clock.advance(60)
+        await line.outbox.commit()
+        began = line.uploader.counts.newest
+        line.centre.away = False
+        await line.clock.advance(10)
+    report = line.uploader.report()
+    assert (began, line.uploader.counts.newest) == ((0, 0), (1, 21))
+    assert line.centre.seqs()[-1] == 20, "the oldest came last"
+    assert report.delay_ms is not None
+    assert report.delay_ms <= 3_000
 
 
 async def test_at_a_start_with_a_backlog_the_newest_comes_first_and_then_the_oldest() -> None:
