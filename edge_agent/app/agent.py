@@ -16,16 +16,16 @@ from uuid import uuid4
 import structlog
 
 from edge_agent.app.clockwatch import ClockWatch
+from edge_agent.app.compiled import Compiled, compile_file
 from edge_agent.app.connections import ConnectionSet
-from edge_agent.app.settings import load_config
 from edge_agent.app.status import StatusBoard
 from edge_agent.app.transaction import ConfigKeeper
 from edge_agent.buffer.outbox import StoredOutbox
 from edge_agent.buffer.recovery import Identity
 from edge_agent.buffer.ring import FrameRing
 from edge_agent.buffer.store import Store, StoreSettings
+from edge_agent.config.child import call_in_fork
 from edge_agent.config.last_good import LastGood
-from edge_agent.config.load import Loaded
 from edge_agent.contracts.status import AgentStatus, LatestValue, ReloadResult, SinkReport
 from edge_agent.pipeline.build import Workshop
 from edge_agent.runtime import logging as logs
@@ -53,14 +53,14 @@ _PART_MAX_SECONDS: Final = 30.0
 class Agent:
     """One run. Implements contracts.status.Control for the local API."""
 
-    def __init__(self, path: Path, loaded: Loaded) -> None:
-        settings = loaded.document
+    def __init__(self, path: Path, config: Compiled) -> None:
+        settings = config.head
         self._path = path
         self._settings = settings
         self._clock = SystemClock()
-        self._directory = loaded.directory
+        self._directory = config.directory
         self._runtime = runtime_directory(settings.agent.runtime_dir, settings.agent.id)
-        database = self._database = loaded.directory / settings.buffer.path
+        database = self._database = config.directory / settings.buffer.path
         self._identity = Identity(
             settings.agent.id,
             uuid4().hex[:16],
@@ -83,7 +83,7 @@ class Agent:
         self._outbox = StoredOutbox(self._store)
         self._components = Components()
         last_good = LastGood(database.with_name("central-config.json"), write_atomic)
-        self._keeper = ConfigKeeper(path, loaded, last_good, self._clock, self._centre_answers)
+        self._keeper = ConfigKeeper(path, config, last_good, self._clock, self._centre_answers)
         self._link: CentreLink | None = None
         self._board: StatusBoard | None = None
         self._stop = asyncio.Event()
@@ -101,14 +101,14 @@ class Agent:
             await self._run_locked()
 
     async def _run_locked(self) -> None:
-        self._keeper.start()
+        await self._keeper.start()
         await self._store.open(self._runtime)
         try:
             await self._outbox.open()
             async with asyncio.TaskGroup() as root:
                 await self._start(root)
                 with Notifier.from_environment() as notifier:
-                    notifier.ready(f"{len(self._keeper.document.connections)} connections")
+                    notifier.ready(f"{len(self._keeper.running.names)} connections")
                     await self._wait_for_stop(notifier)
                     notifier.stopping()
                     await self._end()
@@ -165,7 +165,7 @@ class Agent:
         logger.info(
             "started",
             device=self._identity.device,
-            connections=len(self._keeper.document.connections),
+            connections=len(self._keeper.running.names),
             recovered_frames=self._store.recovered_frames,
             run=self._identity.run,
         )
@@ -267,18 +267,18 @@ def _outward_types() -> "tuple[type[CentreLink], type[LocalServer]]":
     return CentreLink, LocalServer
 
 
-async def _run(path: Path, loaded: Loaded) -> None:
-    await Agent(path, loaded).run()
+async def _run(path: Path, config: Compiled) -> None:
+    await Agent(path, config).run()
 
 
 def run_agent(path: Path) -> int:
     """Loads the config and runs the agent until a signal ends it. Raises ConfigError for a bad config."""
-    loaded = load_config(path)
-    logs.configure(loaded.document.agent.log_level)
-    for warning in loaded.warnings:
-        logger.warning(str(warning))
+    config = call_in_fork(compile_file, (path,), str(path))
+    logs.configure(config.head.agent.log_level)
+    for warning in config.warnings:
+        logger.warning(warning)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_run(path, loaded))
+        runner.run(_run(path, config))
     return 0
 
 

@@ -104,7 +104,7 @@ class CentreLink:
             self._poll.soon()
 
     async def _take(self, found: NewConfig) -> None:
-        await self._keeper.take(found.envelope, found.etag)
+        await self._keeper.take(found.body, found.etag)
         self._beats.soon()
 
     async def _resend(self, missing: Resend) -> None:

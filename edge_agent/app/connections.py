@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from edge_agent.config.models import ConnectionSettings
+from edge_agent.app.compiled import Compiled
 from edge_agent.contracts.errors import ConfigError
 from edge_agent.contracts.frames import FrameSink
 from edge_agent.contracts.status import Accounting, LatenessReport, LatestValue
@@ -26,16 +26,15 @@ _RESTART_MAX_SECONDS = 60.0
 
 @dataclass(slots=True)
 class _Running:
-    settings: ConnectionSettings
     poller: Poller
     task: "asyncio.Task[None]"
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Connections that were planned and not started: what a dry run of a config makes."""
+    """Connections that were built and not started."""
 
-    pollers: dict[str, tuple[ConnectionSettings, Poller]]
+    pollers: dict[str, Poller]
     schemas: list[Schema]
 
 
@@ -52,16 +51,18 @@ class ConnectionSet:
         self._running: dict[str, _Running] = {}
         self._closed = False
 
-    def prepare(self, wanted: Iterable[ConnectionSettings], names: Collection[str]) -> Prepared:
-        """Plans the connections called `names`. Raises ConfigError; changes nothing."""
-        pollers: dict[str, tuple[ConnectionSettings, Poller]] = {}
+    async def prepare(self, wanted: Compiled, names: Iterable[str]) -> Prepared:
+        """Builds the connections called `names`, with turns for the poll cycles between them. Raises
+        ConfigError; changes nothing."""
+        pollers: dict[str, Poller] = {}
         schemas: list[Schema] = []
-        for settings in wanted:
-            if settings.name in names and settings.enabled:
-                spec = registry.lookup(settings.driver)
-                poller, needed = build_poller(settings, spec, self._workshop)
-                pollers[settings.name] = (settings, poller)
+        for name in names:
+            drawn = wanted.blueprint(name)
+            if drawn is not None:
+                spec = registry.lookup(drawn.connection.driver)
+                pollers[name], needed = build_poller(drawn, spec, self._workshop)
                 schemas += needed
+                await asyncio.sleep(0)
         return Prepared(pollers, schemas)
 
     async def switch(self, prepared: Prepared, gone: Collection[str]) -> None:
@@ -72,7 +73,7 @@ class ConnectionSet:
         for name in [*gone, *prepared.pollers]:
             await self.stop(name)
         self._refuse_if_closed()
-        for name, (settings, poller) in prepared.pollers.items():
+        for name, poller in prepared.pollers.items():
             backoff = Backoff(_RESTART_FIRST_SECONDS, _RESTART_MAX_SECONDS)
             task = self._root.create_task(
                 supervise(
@@ -84,7 +85,7 @@ class ConnectionSet:
                 ),
                 name=f"connection {name}",
             )
-            self._running[name] = _Running(settings, poller, task)
+            self._running[name] = _Running(poller, task)
 
     async def stop(self, name: str) -> None:
         """Ends one connection and closes its link. Unknown names are fine."""

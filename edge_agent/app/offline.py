@@ -14,7 +14,7 @@ from edge_agent.contracts.errors import ConfigError, NotConnected
 from edge_agent.contracts.status import LatestValue
 from edge_agent.drivers import registry
 from edge_agent.pipeline.build import groups_of, plan_group
-from edge_agent.pipeline.group import Counts, FrameCounters, Group
+from edge_agent.pipeline.group import Counts, FrameCounters, Group, GroupRules
 from edge_agent.runtime.clock import SystemClock
 from edge_agent.runtime.paths import find_socket
 from edge_agent.web.client import LocalClient
@@ -109,7 +109,7 @@ async def _read_connection(settings: ConnectionSettings) -> _ConnectionRead:
     spec = registry.lookup(settings.driver)
     clock = SystemClock()
     groups = [
-        Group(plan_group(spec, settings, group), {}, FrameCounters(), Counts(), _Nowhere())
+        Group(GroupRules.of(plan_group(spec, settings, group), {}), FrameCounters(), Counts(), _Nowhere())
         for group in groups_of(settings)
     ]
     driver: Driver = spec.factory(settings)

@@ -7,26 +7,22 @@ content; a new connection that does not answer is no reason for that.
 """
 
 import asyncio
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import structlog
 
+from edge_agent.app.compiled import Compiled, Sent, compile_file, compile_sent
 from edge_agent.app.connections import ConnectionSet
-from edge_agent.app.settings import settings_of
 from edge_agent.config import diff as diffs
-from edge_agent.config.child import load_in_child, merge_in_child
+from edge_agent.config.child import call_in_child
 from edge_agent.config.diff import Diff
-from edge_agent.config.last_good import LastGood
-from edge_agent.config.load import Loaded, digest_of
-from edge_agent.config.models import Document
-from edge_agent.config.remote import merge_remote
+from edge_agent.config.last_good import Applied, Failure, LastGood
 from edge_agent.contracts.clock import Clock
 from edge_agent.contracts.errors import ConfigError
 from edge_agent.contracts.status import ReloadResult
-from edge_agent.wire.messages import ConfigEnvelope, ConfigReport, ConfigState
+from edge_agent.wire.messages import ConfigReport, ConfigState
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -39,12 +35,12 @@ _LOOK_SECONDS: Final = 0.5
 
 
 class ConfigKeeper:
-    """Knows which document runs and why; changes it one transaction at a time."""
+    """Knows which config runs and why; changes it one transaction at a time."""
 
     def __init__(
         self,
         path: Path,
-        loaded: Loaded,
+        local: Compiled,
         last_good: LastGood,
         clock: Clock,
         centre_answers: Callable[[], bool],
@@ -52,7 +48,7 @@ class ConfigKeeper:
         grace_seconds: float = CENTRE_GRACE_SECONDS,
     ) -> None:
         self._path = path
-        self._loaded = loaded
+        self._local = local
         self._last_good = last_good
         self._clock = clock
         self._centre_answers = centre_answers
@@ -61,8 +57,8 @@ class ConfigKeeper:
         self._retry_at: float | None = None
         self._lock = asyncio.Lock()
         self._connections: ConnectionSet | None = None
-        self.document = loaded.document
-        self.report = ConfigReport(running_hash=loaded.digest)
+        self.running = local
+        self.report = ConfigReport(running_hash=local.outline.digest)
 
     @property
     def known_etag(self) -> str | None:
@@ -72,29 +68,20 @@ class ConfigKeeper:
             return None
         return self.report.etag
 
-    def start(self) -> Document:
-        """The document to boot with: the last good one of the centre over the local file, else the file."""
+    async def start(self) -> None:
+        """Chooses what to boot with: the last good one of the centre over the local file, else the file."""
         warning = self._last_good.load()
         if warning:
             logger.warning(warning)
-        applied = self._last_good.applied
-        if applied is None or not self._loaded.document.remote.manage:
-            return self.document
-        try:
-            self.document = merge_remote(self._loaded, applied.envelope, settings_of)
-        except ConfigError as error:
-            self._say(ConfigState.REJECTED, applied.envelope.version, None, "invalid", str(error))
-            logger.warning("the kept config of the centre does not fit the local file", error=str(error))
-            return self.document
-        version = applied.envelope.version
-        self._say(ConfigState.APPLIED, version, applied.etag, applied_version=version)
-        return self.document
+        warnings: list[str] = []
+        self.running = await self._with_centre(self._local, warnings)
+        for warning in warnings:
+            logger.warning(warning)
 
     async def boot(self, connections: ConnectionSet) -> None:
-        """Starts the document's connections. Raises ConfigError."""
+        """Starts the connections. Raises ConfigError."""
         self._connections = connections
-        names = [connection.name for connection in self.document.connections]
-        await connections.switch(connections.prepare(self.document.connections, names), [])
+        await connections.switch(await connections.prepare(self.running, self.running.names), [])
 
     # --- the local file --------------------------------------------------------------------------
 
@@ -103,16 +90,16 @@ class ConfigKeeper:
         async with self._lock:
             warnings: list[str] = []
             try:
-                loaded = await load_in_child(self._path, settings_of, os.environ)
-                wanted = await self._with_centre(loaded, warnings)
+                local = await call_in_child(compile_file, (self._path,), str(self._path))
+                wanted = await self._with_centre(local, warnings)
                 difference = await self._apply(wanted)
             except (ConfigError, OSError) as error:
                 logger.warning("reload refused", error=str(error))
                 return ReloadResult(applied=False, problems=str(error).splitlines())
-            self._loaded = loaded
+            self._local = local
             await self._try_refused_again(warnings)
-            self.report = self.report.model_copy(update={"running_hash": digest_of(wanted)})
-            warnings += [str(problem) for problem in loaded.warnings]
+            self.report = self.report.model_copy(update={"running_hash": wanted.outline.digest})
+            warnings += local.warnings
             warnings += [f"{name} takes effect with the next start" for name in _later(difference)]
             logger.info("reloaded", added=difference.added, removed=difference.removed,
                         changed=difference.changed)  # fmt: skip
@@ -125,17 +112,26 @@ class ConfigKeeper:
                 warnings=warnings,
             )
 
-    async def _with_centre(self, loaded: Loaded, warnings: list[str]) -> Document:
-        """The local document with the centre's over it, as at a start: the local file decides."""
+    async def _with_centre(self, local: Compiled, warnings: list[str]) -> Compiled:
+        """The local config with the kept one of the centre over it: the local file decides."""
         applied = self._last_good.applied
-        if applied is None or not loaded.document.remote.manage:
-            return loaded.document
+        if applied is None or not local.head.remote.manage:
+            return local
         try:
-            return await merge_in_child(loaded, applied.envelope, settings_of)
+            sent = await self._compile(local, self._last_good.body, frozenset())
+            problem = sent.problem
         except ConfigError as error:
-            warnings.append(f"the kept config of the centre does not fit this file: {error}")
-            self._say(ConfigState.REJECTED, applied.envelope.version, None, "invalid", str(error))
-            return loaded.document
+            sent, problem = None, str(error)
+        if sent is None or sent.compiled is None:
+            warnings.append(f"the kept config of the centre does not fit this file: {problem}")
+            self._say(ConfigState.REJECTED, applied.version, None, "invalid", problem)
+            return local
+        if self.report.applied_version is None:
+            self._say(ConfigState.APPLIED, applied.version, applied.etag, applied_version=applied.version)
+        return sent.compiled
+
+    async def _compile(self, local: Compiled, body: bytes, known_bad: frozenset[str]) -> Sent:
+        return await call_in_child(compile_sent, (local.local, body, known_bad), "centre config")
 
     async def _try_refused_again(self, warnings: list[str]) -> None:
         """What the centre sent and was refused may work with the new local file."""
@@ -149,39 +145,52 @@ class ConfigKeeper:
 
     # --- the centre's document -------------------------------------------------------------------
 
-    async def take(self, envelope: ConfigEnvelope, etag: str) -> None:
-        """Applies a config of the centre, watches it, keeps it or goes back. Never raises for a bad one."""
+    async def take(self, body: bytes, etag: str) -> None:
+        """Applies a config of the centre, watches it, keeps it or goes back. Never raises for a bad one.
+
+        body: the envelope as it came. It is looked into by a child process alone.
+        """
         async with self._lock:
             self._retry_at = None
-            version = envelope.version
-            failure = self._last_good.failure(envelope)
-            if failure is not None:
-                self._say(ConfigState.REJECTED, version, etag, failure.code, failure.message)
-                return
-            before = self.document
-            healthy = self._healthy()
-            reachable = self._centre_answers()
             try:
-                wanted = await merge_in_child(self._loaded, envelope, settings_of)
-                difference = await self._apply(wanted)
+                sent = await self._compile(self._local, body, self._last_good.known_bad)
             except ConfigError as error:
-                await self._refuse(envelope, etag, ConfigState.REJECTED, "invalid", str(error))
+                self._say(ConfigState.REJECTED, self.report.seen_version, etag, "unreadable", str(error))
+                self._retry_at = self._clock.monotonic() + RETRY_SECONDS
                 return
-            code, why = await self._judge(envelope, etag, difference, healthy, reachable)
-            if code:
-                await self._apply(before)
-                await self._refuse(envelope, etag, ConfigState.ROLLED_BACK, code, why)
-                return
-            silent = self._silent(difference)
-            state = ConfigState.APPLIED_WITH_WARNINGS if silent else ConfigState.APPLIED
-            text = f"no answer yet from {', '.join(silent)}" if silent else ""
-            self._say(state, version, etag, "", text, applied_version=version)
-            logger.info("config of the centre applied", version=version, state=str(state))
+            failure = self._last_good.failure(sent.content)
+            if failure is not None:
+                self._say(ConfigState.REJECTED, sent.version, etag, failure.code, failure.message)
+            elif sent.compiled is None:
+                await self._refuse(sent, etag, ConfigState.REJECTED, "invalid", sent.problem)
+            else:
+                await self._try(sent, sent.compiled, body, etag)
+
+    async def _try(self, sent: Sent, wanted: Compiled, body: bytes, etag: str) -> None:
+        before = self.running
+        healthy = self._healthy()
+        reachable = self._centre_answers()
+        try:
+            difference = await self._apply(wanted)
+        except ConfigError as error:
+            await self._refuse(sent, etag, ConfigState.REJECTED, "invalid", str(error))
+            return
+        applied = Applied(version=sent.version, etag=etag, content=sent.content)
+        code, why = await self._judge(applied, body, difference, healthy, reachable)
+        if code:
+            await self._apply(before)
+            await self._refuse(sent, etag, ConfigState.ROLLED_BACK, code, why)
+            return
+        silent = self._silent(difference)
+        state = ConfigState.APPLIED_WITH_WARNINGS if silent else ConfigState.APPLIED
+        text = f"no answer yet from {', '.join(silent)}" if silent else ""
+        self._say(state, sent.version, etag, "", text, applied_version=sent.version)
+        logger.info("config of the centre applied", version=sent.version, state=str(state))
 
     async def _judge(
         self,
-        envelope: ConfigEnvelope,
-        etag: str,
+        applied: Applied,
+        body: bytes,
         difference: Diff,
         healthy: dict[str, bool],
         reachable: bool,
@@ -199,7 +208,7 @@ class ConfigKeeper:
             return "unreachable", "the centre became unreachable"
         try:
             # In a thread: it waits for the disk, which polling must not.
-            await asyncio.to_thread(self._last_good.save, envelope, etag)
+            await asyncio.to_thread(self._last_good.save, applied, body)
         except OSError as error:
             return "not_stored", f"it cannot be kept on disk: {error}"
         return "", ""
@@ -216,14 +225,13 @@ class ConfigKeeper:
             await self._clock.sleep(_LOOK_SECONDS)
         return True
 
-    async def _apply(self, wanted: Document) -> Diff:
+    async def _apply(self, wanted: Compiled) -> Diff:
         """Swaps the connections that differ. Raises ConfigError before anything is touched."""
         assert self._connections is not None, "boot comes first"
-        difference = diffs.diff(self.document, wanted)
-        new = [*difference.added, *difference.changed]
-        prepared = self._connections.prepare(wanted.connections, new)
+        difference = diffs.diff(self.running.outline, wanted.outline)
+        prepared = await self._connections.prepare(wanted, [*difference.added, *difference.changed])
         await self._connections.switch(prepared, [*difference.removed, *difference.changed])
-        self.document = wanted
+        self.running = wanted
         return difference
 
     def _healthy(self) -> dict[str, bool]:
@@ -233,18 +241,17 @@ class ConfigKeeper:
         now = self._healthy()
         return [name for name in (*difference.added, *difference.changed) if not now.get(name, True)]
 
-    async def _refuse(
-        self, envelope: ConfigEnvelope, etag: str, state: ConfigState, code: str, message: str
-    ) -> None:
+    async def _refuse(self, sent: Sent, etag: str, state: ConfigState, code: str, message: str) -> None:
         """Reports what became of a config. Its content is not tried again, unless the reason may pass."""
-        self._say(state, envelope.version, etag, code, message)
-        logger.warning("config of the centre not kept", version=envelope.version, state=str(state),
+        self._say(state, sent.version, etag, code, message)
+        logger.warning("config of the centre not kept", version=sent.version, state=str(state),
                        error=message)  # fmt: skip
         if code in ("unreachable", "not_stored"):
             self._retry_at = self._clock.monotonic() + RETRY_SECONDS
             return
         try:
-            await asyncio.to_thread(self._last_good.quarantine, envelope, code, message)
+            failure = Failure(version=sent.version, code=code, message=message)
+            await asyncio.to_thread(self._last_good.quarantine, sent.content, failure)
         except OSError as error:
             # The ETag keeps it from being asked for again until the next start.
             logger.warning("what was refused cannot be noted on disk", error=str(error))
@@ -252,7 +259,7 @@ class ConfigKeeper:
     def _say(
         self,
         state: ConfigState,
-        seen: int,
+        seen: int | None,
         etag: str | None,
         code: str = "",
         message: str = "",
@@ -265,7 +272,7 @@ class ConfigKeeper:
             etag=etag,
             code=code,
             message=message[:20_000],
-            running_hash=digest_of(self.document),
+            running_hash=self.running.outline.digest,
         )
 
 

@@ -1,8 +1,9 @@
-"""Validates in a child process: 20,000 tags take seconds, in which polling must keep its rhythm.
+"""Runs what is slow and wasteful about configs in a child process.
 
-The child is a fresh interpreter that gets a pickled call on its standard input and answers, pickled, on
-its standard output. No process pool: that would leave multiprocessing's resource tracker running for
-good, and could not be stopped when the reload is cancelled.
+20,000 tags take seconds to read and validate, in which polling must keep its rhythm, and their models
+take memory that a process does not give back. What comes back pickled should be small: it is unpickled in
+one go. No process pool: that would leave multiprocessing's resource tracker running for good, and could
+not be stopped when the reload is cancelled.
 """
 
 import asyncio
@@ -10,49 +11,60 @@ import gc
 import os
 import pickle
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from pathlib import Path
-from typing import Any, Final, TypeVar
+import traceback
+from collections.abc import Callable
+from typing import Any, BinaryIO, Final, NoReturn, TypeVar
 
 from edge_agent.config.errors import ConfigErrors, Place, Problem
-from edge_agent.config.load import Loaded, load
-from edge_agent.config.models import Document
-from edge_agent.config.remote import merge_remote
-from edge_agent.config.validate import SettingsLookup
-from edge_agent.wire.messages import ConfigEnvelope
+from edge_agent.contracts.errors import ConfigError
 
 TIMEOUT_SECONDS: Final = 120.0
 _Result = TypeVar("_Result")
 
 
-async def load_in_child(
-    path: Path, lookup: SettingsLookup, environ: Mapping[str, str], timeout_seconds: float = TIMEOUT_SECONDS
-) -> Loaded:
-    """`load` in a child process. `lookup` is a function of a module: the child imports it by its name.
+def call_in_fork(function: Callable[..., _Result], arguments: tuple[Any, ...], place: str) -> _Result:
+    """Calls before the agent's loop and threads begin: a fork starts at once, with all that is imported.
 
-    Raises ConfigErrors, also where the child took too long or was killed. Cancelling kills the child.
+    What the call allocates is never this process's: the models of a large config would leave it a third
+    larger for good. `place` names what is read, in the ConfigErrors for a child that was killed.
     """
-    return await _call(load, (path, lookup, dict(environ)), str(path), timeout_seconds)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _answer_and_exit(function, arguments, writing)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as stream:
+        answer = stream.read()
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    result: _Result = _result(answer, code, place)
+    return result
 
 
-async def merge_in_child(
-    loaded: Loaded,
-    envelope: ConfigEnvelope,
-    lookup: SettingsLookup,
+def _answer_and_exit(function: Callable[..., Any], arguments: tuple[Any, ...], writing: int) -> NoReturn:
+    code = os.EX_SOFTWARE
+    try:
+        with os.fdopen(writing, "wb") as stream:
+            _answer(function, arguments, stream)
+        code = os.EX_OK
+    finally:
+        if (error := sys.exception()) is not None:
+            traceback.print_exception(error)
+        sys.stderr.flush()
+        os._exit(code)  # nothing of the parent's is flushed or closed a second time
+
+
+async def call_in_child(
+    function: Callable[..., _Result],
+    arguments: tuple[Any, ...],
+    place: str,
     timeout_seconds: float = TIMEOUT_SECONDS,
-) -> Document:
-    """`merge_remote` in a child process, as `load_in_child`."""
-    local = loaded
-    if "connections" in envelope.sections:  # they are replaced whole: spare them the way there
-        local = replace(loaded, document=loaded.document.model_copy(update={"connections": []}))
-    place = f"centre config version {envelope.version}"
-    return await _call(merge_remote, (local, envelope, lookup), place, timeout_seconds)
-
-
-async def _call(
-    function: Callable[..., _Result], arguments: tuple[Any, ...], place: str, timeout_seconds: float
 ) -> _Result:
+    """Calls in a fresh interpreter, while the loop runs. `function` belongs to a module, as do functions
+    among the arguments: the child imports them by their names.
+
+    Raises the ConfigError of the call, and others where the child took too long or was killed. Cancelling
+    kills the child.
+    """
     request = pickle.dumps((function, arguments))
     # The child finds what this process finds, and nothing because of where it is started.
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(each or os.curdir for each in sys.path)}
@@ -69,31 +81,40 @@ async def _call(
         if process.returncode is None:
             process.kill()
             await process.wait()
-    if process.returncode != 0:
-        raise _failed(place, f"the process that reads it ended with code {process.returncode}")
-    # In a thread, since it builds every model anew; it lets go of the interpreter between them.
-    result = await asyncio.to_thread(pickle.loads, answer)
-    if isinstance(result, ConfigErrors):
+    result: _Result = _result(answer, process.returncode, place)
+    return result
+
+
+def _result(answer: bytes, code: int | None, place: str) -> Any:
+    if code != 0:
+        raise _failed(place, f"the process that reads it ended with code {code}")
+    result = pickle.loads(answer)  # noqa: S301 from our own child
+    if isinstance(result, ConfigError):
         raise result
-    return result  # type: ignore[no-any-return]
+    return result
 
 
 def _failed(place: str, message: str) -> ConfigErrors:
     return ConfigErrors([Problem(Place(place), "", message)])
 
 
+def _answer(function: Callable[..., Any], arguments: tuple[Any, ...], stream: BinaryIO) -> None:
+    gc.disable()  # one call and out: collecting would take a third of the time and free nothing
+    try:
+        result = function(*arguments)
+    except ConfigError as error:
+        result = error
+    pickle.dump(result, stream)
+
+
 def main() -> None:
     """The child. Whatever a driver's import prints goes to standard error."""
-    gc.disable()  # one call and out: collecting would take a third of the time and free nothing
+    os.nice(10)  # the agent polls while this computes
     answers = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     function, arguments = pickle.loads(sys.stdin.buffer.read())  # noqa: S301 from our own parent
-    try:
-        result = function(*arguments)
-    except ConfigErrors as errors:
-        result = errors
     with os.fdopen(answers, "wb") as stream:
-        pickle.dump(result, stream)
+        _answer(function, arguments, stream)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from edge_agent.config.models import Document
+from edge_agent.config.outline import Outline
 
 SECTIONS: Final = ("agent", "central", "buffer", "remote", "secrets")
 # A running agent has given these away: the buffer is open, the device's batches bear its id.
@@ -30,20 +30,19 @@ class Diff:
         return not (self.added or self.removed or self.changed or self.sections)
 
 
-def diff(old: Document, new: Document) -> Diff:
-    before = {connection.name: connection for connection in old.connections}
-    after = {connection.name: connection for connection in new.connections}
+def diff(old: Outline, new: Outline) -> Diff:
+    before, after = old.connections, new.connections
     both = [name for name in after if name in before]
     return Diff(
         added=tuple(name for name in after if name not in before),
         removed=tuple(name for name in before if name not in after),
         changed=tuple(name for name in both if after[name] != before[name]),
         unchanged=tuple(name for name in both if after[name] == before[name]),
-        sections=tuple(name for name in SECTIONS if getattr(old, name) != getattr(new, name)),
+        sections=tuple(name for name in SECTIONS if getattr(old.head, name) != getattr(new.head, name)),
         needs_restart=tuple(
             f"{section}.{key}"
             for section, keys in _FIXED.items()
             for key in keys
-            if getattr(getattr(old, section), key) != getattr(getattr(new, section), key)
+            if getattr(getattr(old.head, section), key) != getattr(getattr(new.head, section), key)
         ),
     )

@@ -3,10 +3,14 @@
 One file, replaced as a whole by the writer that `app` passes in (write, fsync, rename, fsync of the
 directory): a power cut leaves the old one or the new one. A digest over its content tells damage from
 content; a damaged file is set aside as `NAME.corrupt` and the agent starts from its local file.
+
+Three lines: format and digest; version, ETag and quarantine; the config as the centre sent it, which may
+be long and is looked into by nobody here.
 """
 
 import contextlib
 import hashlib
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -17,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from edge_agent.wire.messages import ConfigEnvelope
 
 Writer = Callable[[Path, bytes], None]
-FORMAT: Final = 1
+FORMAT: Final = 2
 # A centre that tries one bad version after the other must not fill the disk.
 MAX_QUARANTINED: Final = 100
 
@@ -27,10 +31,11 @@ class _Stored(BaseModel):
 
 
 class Applied(_Stored):
-    """The envelope that runs, and the ETag that it came with."""
+    """Which config of the centre runs. content: its hash, see `envelope_hash`."""
 
-    envelope: ConfigEnvelope
+    version: int
     etag: str
+    content: str
 
 
 class Failure(_Stored):
@@ -42,7 +47,7 @@ class Failure(_Stored):
 
 
 class Kept(_Stored):
-    """The file's content. `failed`: by `envelope_hash`, the oldest first."""
+    """The file's second line. `failed`: by content, the oldest first."""
 
     applied: Applied | None = None
     failed: dict[str, Failure] = {}
@@ -64,10 +69,21 @@ class LastGood:
         self._path = path
         self._write = write
         self._kept = Kept()
+        self._packed = zlib.compress(b"")
 
     @property
     def applied(self) -> Applied | None:
         return self._kept.applied
+
+    @property
+    def body(self) -> bytes:
+        """The envelope that runs, as the centre sent it; empty where `applied` is None."""
+        return zlib.decompress(self._packed)
+
+    @property
+    def known_bad(self) -> frozenset[str]:
+        """The contents in quarantine."""
+        return frozenset(self._kept.failed)
 
     def load(self) -> str:
         """Reads the file. Returns what was wrong with it, in one line for the log; empty if nothing."""
@@ -78,52 +94,49 @@ class LastGood:
         except OSError as error:
             return f"{self._path} cannot be read, starting from the local file: {error.strerror}"
         try:
-            self._kept = _decode(data)
+            self._kept, body = _decode(data)
         except ValueError as error:
             aside = self._path.with_name(self._path.name + ".corrupt")
             with contextlib.suppress(OSError):
                 self._path.replace(aside)
             return f"{self._path} is damaged, starting from the local file; it is kept as {aside}: {error}"
+        self._packed = zlib.compress(body)
         return ""
 
-    def save(self, envelope: ConfigEnvelope, etag: str) -> None:
+    def save(self, applied: Applied, body: bytes) -> None:
         """From now on this envelope is the last good one."""
-        failed = {key: value for key, value in self._kept.failed.items() if key != envelope_hash(envelope)}
-        self._replace(Kept(applied=Applied(envelope=envelope, etag=etag), failed=failed))
+        failed = {key: value for key, value in self._kept.failed.items() if key != applied.content}
+        self._replace(Kept(applied=applied, failed=failed), body)
 
-    def forget(self) -> None:
-        """The centre manages nothing any more: the local file alone counts."""
-        self._replace(Kept(failed=self._kept.failed))
-
-    def quarantine(self, envelope: ConfigEnvelope, code: str, message: str) -> None:
+    def quarantine(self, content: str, failure: Failure) -> None:
         """This content is not to be tried again."""
         failed = dict(self._kept.failed)
-        failed.pop(envelope_hash(envelope), None)
-        failed[envelope_hash(envelope)] = Failure(version=envelope.version, code=code, message=message)
+        failed.pop(content, None)
+        failed[content] = failure
         newest = list(failed.items())[-MAX_QUARANTINED:]
-        self._replace(Kept(applied=self._kept.applied, failed=dict(newest)))
+        self._replace(Kept(applied=self._kept.applied, failed=dict(newest)), self.body)
 
-    def failure(self, envelope: ConfigEnvelope) -> Failure | None:
+    def failure(self, content: str) -> Failure | None:
         """Why this content is in quarantine; None where it may be tried."""
-        return self._kept.failed.get(envelope_hash(envelope))
+        return self._kept.failed.get(content)
 
     def release(self) -> None:
         """Empties the quarantine: the local file has changed, and what failed may work now."""
         if self._kept.failed:
-            self._replace(Kept(applied=self._kept.applied))
+            self._replace(Kept(applied=self._kept.applied), self.body)
 
-    def _replace(self, kept: Kept) -> None:
-        self._write(self._path, _encode(kept))
-        self._kept = kept
+    def _replace(self, kept: Kept, body: bytes) -> None:
+        self._write(self._path, _encode(kept, body))
+        self._kept, self._packed = kept, zlib.compress(body)
 
 
-def _encode(kept: Kept) -> bytes:
-    content = kept.model_dump_json().encode()
+def _encode(kept: Kept, body: bytes) -> bytes:
+    content = kept.model_dump_json().encode() + b"\n" + body
     head = {"format": FORMAT, "sha256": hashlib.sha256(content).hexdigest()}
     return orjson.dumps(head) + b"\n" + content
 
 
-def _decode(data: bytes) -> Kept:
+def _decode(data: bytes) -> tuple[Kept, bytes]:
     """Raises ValueError for anything that `_encode` did not make."""
     first, _, content = data.partition(b"\n")
     head = orjson.loads(first)
@@ -131,7 +144,8 @@ def _decode(data: bytes) -> Kept:
         raise ValueError("its format is not known to this version")
     if head.get("sha256") != hashlib.sha256(content).hexdigest():
         raise ValueError("its content does not match its digest")
+    second, _, body = content.partition(b"\n")
     try:
-        return Kept.model_validate_json(content)
+        return Kept.model_validate_json(second), body
     except ValidationError as error:
         raise ValueError(f"its content is not valid: {error.error_count()} errors") from error

@@ -1,20 +1,18 @@
 """From a file to a validated document: all that is wrong with it at once, or all of it.
 
 `load` does the I/O of reading the file, what it includes and the secrets it names, and nothing else; it
-is slow for large documents (about 1 s for 20,000 tags), so a running agent uses `child.load_in_child`.
+is slow for large documents (about 1 s for 20,000 tags), so the agent calls it in a child process.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import orjson
 
 from edge_agent.config import environment
 from edge_agent.config.checks import warnings
 from edge_agent.config.errors import ConfigErrors, Place, Problem, in_order
 from edge_agent.config.models import Document
+from edge_agent.config.outline import Outline
 from edge_agent.config.resolve import Resolver
 from edge_agent.config.tree import PlacedMap
 from edge_agent.config.validate import SettingsLookup, Validator
@@ -24,12 +22,12 @@ from edge_agent.config.validate import SettingsLookup, Validator
 class Loaded:
     """A valid config. Picklable.
 
-    digest: of the settings' meaning, see `digest_of`. files: all that was read, the main file first.
+    files: all that was read, the main file first.
     warnings: what works and is unwise, for the log and `edge-agent check`.
     """
 
     document: Document
-    digest: str
+    outline: Outline
     files: tuple[Path, ...]
     warnings: tuple[Problem, ...]
 
@@ -60,13 +58,4 @@ def load(path: Path, lookup: SettingsLookup, environ: Mapping[str, str]) -> Load
     if resolver.problems or document is None:
         raise ConfigErrors(in_order(resolver.problems, files))
     found += [*resolver.warnings, *warnings(document, root, place)]
-    return Loaded(document, digest_of(document), tuple(resolver.files), tuple(in_order(found, files)))
-
-
-def digest_of(document: Document) -> str:
-    """SHA-256 over the canonical JSON of all settings, defaults and secrets included, hexadecimal.
-
-    Two files that mean the same have the same digest, however they are written.
-    """
-    data = document.model_dump(mode="json")
-    return hashlib.sha256(orjson.dumps(data, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return Loaded(document, Outline.of(document), tuple(resolver.files), tuple(in_order(found, files)))

@@ -61,25 +61,41 @@ class _Newest:
     wall_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class GroupRules:
+    """What a group does with each reading, as far as settings tell. Picklable.
+
+    deadband: None where every value is kept. floats, structures: where NaN may stand, see `finite`.
+    """
+
+    plan: Plan
+    deadband: DeadbandFilter | None
+    floats: tuple[finite.FloatRun, ...]
+    structures: tuple[int, ...]
+
+    @classmethod
+    def of(cls, plan: Plan, deadbands: Mapping[str, Deadband]) -> "GroupRules":
+        schema = plan.schema
+        return cls(
+            plan,
+            DeadbandFilter(schema, deadbands) if deadbands else None,
+            finite.float_runs(schema),
+            finite.structures(schema),
+        )
+
+
 class Group:
     """Reads become frames here, one at a time and in order."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        deadbands: Mapping[str, Deadband],
-        counters: FrameCounters,
-        counts: Counts,
-        sink: FrameSink,
-    ) -> None:
-        self.plan = plan
-        self.schema: Schema = plan.schema
+    def __init__(self, rules: GroupRules, counters: FrameCounters, counts: Counts, sink: FrameSink) -> None:
+        self.plan = rules.plan
+        self.schema: Schema = rules.plan.schema
         self._tags = self.schema.tag_count
         self._texts = self._tags - self.schema.fixed_tags
         self._row_bytes = self.schema.row_bytes
-        self._floats = finite.float_runs(self.schema)
-        self._structures = finite.structures(self.schema)
-        self._filter = DeadbandFilter(self.schema, deadbands) if deadbands else None
+        self._floats = rules.floats
+        self._structures = rules.structures
+        self._filter = rules.deadband
         self._account = counters.of(self.schema.connection, self.schema.group)
         self._counts = counts
         self._sink = sink

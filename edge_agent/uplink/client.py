@@ -25,7 +25,7 @@ from edge_agent.uplink.errors import (
     Unreachable,
     UplinkFault,
 )
-from edge_agent.wire.messages import ConfigEnvelope, Heartbeat, HeartbeatAnswer, Message, UploadAnswer
+from edge_agent.wire.messages import Heartbeat, HeartbeatAnswer, Message, UploadAnswer
 from edge_agent.wire.upload import CONTENT_TYPE
 
 M = TypeVar("M", bound=Message)
@@ -43,9 +43,10 @@ _LONGEST_RETRY_SECONDS: Final = 900.0
 
 @dataclass(frozen=True, slots=True)
 class NewConfig:
-    """A config that differs from the one asked about. `etag` is the opaque tag, without quotes."""
+    """A config that differs from the one asked about: an envelope that was not looked into, since it may
+    be long. `etag` is the opaque tag, without quotes."""
 
-    envelope: ConfigEnvelope
+    body: bytes
     etag: str
 
 
@@ -123,7 +124,9 @@ class CentreClient:
         tag = opaque_tag(reply.etag)
         if tag is None:
             raise Unreachable("the config came without an ETag")
-        return NewConfig(_parse(ConfigEnvelope, reply), tag)
+        if not reply.body.startswith(b"{"):
+            raise Unreachable("the config is not a JSON object")
+        return NewConfig(reply.body, tag)
 
     async def _request(
         self,

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from edge_agent.app.compiled import compile_file
 from edge_agent.app.connections import ConnectionSet
-from edge_agent.app.settings import load_config
 from edge_agent.app.transaction import ConfigKeeper
 from edge_agent.config.last_good import LastGood
 from edge_agent.contracts.errors import ConfigError
@@ -80,18 +80,19 @@ class Bench:
         last_good = LastGood(self.kept, write_atomic)
         self.keeper = ConfigKeeper(
             self.path,
-            load_config(self.path),
+            compile_file(self.path),
             last_good,
             clock,
             lambda: self.reachable,
             WATCH_SECONDS,
             GRACE_SECONDS,
         )
-        self.keeper.start()
+        await self.keeper.start()
         await self.keeper.boot(self.connections)
 
     async def push(self, version: int, **sections: Any) -> None:
-        await self.keeper.take(ConfigEnvelope(version=version, sections=sections), f'"{version}"')
+        envelope = ConfigEnvelope(version=version, sections=sections)
+        await self.keeper.take(envelope.model_dump_json().encode(), f'"{version}"')
 
     def state(self) -> ConfigState:
         """What became of the centre's config."""
@@ -122,9 +123,10 @@ async def test_a_managed_section_replaces_the_local_one_and_is_kept_for_the_next
     assert bench.keeper.report.applied_version == 1
     assert bench.states() == {"a": "connected", "b": "connected"}
     again = ConfigKeeper(
-        bench.path, load_config(bench.path), LastGood(bench.kept, write_atomic), SystemClock(), lambda: False
+        bench.path, compile_file(bench.path), LastGood(bench.kept, write_atomic), SystemClock(), lambda: False
     )
-    assert [connection.name for connection in again.start().connections] == ["a", "b"]
+    await again.start()
+    assert again.running.names == ["a", "b"]
     assert again.report.applied_version == 1
 
 
@@ -157,6 +159,16 @@ async def test_an_invalid_push_changes_nothing_and_is_reported_with_its_place(be
     assert bench.keeper.known_etag == '"1"'
 
 
+async def test_what_is_no_config_at_all_changes_nothing_and_is_asked_for_again_later(bench: Bench) -> None:
+    await bench.keeper.take(b'{"sections": {', '"cut"')
+    report = bench.keeper.report
+    assert (report.state, report.code, report.seen_version) == (ConfigState.REJECTED, "unreadable", None)
+    assert bench.keeper.known_etag == '"cut"'
+    assert bench.states() == {"local": "connected"}
+    await bench.push(1, connections=[bench.connection("a")])
+    assert bench.state() == ConfigState.APPLIED
+
+
 async def test_a_section_that_is_not_managed_is_a_rejection(bench: Bench) -> None:
     await bench.push(1, buffer={"flush_interval": "1s"})
     assert bench.state() == ConfigState.REJECTED
@@ -179,7 +191,7 @@ async def test_a_push_that_costs_the_centre_is_taken_back_and_tried_again_after_
     await pushing
     assert bench.state() == ConfigState.ROLLED_BACK
     assert bench.keeper.report.code == "unreachable"
-    assert [connection.name for connection in bench.keeper.document.connections] == ["local"]
+    assert bench.keeper.running.names == ["local"]
     await bench.until(lambda: bench.states() == {"local": "connected"})
     assert bench.keeper.known_etag == '"1"'
     bench.reachable = True
@@ -303,9 +315,10 @@ async def test_a_kept_config_that_no_longer_fits_leaves_the_local_file_in_force(
     await bench.push(1, connections=[bench.connection("a")])
     bench.write([bench.connection("local")], manage=())
     again = ConfigKeeper(
-        bench.path, load_config(bench.path), LastGood(bench.kept, write_atomic), SystemClock(), lambda: False
+        bench.path, compile_file(bench.path), LastGood(bench.kept, write_atomic), SystemClock(), lambda: False
     )
-    assert [connection.name for connection in again.start().connections] == ["local"]
+    await again.start()
+    assert again.running.names == ["local"]
 
 
 async def test_a_plan_that_cannot_work_is_refused_before_anything_is_touched(bench: Bench) -> None:
@@ -316,4 +329,4 @@ async def test_a_plan_that_cannot_work_is_refused_before_anything_is_touched(ben
     assert bench.states() == {"local": "connected"}
     bench.write([bad])
     with pytest.raises(ConfigError):
-        load_config(bench.path)
+        compile_file(bench.path)

@@ -1,18 +1,18 @@
-"""Loading in a child process. The child imports the lookup by its name."""
+"""Loading in a child process. A fresh one imports the lookup by its name."""
 
 import asyncio
 import os
 import signal
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from edge_agent.config.child import load_in_child, merge_in_child
+from edge_agent.config.child import call_in_child, call_in_fork
 from edge_agent.config.errors import ConfigErrors
-from edge_agent.config.load import load
+from edge_agent.config.load import Loaded, load
 from edge_agent.config.models import ConnectionSettings
-from edge_agent.config.remote import merge_remote
-from edge_agent.wire.messages import ConfigEnvelope
+from edge_agent.config.validate import SettingsLookup
 from tests.unit.config.conftest import DOCUMENT
 from tests.unit.config.sample_driver import SampleConnection, lookup
 
@@ -34,6 +34,10 @@ def deadly(name: str) -> type[ConnectionSettings]:
     return lookup(name)
 
 
+def broken(name: str) -> type[ConnectionSettings]:
+    raise ZeroDivisionError(name)
+
+
 def endless(name: str) -> type[ConnectionSettings]:
     Path("child.pid").write_text(str(os.getpid()))
     while True:
@@ -50,36 +54,55 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-async def test_the_result_is_that_of_load(path: Path) -> None:
-    loaded = await load_in_child(path, lookup, {"T": "abc"})
+Call = Callable[..., Awaitable[Loaded]]
+
+
+async def in_child(path: Path, names: SettingsLookup, environ: dict[str, str]) -> Loaded:
+    return await call_in_child(load, (path, names, environ), str(path))
+
+
+async def in_fork(path: Path, names: SettingsLookup, environ: dict[str, str]) -> Loaded:
+    return call_in_fork(load, (path, names, environ), str(path))
+
+
+@pytest.fixture(params=[in_child, in_fork])
+def call(request: pytest.FixtureRequest) -> Call:
+    function: Call = request.param
+    return function
+
+
+async def test_the_result_is_that_of_load(path: Path, call: Call) -> None:
+    loaded = await call(path, lookup, {"T": "abc"})
     assert loaded == load(path, lookup, {"T": "abc"})
     assert type(loaded.document.connections[0]) is SampleConnection
 
 
-async def test_errors_come_back_with_their_places(path: Path) -> None:
+async def test_errors_come_back_with_their_places(path: Path, call: Call) -> None:
     with pytest.raises(ConfigErrors) as caught:
-        await load_in_child(path, lookup, {})
+        await call(path, lookup, {})
     assert caught.value.problems[0].place.line == 11
     assert "T is not set" in str(caught.value)
 
 
-async def test_the_centres_sections_are_merged_there_too(path: Path) -> None:
-    loaded = load(path, lookup, {"T": "abc"})
-    same = ConfigEnvelope(version=1, sections={})
-    none = ConfigEnvelope(version=1, sections={"connections": []})
-    for sent in (same, none):
-        assert await merge_in_child(loaded, sent, lookup) == merge_remote(loaded, sent, lookup)
-    with pytest.raises(ConfigErrors, match=r"^centre config version 1: remote:agent: the centre may not"):
-        await merge_in_child(loaded, ConfigEnvelope(version=1, sections={"agent": {}}), lookup)
-
-
 async def test_what_a_driver_prints_does_not_reach_the_answer(path: Path) -> None:
-    assert (await load_in_child(path, noisy, {"T": "abc"})).document.agent.id == "press-shop-01"
+    assert (await in_child(path, noisy, {"T": "abc"})).document.agent.id == "press-shop-01"
 
 
-async def test_a_child_that_dies_is_an_error(path: Path) -> None:
+async def test_a_child_that_dies_is_an_error(path: Path, call: Call) -> None:
     with pytest.raises(ConfigErrors, match="the process that reads it ended with code -9"):
-        await load_in_child(path, deadly, {"T": "abc"})
+        await call(path, deadly, {"T": "abc"})
+
+
+async def test_a_child_that_fails_says_why_and_is_an_error(
+    path: Path, call: Call, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ConfigErrors, match="the process that reads it ended with code"):
+        await call(path, broken, {"T": "abc"})
+    assert "ZeroDivisionError" in capfd.readouterr().err
+
+
+async def test_the_child_gives_way_to_polling(path: Path) -> None:
+    assert await call_in_child(os.nice, (0,), "nice") == min(19, os.nice(0) + 10)
 
 
 def is_alive(pid: int) -> bool:
@@ -92,12 +115,12 @@ def is_alive(pid: int) -> bool:
 
 async def test_a_child_that_takes_too_long_is_ended(path: Path) -> None:
     with pytest.raises(ConfigErrors, match=r"reading it took longer than 2 s"):
-        await load_in_child(path, endless, {"T": "abc"}, timeout_seconds=2)
+        await call_in_child(load, (path, endless, {"T": "abc"}), "", timeout_seconds=2)
     assert not is_alive(int(Path("child.pid").read_text()))
 
 
 async def test_cancelling_ends_the_child(path: Path) -> None:
-    task = asyncio.ensure_future(load_in_child(path, endless, {"T": "abc"}))
+    task = asyncio.ensure_future(in_child(path, endless, {"T": "abc"}))
     pid_file = Path("child.pid")
     async with asyncio.timeout(30):
         while not (pid_file.exists() and pid_file.read_text()):

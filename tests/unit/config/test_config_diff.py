@@ -1,7 +1,7 @@
 """What differs between two documents."""
 
 from edge_agent.config.diff import Diff, diff
-from edge_agent.config.models import Document
+from edge_agent.config.outline import Outline
 from tests.unit.config.conftest import CONNECTION, DOCUMENT, LoadText
 
 ITEM = CONNECTION.removeprefix("connections:\n")
@@ -9,8 +9,8 @@ ITEM = CONNECTION.removeprefix("connections:\n")
 
 def test_nothing(load_text: LoadText) -> None:
     one, same = (
-        load_text(DOCUMENT).document,
-        load_text(DOCUMENT + "buffer: {flush_interval: 1000ms}\n").document,
+        load_text(DOCUMENT).outline,
+        load_text(DOCUMENT + "buffer: {flush_interval: 1000ms}\n").outline,
     )
     found = diff(one, same)
     assert found == Diff(unchanged=("press1",))
@@ -23,20 +23,20 @@ def test_connections_are_compared_whole(load_text: LoadText) -> None:
     new = DOCUMENT + "".join(ITEM.replace("press1", name) for name in ["come", "change", "keep"])
     before, changed = new.split("- name: change")
     new = before + "- name: change" + changed.replace("holding:100", "holding:101", 1)
-    found = diff(load_text(old).document, load_text(new).document)
+    found = diff(load_text(old).outline, load_text(new).outline)
     assert found == Diff(added=("come",), removed=("go",), changed=("change",), unchanged=("press1", "keep"))
     assert not found.is_empty
 
 
 def test_a_change_of_driver_is_a_change(load_text: LoadText) -> None:
     modbus = DOCUMENT.replace("driver: sample", "driver: modbus").replace("type: tcp, ", "")
-    found = diff(load_text(DOCUMENT).document, load_text(modbus).document)
+    found = diff(load_text(DOCUMENT).outline, load_text(modbus).outline)
     assert found.changed == ("press1",)
 
 
 def test_sections_and_what_waits_for_a_restart(load_text: LoadText) -> None:
-    def document(text: str) -> Document:
-        return load_text(DOCUMENT + text).document
+    def document(text: str) -> Outline:
+        return load_text(DOCUMENT + text).outline
 
     base = document("")
     assert diff(base, document("remote: {manage: [hooks]}\n")).sections == ("remote",)
@@ -46,5 +46,5 @@ def test_sections_and_what_waits_for_a_restart(load_text: LoadText) -> None:
     assert (flush.sections, flush.needs_restart, flush.is_empty) == (("buffer",), (), False)
     moved = diff(base, document("buffer: {path: b.db}\n"))
     assert (moved.sections, moved.needs_restart) == (("buffer",), ("buffer.path",))
-    renamed = diff(base, load_text(DOCUMENT.replace("id: press-shop-01", "id: b, runtime_dir: /x")).document)
+    renamed = diff(base, load_text(DOCUMENT.replace("id: press-shop-01", "id: b, runtime_dir: /x")).outline)
     assert (renamed.sections, renamed.needs_restart) == (("agent",), ("agent.id", "agent.runtime_dir"))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.config.last_good import MAX_QUARANTINED, LastGood, envelope_hash
+from edge_agent.config.last_good import MAX_QUARANTINED, Applied, Failure, LastGood, envelope_hash
 from edge_agent.wire.messages import ConfigEnvelope
 
 
@@ -13,8 +13,16 @@ def write(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
-def envelope(version: int, content: str = "a") -> ConfigEnvelope:
-    return ConfigEnvelope(version=version, sections={"connections": [{"name": content}]})
+def content(number: int) -> str:
+    return f"{number:064x}"
+
+
+def applied(version: int) -> Applied:
+    return Applied(version=version, etag=f"e{version}", content=content(version))
+
+
+def failure(version: int = 2) -> Failure:
+    return Failure(version=version, code="worse", message="press1 went down")
 
 
 def reopened(path: Path) -> LastGood:
@@ -29,54 +37,49 @@ def test_nothing_is_kept_at_first(tmp_path: Path) -> None:
 
 def test_what_is_saved_is_there_at_the_next_start(tmp_path: Path) -> None:
     path = tmp_path / "last.json"
-    LastGood(path, write).save(envelope(7, "프레스"), '"etag"')
-    applied = reopened(path).applied
-    assert applied is not None
-    assert (applied.envelope, applied.etag) == (envelope(7, "프레스"), '"etag"')
+    body = '{"version": 7,\n"sections": {"프레스": 1}}\n\n'.encode()
+    LastGood(path, write).save(applied(7), body)
+    again = reopened(path)
+    assert (again.applied, again.body) == (applied(7), body)
 
 
 def test_the_quarantine_is_by_content_not_by_version(tmp_path: Path) -> None:
     path = tmp_path / "last.json"
     kept = LastGood(path, write)
-    kept.save(envelope(1), "one")
-    kept.quarantine(envelope(2, "bad"), "worse", "press1 went down")
+    kept.save(applied(1), b"one")
+    kept.quarantine(content(2), failure())
     again = reopened(path)
-    failure = again.failure(envelope(9, "bad"))
-    assert failure is not None
-    assert (failure.version, failure.code, failure.message) == (2, "worse", "press1 went down")
-    assert again.failure(envelope(2, "good")) is None
-    assert again.applied is not None
-    assert again.applied.envelope == envelope(1)
+    assert again.failure(content(2)) == failure()
+    assert again.failure(content(3)) is None
+    assert again.known_bad == {content(2)}
+    assert (again.applied, again.body) == (applied(1), b"one")
 
 
 def test_what_runs_well_leaves_the_quarantine(tmp_path: Path) -> None:
     kept = LastGood(tmp_path / "last.json", write)
-    kept.quarantine(envelope(2), "worse", "")
-    kept.save(envelope(3), "three")
-    assert kept.failure(envelope(2)) is None
+    kept.quarantine(content(2), failure())
+    kept.save(applied(2), b"two")
+    assert kept.failure(content(2)) is None
 
 
-def test_release_and_forget(tmp_path: Path) -> None:
+def test_release_empties_the_quarantine_and_keeps_what_runs(tmp_path: Path) -> None:
     path = tmp_path / "last.json"
     kept = LastGood(path, write)
-    kept.save(envelope(1), "one")
-    kept.quarantine(envelope(2, "bad"), "worse", "")
+    kept.save(applied(1), b"one")
+    kept.quarantine(content(2), failure())
     kept.release()
-    assert reopened(path).failure(envelope(2, "bad")) is None
-    assert reopened(path).applied is not None
-    kept.quarantine(envelope(2, "bad"), "worse", "")
-    kept.forget()
-    assert reopened(path).applied is None
-    assert reopened(path).failure(envelope(2, "bad")) is not None
+    again = reopened(path)
+    assert again.failure(content(2)) is None
+    assert (again.applied, again.body) == (applied(1), b"one")
 
 
 def test_the_quarantine_is_bounded_and_drops_the_oldest(tmp_path: Path) -> None:
     kept = LastGood(tmp_path / "last.json", write)
-    for version in range(MAX_QUARANTINED + 1):
-        kept.quarantine(envelope(version, str(version)), "worse", "")
-    assert kept.failure(envelope(0, "0")) is None
-    assert kept.failure(envelope(1, "1")) is not None
-    assert kept.failure(envelope(0, str(MAX_QUARANTINED))) is not None
+    for number in range(MAX_QUARANTINED + 1):
+        kept.quarantine(content(number), failure(number))
+    assert kept.failure(content(0)) is None
+    assert kept.failure(content(1)) is not None
+    assert kept.failure(content(MAX_QUARANTINED)) is not None
 
 
 def flipped(data: bytes) -> bytes:
@@ -91,12 +94,12 @@ def flipped(data: bytes) -> bytes:
         lambda data: b"",
         lambda data: b"\x00" * len(data),
         lambda data: b"[1]\n" + data,
-        lambda data: data.replace(b'"format":1', b'"format":2'),
+        lambda data: data.replace(b'"format":2', b'"format":3'),
     ],
 )
 def test_a_damaged_file_is_set_aside(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     path = tmp_path / "last.json"
-    LastGood(path, write).save(envelope(1, "good"), "one")
+    LastGood(path, write).save(applied(1), b"good")
     damaged = damage(path.read_bytes())
     path.write_bytes(damaged)
     again = LastGood(path, write)
@@ -104,7 +107,7 @@ def test_a_damaged_file_is_set_aside(tmp_path: Path, damage: Callable[[bytes], b
     assert again.applied is None
     assert (tmp_path / "last.json.corrupt").read_bytes() == damaged
     assert not path.exists()
-    again.save(envelope(2), "two")
+    again.save(applied(2), b"two")
     assert reopened(path).applied is not None
 
 
@@ -120,7 +123,7 @@ def test_a_change_that_the_disk_refuses_is_not_remembered(tmp_path: Path) -> Non
 
     kept = LastGood(tmp_path / "last.json", full)
     with pytest.raises(OSError, match="no space"):
-        kept.save(envelope(1), "one")
+        kept.save(applied(1), b"one")
     assert kept.applied is None
 
 

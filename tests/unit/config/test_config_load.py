@@ -70,9 +70,9 @@ def test_the_digest_is_of_the_meaning(load_text: LoadText) -> None:
     one = load_text(DOCUMENT)
     same = load_text(DOCUMENT.replace("interval: 1s", "interval: 1000ms  # the same") + "buffer: {}\n")
     other = load_text(DOCUMENT.replace("interval: 1s", "interval: 1001ms"))
-    assert one.digest == same.digest
-    assert len({one.digest, other.digest}) == 2
-    assert len(one.digest) == 64
+    assert one.outline.digest == same.outline.digest
+    assert len({one.outline.digest, other.outline.digest}) == 2
+    assert len(one.outline.digest) == 64
 
 
 def test_the_digest_covers_drivers_fields_and_secrets(load_text: LoadText) -> None:
@@ -82,7 +82,7 @@ def test_the_digest_covers_drivers_fields_and_secrets(load_text: LoadText) -> No
         DOCUMENT + "secrets: {a: one-secret}\n",
         DOCUMENT + "secrets: {a: two-secret}\n",
     ]
-    assert len({load_text(text).digest for text in texts}) == len(texts)
+    assert len({load_text(text).outline.digest for text in texts}) == len(texts)
 
 
 # --- ranges -----------------------------------------------------------------------------------------

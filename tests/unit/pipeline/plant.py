@@ -1,6 +1,7 @@
 """A connection to a PLC in memory, polled on a clock that stands still until a test moves it."""
 
 import asyncio
+import pickle
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from typing import Any
 from edge_agent.config.models import ConnectionSettings, GroupSettings, TagSettings, TransportSettings
 from edge_agent.contracts.driver import Capability, DriverSpec, Plan, Reading, RequestSummary
 from edge_agent.contracts.errors import NotConnected
-from edge_agent.pipeline.build import Workshop, build_poller
+from edge_agent.pipeline.build import Workshop, blueprint, build_poller
 from edge_agent.pipeline.poller import Poller
 from edge_agent.runtime.manual_clock import ManualClock
 from edge_agent.wire.batch import Kind
@@ -170,7 +171,8 @@ class Plant:
         settings = FakeConnection.model_validate(
             {"name": "plc", "driver": "fake", "transport": {"timeout": self.timeout}, "groups": self.groups}
         )
-        poller, schemas = build_poller(settings, spec, self.workshop)
+        drawn = pickle.loads(pickle.dumps(blueprint(settings, spec)))
+        poller, schemas = build_poller(drawn, spec, self.workshop)
         assert [schema.group for schema in schemas] == [each["name"] for each in self.groups]
         return poller
 

@@ -9,7 +9,7 @@ import pytest
 from edge_agent.config.models import Deadband
 from edge_agent.contracts.driver import Reading
 from edge_agent.pipeline.errors import BadReading
-from edge_agent.pipeline.group import Counts, FrameCounters, Group
+from edge_agent.pipeline.group import Counts, FrameCounters, Group, GroupRules
 from edge_agent.wire import batch
 from edge_agent.wire.batch import Batch, FramesPart, Origin
 from edge_agent.wire.frame import Frame, selection
@@ -31,7 +31,7 @@ class Bench:
         self.group = self.reload(**bands)
 
     def reload(self, **bands: Deadband) -> Group:
-        self.group = Group(FakePlan(self.schema), bands, self.counters, self.counts, self.sink)
+        self.group = Group(GroupRules.of(FakePlan(self.schema), bands), self.counters, self.counts, self.sink)
         return self.group
 
     @property

@@ -1,0 +1,127 @@
+"""A config as a running agent holds it: made in a child process, small, and ready to be built.
+
+The child reads, validates and plans. What it hands over is an outline to compare, one pickled blueprint
+a connection, and what a later child needs to know; models of tags never come to the agent. So a large
+config moves no poll cycle, and 100,000 tags take a few megabytes.
+"""
+
+import pickle
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from edge_agent.app.settings import load_config, settings_of
+from edge_agent.config.last_good import envelope_hash
+from edge_agent.config.load import Loaded
+from edge_agent.config.models import Document
+from edge_agent.config.outline import Outline
+from edge_agent.config.remote import merge_remote
+from edge_agent.config.secrecy import without_secrets
+from edge_agent.contracts.errors import ConfigError
+from edge_agent.drivers import registry
+from edge_agent.pipeline.build import Blueprint, blueprint
+from edge_agent.wire.messages import ConfigEnvelope
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A valid config.
+
+    outline: what it says, for comparing; its `head` has the agent's own settings. warnings: what works and
+    is unwise, one line each. local: the local file's document, for a child that puts the centre's over it.
+    shown: the document as JSON, see `document`.
+    """
+
+    outline: Outline
+    directory: Path
+    warnings: tuple[str, ...]
+    blueprints: Mapping[str, bytes] = field(repr=False)
+    local: bytes = field(repr=False)
+    shown: bytes = field(repr=False)
+
+    @property
+    def head(self) -> Document:
+        return self.outline.head
+
+    @property
+    def names(self) -> list[str]:
+        """Of all connections, those that are not enabled included."""
+        return list(self.outline.connections)
+
+    def blueprint(self, name: str) -> Blueprint | None:
+        """A fresh one each time; None for a connection that is not enabled."""
+        packed = self.blueprints.get(name)
+        drawn: Blueprint | None = None if packed is None else _unpack(packed)
+        return drawn
+
+    def document(self) -> dict[str, Any]:
+        """The settings that are not defaults, secrets masked: for people to look at."""
+        document: dict[str, Any] = orjson.loads(zlib.decompress(self.shown))
+        return document
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What a config of the centre comes to. `compiled` is None where it has `problem`s.
+
+    content: its hash, under which it is kept or quarantined.
+    """
+
+    version: int
+    content: str
+    compiled: Compiled | None
+    problem: str = ""
+
+
+def compile_file(path: Path) -> Compiled:
+    """The local file's config. Raises ConfigError. For a child process, as all that is slow here."""
+    loaded = load_config(path)
+    return _compile(loaded, loaded.document, loaded.outline, _pack(loaded))
+
+
+def compile_sent(local: bytes, body: bytes, known_bad: frozenset[str]) -> Sent:
+    """The config that an envelope of the centre (`body`, JSON) makes of the local one.
+
+    known_bad: contents in quarantine: for them there is neither a config nor a problem. Raises ConfigError
+    for a body that is no envelope.
+    """
+    try:
+        envelope = ConfigEnvelope.model_validate_json(body)
+    except ValidationError as error:
+        raise ConfigError(f"what the centre sent is not a config: {error}") from error
+    content = envelope_hash(envelope)
+    if content in known_bad:
+        return Sent(envelope.version, content, None)
+    loaded: Loaded = _unpack(local)
+    try:
+        document = merge_remote(loaded, envelope, settings_of)
+        compiled = _compile(loaded, document, Outline.of(document), local)
+    except ConfigError as error:
+        return Sent(envelope.version, content, None, str(error))
+    return Sent(envelope.version, content, compiled)
+
+
+def _compile(loaded: Loaded, document: Document, outline: Outline, local: bytes) -> Compiled:
+    blueprints = {
+        connection.name: _pack(blueprint(connection, registry.lookup(connection.driver)))
+        for connection in document.connections
+        if connection.enabled
+    }
+    shown = without_secrets(document.model_dump(mode="json", exclude_defaults=True))
+    warnings = tuple(str(problem) for problem in loaded.warnings)
+    return Compiled(
+        outline, loaded.directory, warnings, blueprints, local, zlib.compress(orjson.dumps(shown))
+    )
+
+
+def _pack(value: object) -> bytes:
+    return zlib.compress(pickle.dumps(value), 1)
+
+
+def _unpack(packed: bytes) -> Any:
+    return pickle.loads(zlib.decompress(packed))  # noqa: S301 from our own child
