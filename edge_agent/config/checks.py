@@ -13,7 +13,7 @@ from edge_agent.config.tree import Spot, locate
 
 def taken_names(root: Any, place: Place) -> list[Problem]:
     """Connections that are called like another before them."""
-    return list(_repeated(_items(locate(root, ("connections",), place)), "connection"))
+    return list(_repeated(locate(root, ("connections",), place), "connection"))
 
 
 def connection_problems(connection: Spot, has_groups: bool) -> list[Problem]:
@@ -23,15 +23,15 @@ def connection_problems(connection: Spot, has_groups: bool) -> list[Problem]:
     """
     problems: list[Problem] = []
     groups = _inner(connection, "groups")
-    if has_groups and not _items(groups):
+    if has_groups and not (isinstance(groups.value, list) and groups.value):
         problems.append(Problem(groups.place, groups.path, EMPTY_LIST))
-    problems += _repeated(_items(groups), "group")
-    seen: dict[str, Spot] = {}
-    for group in _items(groups):
-        tags = _inner(group, "tags")
-        if has_groups and isinstance(group.value, dict) and not _items(tags):
+    problems += _repeated(groups, "group")
+    seen: dict[str, tuple[Spot, int]] = {}
+    for index, group in enumerate(groups.value if isinstance(groups.value, list) else ()):
+        tags = _inner(_item(groups, index), "tags")
+        if has_groups and isinstance(group, dict) and not (isinstance(tags.value, list) and tags.value):
             problems.append(Problem(tags.place, tags.path, EMPTY_LIST))
-        problems += _repeated(_items(tags), "tag", seen)
+        problems += _repeated(tags, "tag", seen)
     return problems
 
 
@@ -40,23 +40,23 @@ def _inner(outer: Spot, key: str) -> Spot:
     return locate(outer.value, (key,), outer.place, outer.path, missing)
 
 
-def _items(spot: Spot) -> list[Spot]:
-    if not isinstance(spot.value, list):
-        return []
-    return [locate(spot.value, (index,), spot.place, spot.path) for index in range(len(spot.value))]
+def _item(items: Spot, index: int) -> Spot:
+    return locate(items.value, (index,), items.place, items.path)
 
 
-def _repeated(items: list[Spot], noun: str, seen: dict[str, Spot] | None = None) -> Iterator[Problem]:
+def _repeated(items: Spot, noun: str, seen: dict[str, tuple[Spot, int]] | None = None) -> Iterator[Problem]:
+    """Places are looked up where a name is taken, and not for the many that are free."""
     seen = {} if seen is None else seen
-    for item in items:
-        name = item.value.get("name") if isinstance(item.value, dict) else None
+    for index, item in enumerate(items.value if isinstance(items.value, list) else ()):
+        name = item.get("name") if isinstance(item, dict) else None
         if not isinstance(name, str):
             continue
-        first = seen.setdefault(name, item)
-        if first is not item:
-            spot = _inner(item, "name")
-            where = f"in {first.place}" if first.place.line else f"{first.path}"
-            yield Problem(spot.place, spot.path, f"there is another {noun} named '{name}': {where}")
+        if name not in seen:
+            seen[name] = items, index
+            continue
+        first, spot = _item(*seen[name]), _inner(_item(items, index), "name")
+        where = f"in {first.place}" if first.place.line else f"{first.path}"
+        yield Problem(spot.place, spot.path, f"there is another {noun} named '{name}': {where}")
 
 
 def warnings(document: Document, root: Any, place: Place) -> list[Problem]:

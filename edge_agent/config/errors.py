@@ -11,14 +11,18 @@ MAX_PROBLEMS: Final = 1_000
 
 
 class Place(NamedTuple):
-    """Where something was written. Lines and columns count from 1; None where there is no text file."""
+    """Where something was written. Lines and columns count from 1; None where there is no text file.
+
+    cell: what a spreadsheet calls the column that the place is in (`C 'Data Type'`); empty elsewhere.
+    """
 
     file: str
     line: int | None = None
     column: int | None = None
+    cell: str = ""
 
     def __str__(self) -> str:
-        return ":".join(str(part) for part in self if part is not None)
+        return ":".join(str(part) for part in self[:3] if part is not None)
 
 
 @dataclass(frozen=True, slots=True)

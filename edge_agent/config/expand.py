@@ -73,7 +73,8 @@ class Expander:
         for index, tag in enumerate(tags):
             if isinstance(tag, dict) and STEP_FIELD in tag:
                 inner = f"{path}.tags[{label(tag, index)}].{STEP_FIELD}"
-                place = tag.at[STEP_FIELD][0] if isinstance(tag, PlacedMap) else self._place
+                at = tag.where(STEP_FIELD) if isinstance(tag, PlacedMap) else None
+                place = at[0] if at else self._place
                 message = f"unknown key '{STEP_FIELD}': it follows from the range of addresses"
                 self._problems.append(Problem(place, inner, message))
 
@@ -84,7 +85,7 @@ class Expander:
             if self._made > MAX_EXPANDED:
                 raise RangeError("name", f"the ranges of this document make more than {MAX_EXPANDED} tags")
         except RangeError as error:
-            at = tag.at.get(error.key) if isinstance(tag, PlacedMap) else None
+            at = tag.where(error.key) if isinstance(tag, PlacedMap) else None
             place = at[1] if at else getattr(tag, "place", self._place)
             self._problems.append(Problem(place, f"{path}.{error.key}", str(error)))
             return []

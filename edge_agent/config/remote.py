@@ -9,7 +9,6 @@ from typing import Any, Final
 from edge_agent.config.errors import ConfigErrors, Place, Problem, in_order
 from edge_agent.config.load import Loaded
 from edge_agent.config.models import Document
-from edge_agent.config.secrecy import secret_values
 from edge_agent.config.translate import closest
 from edge_agent.config.tree import join, label
 from edge_agent.config.validate import SettingsLookup, Validator
@@ -32,7 +31,7 @@ def merge_remote(loaded: Loaded, envelope: ConfigEnvelope, lookup: SettingsLooku
     secrets = _Secrets(local.secrets, place)
     tree = {name: secrets.put_into(value, name) for name, value in envelope.sections.items()}
     problems += secrets.problems
-    validator = Validator(tree, place, lookup, PREFIX, {*local.secrets.values(), *secret_values(tree)})
+    validator = Validator(tree, place, lookup, PREFIX, local.secrets.values())
     connections = validator.connections()
     unresolved = {problem.path for problem in problems}
     problems += [problem for problem in validator.problems if problem.path not in unresolved]

@@ -6,7 +6,8 @@ nothing else. The document's own `secrets:` map is for what the centre sends and
 
 Includes are relative to the file they stand in. What they hold is merged where `include` stands:
 mappings into the mapping, the lists `connections`, `groups` and `tags` behind one another; a value that
-is set in two places is an error. An `include` that is alone in its mapping may bring a list, too.
+is set in two places is an error. An `include` that is alone in its mapping may bring a list, too. Files
+called .csv, .tsv or .txt are tag lists (`tag_list`): beside their `include` may stand an `encoding`.
 """
 
 import glob
@@ -20,13 +21,15 @@ from edge_agent.config.errors import Place, Problem
 from edge_agent.config.reader import MAX_BYTES, MAX_NODES, parse
 from edge_agent.config.scalars import substitute, variables
 from edge_agent.config.secrecy import is_secret_key
-from edge_agent.config.tree import PlacedList, PlacedMap, SecretName, copied, join, label
+from edge_agent.config.tag_list import is_tag_list, parse_tags
+from edge_agent.config.tree import PlacedList, PlacedMap, SecretName, join, label
 
 MAX_FILES: Final = 1_000
 MAX_SECRET_BYTES: Final = 64 << 10
 _MAX_INCLUDE_DEPTH: Final = 10
 _MAX_DEPTH: Final = 100
 _JOINED_LISTS: Final = ("connections", "groups", "tags")
+_NOT_HERE: Final = "a tag list is an item of tags, with nothing but its encoding: tags: [{include: tags.csv}]"
 
 
 class Resolver:
@@ -45,8 +48,17 @@ class Resolver:
         self._kept: list[Any] = []
         self._depth = 0
 
-    def read(self, path: Path, asked_at: Place | None = None, stack: tuple[Path, ...] = ()) -> Any:
-        """The file's tree with everything resolved; None where it cannot be read, with a problem."""
+    def read(
+        self,
+        path: Path,
+        asked_at: Place | None = None,
+        stack: tuple[Path, ...] = (),
+        encoding: str | None = None,
+    ) -> Any:
+        """The file's tree with everything resolved; None where it cannot be read, with a problem.
+
+        encoding: of a tag list, where the config names it.
+        """
         place = asked_at or Place(str(path))
         try:
             identity = Path(os.path.realpath(path))
@@ -62,6 +74,11 @@ class Resolver:
             return None
         self.files.append(path)
         self._bytes += len(data)
+        if asked_at and is_tag_list(path.name):
+            listed = parse_tags(data, str(path), encoding)
+            self.problems += listed.problems
+            self.warnings += listed.warnings
+            return listed.tags
         parsed = parse(data, str(path))
         self.problems += parsed.problems
         return self._resolve(parsed.tree, "", (*stack, identity), path.parent)
@@ -139,14 +156,18 @@ class Resolver:
 
     def _include(self, value: PlacedMap, path: str, stack: tuple[Path, ...], here: Path) -> Any:
         asked_at = value.at.pop("include")[1]
+        names = self._include_names(value.pop("include"), path, asked_at)
+        lists = bool(names) and all(map(is_tag_list, names))
+        encoding = self._encoding(value, path) if lists else None
         contents: list[Any] = []
-        for name in self._include_names(value.pop("include"), path, asked_at):
+        for name in names:
             for file in _matches(here, name):
-                content = self.read(file, asked_at, stack)
+                content = self.read(file, asked_at, stack, encoding)
                 if content is not None:
                     contents.append(content)
-        if not value and contents and all(isinstance(content, PlacedList) for content in contents):
-            joined = PlacedList(contents[0].place)
+        alone = not value and bool(contents or lists)
+        if alone and all(isinstance(content, PlacedList) for content in contents):
+            joined = PlacedList(asked_at)
             for content in contents:
                 joined.extend(content)
                 joined.at.extend(content.at)
@@ -156,8 +177,21 @@ class Resolver:
                 self._merge(value, content, path)
             else:
                 message = "what is included here is not a mapping (key: value)"
-                self.problems.append(Problem(asked_at, path, message))
+                self.problems.append(
+                    Problem(value.place, path, _NOT_HERE) if lists else Problem(asked_at, path, message)
+                )
         return value
+
+    def _encoding(self, value: PlacedMap, path: str) -> str | None:
+        """Takes the tag lists' encoding out of the mapping that includes them, if it has one."""
+        if "encoding" not in value:
+            return None
+        encoding, (_, place) = value.pop("encoding"), value.at.pop("encoding")
+        if isinstance(encoding, str) and _is_encoding(encoding):
+            return encoding
+        message = "needs the character set of a tag list, such as utf-8, cp949, utf-16 or cp1252"
+        self.problems.append(Problem(place, join(path, "encoding"), message))
+        return None
 
     def _include_names(self, names: Any, path: str, place: Place) -> list[str]:
         listed = names if isinstance(names, list) else [names]
@@ -175,7 +209,7 @@ class Resolver:
                 continue
             old, inner = into[key], join(path, key)
             if isinstance(old, PlacedMap) and isinstance(value, PlacedMap) and self._nodes < MAX_NODES:
-                merged = copied(old)  # what is there may stand elsewhere, too, by an alias
+                merged = old.twin()  # what is there may stand elsewhere, too, by an alias
                 merged.at = dict(old.at)
                 self._merge(merged, value, inner)
                 into[key] = merged
@@ -228,6 +262,14 @@ class Resolver:
 
 def _is_special(value: Any) -> bool:
     return isinstance(value, SecretName) or (isinstance(value, str) and "${" in value)
+
+
+def _is_encoding(name: str) -> bool:
+    """Whether Python knows it, and as one of text."""
+    try:
+        return isinstance("A".encode(name), bytes)
+    except (LookupError, ValueError):
+        return False
 
 
 def _is_file(path: Path) -> bool:

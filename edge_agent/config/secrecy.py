@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final
 
 from edge_agent.config.tree import containers
@@ -13,6 +14,7 @@ _SHORTEST: Final = 4
 MASK: Final = "***"
 
 
+@lru_cache(maxsize=1_024)  # a large document asks for the same few keys again and again
 def is_secret_key(key: str) -> bool:
     """Whether a setting (or a variable) of this name holds a secret."""
     return _SECRET_KEY.search(key) is not None
@@ -42,19 +44,3 @@ def masked(message: str, secrets: Iterable[str], value: Any = None) -> str:
     if isinstance(value, str | int | float) and value != "" and str(value) in known:
         text = text.replace(repr(value), MASK).replace(str(value), MASK)
     return text
-
-
-def without_secrets(document: dict[str, Any]) -> dict[str, Any]:
-    """A copy of a document (JSON values) for people: secrets masked, wherever they stand in it."""
-    known = frozenset(secret_values(document))
-
-    def clean(value: Any, *, hidden: bool) -> Any:
-        if isinstance(value, dict):
-            return {key: clean(each, hidden=hidden or is_secret_key(str(key))) for key, each in value.items()}
-        if isinstance(value, list):
-            return [clean(each, hidden=hidden) for each in value]
-        if hidden or (isinstance(value, str) and value in known):
-            return MASK
-        return _USER_INFO.sub(rf"\1{MASK}@", value) if isinstance(value, str) else value
-
-    return {key: clean(value, hidden=is_secret_key(key)) for key, value in document.items()}

@@ -14,11 +14,11 @@ _ID_RULE: Final = "needs lower-case letters, digits and inner hyphens, such as p
 _LONGEST_SHOWN: Final = 80
 
 
-def message(error: Details, model: Model) -> str:
-    """One error of `model`, without a place."""
+def message(error: Details, model: Model, noun: str = "key") -> str:
+    """One error of `model`, without a place. noun: what the document's settings are called there."""
     kind: str = error["type"]
     if kind == "extra_forbidden":
-        return _unknown_key(error, model)
+        return _unknown_key(error, model, noun)
     if kind in _WORDS:
         return _WORDS[kind](error)
     for ending, text in _NEEDS:
@@ -34,9 +34,9 @@ def closest(word: object, known: Sequence[str]) -> str:
     return f", did you mean '{near[0]}'?" if near else ""
 
 
-def unknown_key(key: str, known: Sequence[str]) -> str:
+def unknown_key(key: str, known: Sequence[str], noun: str = "key") -> str:
     near = closest(key, known)
-    return f"unknown key '{key}'{near}" if near else f"unknown key '{key}'; known: {', '.join(known)}"
+    return f"unknown {noun} '{key}'{near}" if near else f"unknown {noun} '{key}'; known: {', '.join(known)}"
 
 
 def shown(value: object) -> str:
@@ -57,9 +57,9 @@ def _got(error: Details) -> str:
     return f" (got {shown(error['input'])})"
 
 
-def _unknown_key(error: Details, model: Model) -> str:
+def _unknown_key(error: Details, model: Model, noun: str) -> str:
     location = error["loc"]
-    return unknown_key(str(location[-1]), known_keys(models_at(model, location[:-1])))
+    return unknown_key(str(location[-1]), known_keys(models_at(model, location[:-1])), noun)
 
 
 def _context(error: Details, key: str) -> Any:

@@ -5,7 +5,7 @@ are looked up when something is wrong, and cost nothing until then.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from edge_agent.config.errors import Place
 
@@ -23,6 +23,17 @@ class PlacedMap(dict[str, Any]):
     def put(self, key: str, value: Any, at: tuple[Place, Place]) -> None:
         self[key] = value
         self.at[key] = at
+
+    def where(self, key: str) -> tuple[Place, Place] | None:
+        """The places of a key and of its value; None where nobody wrote it."""
+        return self.at.get(key)
+
+    def twin(self) -> "PlacedMap":
+        """A shallow copy that shares the places: it is not to get keys of its own."""
+        copy = PlacedMap(self.place)
+        copy.update(self)
+        copy.at = self.at
+        return copy
 
 
 class PlacedList(list[Any]):
@@ -61,7 +72,6 @@ class Spot(NamedTuple):
 
 
 Location = Sequence[int | str]
-_Map = TypeVar("_Map", bound=dict[str, Any])
 
 
 def locate(root: Any, location: Location, place: Place, path: str = "", missing: bool = False) -> Spot:
@@ -76,7 +86,7 @@ def locate(root: Any, location: Location, place: Place, path: str = "", missing:
         value = spot.value
         if isinstance(value, dict) and element in value:
             name = str(element)
-            both = value.at.get(name) if isinstance(value, PlacedMap) else None
+            both = value.where(name) if isinstance(value, PlacedMap) else None
             key_place, value_place = both or (spot.place, spot.place)
             spot = Spot(value[name], join(spot.path, name), key_place, value_place, join(spot.keys, name))
         elif isinstance(value, list) and isinstance(element, int) and element < len(value):
@@ -101,14 +111,9 @@ def label(item: Any, index: int) -> str:
     return name if isinstance(name, str) and name and name.isprintable() else str(index)
 
 
-def copied(value: _Map) -> _Map:
-    """A shallow copy that knows its places. They are shared: the copy is not to get keys of its own."""
-    if not isinstance(value, PlacedMap):
-        return type(value)(value)
-    copy = type(value)(value.place)
-    copy.update(value)
-    copy.at = value.at
-    return copy
+def copied(value: dict[str, Any]) -> dict[str, Any]:
+    """A shallow copy that knows its places."""
+    return value.twin() if isinstance(value, PlacedMap) else dict(value)
 
 
 def containers(root: Any) -> Iterator[dict[str, Any] | list[Any]]:

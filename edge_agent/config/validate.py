@@ -1,6 +1,7 @@
 """From a tree to the document: every section and every connection is tried, all problems are kept. Pure."""
 
 from collections.abc import Callable, Collection
+from functools import cached_property
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -40,7 +41,12 @@ class Validator:
         self._place = place
         self._lookup = lookup
         self._prefix = prefix
-        self._secrets = {*secrets, *secret_values(root)}
+        self._given_secrets = secrets
+
+    @cached_property
+    def _secrets(self) -> set[str]:
+        """Looked for when there is something to say: the tree may be large."""
+        return {*self._given_secrets, *secret_values(self._root)}
 
     def document(self) -> Document | None:
         """The whole document; None where there is a problem."""
@@ -110,7 +116,7 @@ class Validator:
             # What is wrong in all tags of a range is said once, of the first.
             key = spot.place, spot.keys if spot.place.line else spot.path
             first, words = found.setdefault(key, (spot, []))
-            text = message(error, model)
+            text = message(error, model, "column" if spot.place.cell else "key")
             # The members of a union complain one by one about the same value: that is one problem.
             if first.path == spot.path and text not in words:
                 words.append(text)
@@ -133,5 +139,6 @@ class Validator:
         path = self._prefix + spot.path
         if text == EMPTY_LIST and any(each.path.startswith(f"{path}[") for each in self.problems):
             return  # what it held was refused already
-        shown = masked(text, self._secrets, spot.value)
+        cell = f", column {spot.place.cell}" if spot.place.cell else ""
+        shown = masked(text, self._secrets, spot.value) + cell
         self.problems.append(Problem(spot.place, path, shown))
