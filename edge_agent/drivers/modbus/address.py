@@ -10,6 +10,7 @@ import difflib
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 ADDRESS_SPACE: Final = 65_536
@@ -58,6 +59,7 @@ class Address:
         return f"{self.area}:{self.number}" + ("" if self.bit is None else f".{self.bit}")
 
 
+@lru_cache(maxsize=1_024)  # a tag's validation asks four times, and machines of one kind share addresses
 def parse(text: str) -> Address:
     """Raises ValueError with what is wrong and how it is written right."""
     if ".." in text:
