@@ -5,27 +5,31 @@ a connection, and what a later child needs to know; models of tags never come to
 config moves no poll cycle, and 100,000 tags take a few megabytes.
 """
 
+import codecs
 import pickle
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import orjson
 from pydantic import ValidationError
 
+from edge_agent.app.config_text import pieces, secrets_of
 from edge_agent.app.settings import load_config, settings_of
 from edge_agent.config.last_good import envelope_hash
 from edge_agent.config.load import Loaded
 from edge_agent.config.models import Document
 from edge_agent.config.outline import Outline
 from edge_agent.config.remote import merge_remote
-from edge_agent.config.secrecy import without_secrets
 from edge_agent.contracts.errors import ConfigError
 from edge_agent.drivers import registry
 from edge_agent.pipeline.build import Blueprint, blueprint
 from edge_agent.wire.messages import ConfigEnvelope
+
+# Of each group, where a config is shown and not downloaded.
+_TAGS_SHOWN: Final = 20
+_PIECE_BYTES: Final = 32_768
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class Compiled:
 
     outline: what it says, for comparing; its `head` has the agent's own settings. warnings: what works and
     is unwise, one line each. local: the local file's document, for a child that puts the centre's over it.
-    shown: the document as JSON, see `document`.
+    secrets: what no text may show.
     """
 
     outline: Outline
@@ -42,7 +46,9 @@ class Compiled:
     warnings: tuple[str, ...]
     blueprints: Mapping[str, bytes] = field(repr=False)
     local: bytes = field(repr=False)
-    shown: bytes = field(repr=False)
+    secrets: frozenset[str] = field(repr=False)
+    _whole_text: bytes = field(repr=False)
+    _short_text: bytes = field(repr=False)
 
     @property
     def head(self) -> Document:
@@ -59,10 +65,15 @@ class Compiled:
         drawn: Blueprint | None = None if packed is None else _unpack(packed)
         return drawn
 
-    def document(self) -> dict[str, Any]:
-        """The settings that are not defaults, secrets masked: for people to look at."""
-        document: dict[str, Any] = orjson.loads(zlib.decompress(self.shown))
-        return document
+    def text(self, *, whole: bool) -> Iterator[str]:
+        """The config as YAML for people, secrets masked, in pieces; not `whole`: the first tags of each
+        group."""
+        unpacker = zlib.decompressobj()
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        packed = self._whole_text if whole else self._short_text
+        while packed:
+            yield decoder.decode(unpacker.decompress(packed, _PIECE_BYTES))
+            packed = unpacker.unconsumed_tail
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +123,16 @@ def _compile(loaded: Loaded, document: Document, outline: Outline, local: bytes)
         for connection in document.connections
         if connection.enabled
     }
-    shown = without_secrets(document.model_dump(mode="json", exclude_defaults=True))
-    warnings = tuple(str(problem) for problem in loaded.warnings)
+    whole, short = ("".join(pieces(document, most)) for most in (None, _TAGS_SHOWN))
     return Compiled(
-        outline, loaded.directory, warnings, blueprints, local, zlib.compress(orjson.dumps(shown))
+        outline,
+        loaded.directory,
+        tuple(str(problem) for problem in loaded.warnings),
+        blueprints,
+        local,
+        secrets_of(document),
+        zlib.compress(whole.encode()),
+        zlib.compress(short.encode()),
     )
 
 

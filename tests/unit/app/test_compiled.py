@@ -56,12 +56,18 @@ def test_a_large_config_takes_a_few_bytes_for_each_tag(tmp_path: Path) -> None:
 
 def test_people_are_shown_what_was_written_without_secrets(tmp_path: Path) -> None:
     central = {"url": "https://c", "token": TOKEN, "proxy": f"http://user:{TOKEN}@p:1"}
-    config = compiled(tmp_path, connection("a"), central=central, secrets={"plc": "geheim", "pin": TOKEN})
-    shown = config.document()
-    assert shown["connections"][0]["groups"][0]["tags"] == [{"name": "tag_0", "address": "holding:0"}]
+    config = compiled(
+        tmp_path, connection("a", tags=30), central=central, secrets={"plc": "geheim", "pin": TOKEN}
+    )
+    whole, short = ("".join(config.text(whole=whole)) for whole in (True, False))
+    shown = yaml.safe_load(whole)
+    assert shown["connections"][0]["groups"][0]["tags"][29]["name"] == "tag_29"
     assert shown["central"]["url"] == "https://c"
-    assert TOKEN not in str(shown)
-    assert "geheim" not in str(shown)
+    assert "tag_29" not in short
+    for text in (whole, short):
+        assert TOKEN not in text
+        assert "geheim" not in text
+    assert config.secrets >= {TOKEN, "geheim"}
 
 
 def test_the_centres_connections_replace_the_local_ones(tmp_path: Path) -> None:
