@@ -12,6 +12,7 @@ from edge_agent.app.offline import (
     plans,
     probe,
     read_once,
+    running_agent,
     runtime_socket,
     simulator_command,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "probe",
     "read_once",
     "run_agent",
+    "running_agent",
     "runtime_socket",
     "simulator_command",
     "starter_text",

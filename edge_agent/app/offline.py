@@ -1,6 +1,7 @@
 """What the commands need without a running agent: plans, one read, a probe, the simulators, the docs."""
 
 import asyncio
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -163,6 +164,19 @@ def runtime_socket(loaded: Loaded) -> Path:
 
 def local_client(socket: Path) -> LocalClient:
     return LocalClient(socket)
+
+
+def running_agent(loaded: Loaded) -> LocalClient | None:
+    """A client of the agent that runs with this config. None: nobody listens on its socket."""
+    path = runtime_socket(loaded)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
+        except OSError:
+            pass  # somebody may be there; the client's own question says why it gets no answer
+    return LocalClient(path)
 
 
 def simulator_command(driver: str) -> ModuleType:

@@ -14,6 +14,7 @@ from edge_agent.contracts.errors import ConfigError
 
 NAME: Final = "check"
 HELP: Final = "say whether a config is valid, and what is wrong with it"
+EXAMPLE: Final = "edge-agent check -c edge-agent.yaml --json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,7 @@
 """What a command works with: streams, environment, and the functions of `app` by their contracts."""
 
 import argparse
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -76,6 +77,7 @@ class Client(Protocol):
     """The agent that runs on this machine. Calls raise NotConnected where none answers."""
 
     def status(self) -> "AgentStatus": ...
+    def latest(self, connection: str | None = None) -> "list[LatestValue]": ...
     def reload(self) -> "ReloadResult": ...
 
 
@@ -104,6 +106,7 @@ class App(Protocol):
     ) -> str: ...
     def runtime_socket(self, loaded: Any) -> Path: ...
     def local_client(self, socket: Path) -> Client: ...
+    def running_agent(self, loaded: Any) -> Client | None: ...
     def simulator_command(self, driver: str) -> Simulator: ...
     def generate_docs(self) -> Mapping[str, str]: ...
 
@@ -112,7 +115,7 @@ class App(Protocol):
 class Context:
     """One call of the command line. `wall_ms` is the time that ages are reckoned from.
 
-    run_demo: (seconds or None for ever, as JSON) → exit code.
+    run_demo: (seconds or None for ever, as JSON) → exit code. sleep: waits that many seconds.
     """
 
     stdin: TextIO
@@ -122,6 +125,7 @@ class Context:
     wall_ms: Callable[[], int]
     load_app: Callable[[], App]
     run_demo: Callable[[float | None, bool], int]
+    sleep: Callable[[float], None] = time.sleep
 
     @cached_property
     def app(self) -> App:
@@ -141,6 +145,13 @@ class Context:
         import orjson
 
         self.out.write(orjson.dumps(value, default=_fields, option=orjson.OPT_INDENT_2).decode() + "\n")
+
+    def print_json_line(self, value: Any) -> None:
+        """One JSON document on one line, at once: what comes after it may take a while."""
+        import orjson
+
+        self.out.write(orjson.dumps(value, default=_fields).decode() + "\n")
+        self.out.flush()
 
     def warn(self, text: str) -> None:
         """One line to the standard error, beside the result."""

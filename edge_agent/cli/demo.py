@@ -7,6 +7,7 @@ from edge_agent.cli.context import Context, UsageError
 
 NAME: Final = "demo"
 HELP: Final = "run simulated PLCs, a centre and an agent together, to look at"
+EXAMPLE: Final = "edge-agent demo --for 30s"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

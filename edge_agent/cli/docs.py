@@ -10,6 +10,7 @@ from edge_agent.cli.figures import plural
 
 NAME: Final = "docs"
 HELP: Final = "generate the sample files and reference pages"
+EXAMPLE: Final = "edge-agent docs --check"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

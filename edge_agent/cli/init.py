@@ -12,6 +12,7 @@ from edge_agent.cli.context import Context, ExitCode, UsageError
 
 NAME: Final = "init"
 HELP: Final = "write a commented config to begin with, and try its connection"
+EXAMPLE: Final = "edge-agent init --host 192.0.2.10 --central https://central.example.com"
 
 DRIVER: Final = "modbus"
 # A documentation address (RFC 5737): it reaches nobody until it is replaced.

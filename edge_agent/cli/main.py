@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from edge_agent import __version__
-from edge_agent.cli import check, demo, docs, init, plan, read, reload, run, simulate, status
+from edge_agent.cli import check, demo, docs, init, plan, read, reload, run, simulate, status, top
 from edge_agent.cli.context import App, Context, ExitCode, UsageError
 from edge_agent.cli.parser import Parser
 from edge_agent.cli.text import printable
@@ -28,13 +28,14 @@ class Command(Protocol):
 
     NAME: str
     HELP: str
+    EXAMPLE: str
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
     def run(self, args: argparse.Namespace, context: Context) -> int: ...
 
 
 COMMANDS: Final[tuple[Command, ...]] = (
-    run, init, check, plan, read, status, reload, simulate, demo, docs,
+    run, init, check, plan, read, status, top, reload, simulate, demo, docs,
 )  # fmt: skip
 
 
@@ -48,7 +49,8 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for command in COMMANDS:
         about = f"{command.HELP[0].upper()}{command.HELP[1:]}."
-        child = commands.add_parser(command.NAME, help=command.HELP, description=about)
+        example = f"example: {command.EXAMPLE}"
+        child = commands.add_parser(command.NAME, help=command.HELP, description=about, epilog=example)
         command.add_arguments(child)
         child.set_defaults(run=command.run)
     return parser

@@ -10,6 +10,7 @@ from edge_agent.cli.text import Cell, Palette, Styled, printable, table
 
 NAME: Final = "plan"
 HELP: Final = "print the requests that a config leads to, their bytes, bus time and headroom"
+EXAMPLE: Final = "edge-agent plan --requests"
 
 TIGHT_PERCENT: Final = 20.0
 _HEAD: Final = (

@@ -1,18 +1,23 @@
-"""`edge-agent read`: every tag once, straight from the PLC."""
+"""`edge-agent read`: the newest value of every tag.
+
+Of the running agent where there is one: many a PLC takes a single client, and a second link would throw
+the agent's out. Without an agent, or with --direct, straight from the PLC.
+"""
 
 import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from edge_agent.cli import config_path, figures
-from edge_agent.cli.context import Context, ExitCode
+from edge_agent.cli.context import Context, ExitCode, UsageError
 from edge_agent.cli.text import Cell, Palette, Styled, printable, shortened, table
 
 if TYPE_CHECKING:
     from edge_agent.contracts.status import LatestValue
 
 NAME: Final = "read"
-HELP: Final = "read every tag once from the PLCs and print it"
+HELP: Final = "print the newest value of every tag: of the running agent, else straight from the PLCs"
+EXAMPLE: Final = "edge-agent read press1.oil_temp"
 
 _HEAD: Final = ("connection", "tag", "value", "unit", "quality", "time")
 _VALUE_COLUMNS: Final = 40
@@ -20,24 +25,71 @@ _VALUE_COLUMNS: Final = 40
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     config_path.add_argument(parser)
-    parser.add_argument("connection", nargs="?", help="read this connection alone; default: all")
+    parser.add_argument(
+        "what", nargs="?", metavar="CONNECTION[.TAG]", help="this connection or tag alone; default: all"
+    )
+    parser.add_argument(
+        "--direct", action="store_true",
+        help="ask the PLCs over links of their own, even while an agent runs",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print a list of values")
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
-    import asyncio
-
     app = context.app
     loaded = app.load_config(config_path.existing(args.config, context.environ))
-    values = asyncio.run(app.read_once(loaded, args.connection, context.warn))
-    if args.json:
+    connection, tag = place(args.what)
+    values, running = None, False
+    if not args.direct:
+        values = _of_the_running_agent(connection, context, loaded)
+        running = values is not None
+    if values is None:
+        import asyncio
+
+        values = asyncio.run(app.read_once(loaded, connection, context.warn))
+    if tag is not None:
+        values = [value for value in values if value.tag == tag]
+        if not values:
+            raise UsageError(f"there is no tag {tag!r} in {connection}; see `edge-agent read {connection}`")
+    _print(values, context, as_json=args.json, running=running)
+    return exit_code(values)
+
+
+def place(what: str | None) -> tuple[str | None, str | None]:
+    """Connection and tag of `CONNECTION` or `CONNECTION.TAG`: the first dot separates."""
+    connection, _, tag = (what or "").partition(".")
+    return connection or None, tag or None
+
+
+def _of_the_running_agent(
+    connection: str | None, context: Context, loaded: Any
+) -> "Sequence[LatestValue] | None":
+    """None where no agent runs with this config: then the PLC itself has to be asked.
+
+    Raises NotConnected for an agent that this user may not ask: its PLC may take no second client.
+    """
+    client = context.app.running_agent(loaded)
+    if client is None:
+        return None
+    values = client.latest(connection)
+    if values:
+        oldest = figures.age(min(value.time for value in values), context.wall_ms())
+        context.warn(
+            f"values of the running agent, up to {oldest} old; --direct asks the PLC over a link of its own"
+        )
+    return values
+
+
+def _print(values: "Sequence[LatestValue]", context: Context, *, as_json: bool, running: bool) -> None:
+    if as_json:
         context.print_json(list(values))
     elif values:
         for line in render(values, Palette(context.colours)):
             context.print(line)
+    elif running:
+        context.print("the running agent has read nothing yet")
     else:
         context.print("nothing was read: the config has no connection with a tag")
-    return exit_code(values)
 
 
 def exit_code(values: "Sequence[LatestValue]") -> ExitCode:
@@ -55,7 +107,7 @@ def render(values: "Sequence[LatestValue]", palette: Palette) -> list[str]:
             value.tag,
             shortened(printable(show(value.value)), _VALUE_COLUMNS),
             value.unit,
-            Styled(value.quality, _style(value.quality)),
+            Styled(value.quality, quality_style(value.quality)),
             figures.time(value.time),
         ]
         for value in values
@@ -74,5 +126,5 @@ def show(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-def _style(quality: str) -> str:
+def quality_style(quality: str) -> str:
     return "" if quality == "good" else "bad" if quality.startswith("bad") else "warn"

@@ -22,7 +22,8 @@ def page() -> str:
         "NO_COLOR is set.",
     ]
     for name, child in _commands(parser).items():
-        lines += ["", f"## edge-agent {name}", "", child.description or ""]
+        example = (child.epilog or "").removeprefix("example: ")
+        lines += ["", f"## edge-agent {name}", "", child.description or "", "", f"Example: `{example}`"]
         rows = [_row(action) for action in child._actions if action.dest != "help"]
         if rows:
             lines += ["", "| argument | meaning |", "| --- | --- |", *rows]

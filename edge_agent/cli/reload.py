@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 NAME: Final = "reload"
 HELP: Final = "tell the running agent to read its config again; an invalid one changes nothing"
+EXAMPLE: Final = "edge-agent reload"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

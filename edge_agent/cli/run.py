@@ -8,6 +8,7 @@ from edge_agent.cli.context import Context
 
 NAME: Final = "run"
 HELP: Final = "run the agent in the foreground until SIGTERM or Ctrl-C"
+EXAMPLE: Final = "edge-agent run -c /etc/holdfast/edge-agent.yaml"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

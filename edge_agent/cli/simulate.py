@@ -7,6 +7,7 @@ from edge_agent.cli.context import Context, ExitCode
 
 NAME: Final = "simulate"
 HELP: Final = "run a simulated PLC"
+EXAMPLE: Final = "edge-agent simulate modbus --port 1502"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ from edge_agent.cli.text import Palette
 
 NAME: Final = "status"
 HELP: Final = "show how the running agent is: what is wrong first, then connections, buffer and sinks"
+EXAMPLE: Final = "edge-agent status --check"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

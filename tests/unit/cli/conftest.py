@@ -57,6 +57,11 @@ class FakeClient:
         self._app.fail()
         return self._app.shown
 
+    def latest(self, connection: str | None = None) -> list[LatestValue]:
+        self._app.fail()
+        self._app.asked.append(connection)
+        return [value for value in self._app.values if connection in (None, value.connection)]
+
     def reload(self) -> ReloadResult:
         self._app.fail()
         return self._app.result
@@ -85,9 +90,12 @@ class FakeApp:
     result: ReloadResult = field(default_factory=lambda: ReloadResult(applied=True))
     warnings: Sequence[Any] = ()
     unreachable: str | None = None
+    running: bool = False
     documents: Mapping[str, str] = field(default_factory=dict)
     simulator: FakeSimulator = field(default_factory=FakeSimulator)
     asked: list[Any] = field(default_factory=list)
+
+    after_load: BaseException | None = None
 
     def fail(self) -> None:
         if self.error is not None:
@@ -96,6 +104,7 @@ class FakeApp:
     def load_config(self, path: Path) -> FakeLoaded:
         self.asked.append(path)
         self.fail()
+        self.error = self.after_load
         return FakeLoaded(path, self.warnings)
 
     def run_agent(self, path: Path) -> int:
@@ -125,6 +134,9 @@ class FakeApp:
     def local_client(self, socket: Path) -> FakeClient:
         return FakeClient(self, socket)
 
+    def running_agent(self, loaded: FakeLoaded) -> FakeClient | None:
+        return FakeClient(self, Path("/run/holdfast/agent.sock")) if self.running else None
+
     def simulator_command(self, driver: str) -> FakeSimulator:
         if driver != "modbus":
             raise ConfigError(f"there is no simulator for {driver!r}; there are: modbus")
@@ -150,6 +162,7 @@ class CommandLine:
     out: str = ""
     err: str = ""
     demos: list[tuple[float | None, bool]] = field(default_factory=list)
+    slept: list[float] = field(default_factory=list)
 
     def __call__(self, *argv: str) -> int:
         stream = Terminal if self.terminal else io.StringIO
@@ -162,6 +175,7 @@ class CommandLine:
             wall_ms=lambda: NOW_MS,
             load_app=lambda: self.app,
             run_demo=self._demo,
+            sleep=self.slept.append,
         )
         try:
             return main(list(argv), context)

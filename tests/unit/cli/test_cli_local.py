@@ -47,6 +47,41 @@ def test_read_prints_a_table(cli: Any, app: Any) -> None:
     ]
 
 
+def test_read_takes_what_the_running_agent_has(cli: Any, app: Any) -> None:
+    app.running, app.values = True, [_value("온도", 7), _value("oil.temp", 81.4)]
+    assert cli("read", "-c", "a.yaml", "press1") == 0
+    assert app.asked[-1] == "press1"
+    assert cli.out.count("\n") == 3
+    assert cli.err == (
+        "edge-agent: values of the running agent, up to 0.0s old; "
+        "--direct asks the PLC over a link of its own\n"
+    )
+    assert cli("read", "-c", "a.yaml", "press1.oil.temp", "--json") == 0
+    assert [item["tag"] for item in json.loads(cli.out)] == ["oil.temp"], "the first dot separates"
+    assert cli("read", "-c", "a.yaml", "press1.nope") == 2
+    assert cli.err.endswith("there is no tag 'nope' in press1; see `edge-agent read press1`\n")
+    app.values = []
+    assert cli("read", "-c", "a.yaml") == 0
+    assert cli.out == "the running agent has read nothing yet\n"
+
+
+def test_read_asks_the_plc_where_it_is_told_to_or_no_agent_runs(cli: Any, app: Any) -> None:
+    app.values = [_value("온도", 7)]
+    for running, argv in ((True, ("--direct",)), (False, ())):
+        app.running = running
+        assert cli("read", "-c", "a.yaml", "press1.온도", *argv) == 0
+        assert cli.err == ""
+        assert app.asked[-1] == "press1"
+
+
+def test_read_opens_no_second_link_beside_an_agent_that_it_may_not_ask(cli: Any, app: Any) -> None:
+    app.running, app.values = True, [_value("온도", 7)]
+    refused = NotConnected("agent.sock: belongs to another user")
+    app.after_load = refused
+    assert cli("read", "-c", "a.yaml", "press1") == 3
+    assert (cli.out, cli.err) == ("", "edge-agent: agent.sock: belongs to another user\n")
+
+
 @pytest.mark.parametrize(
     ("qualities", "code"),
     [
