@@ -57,7 +57,7 @@ def address_of(connection: ConnectionSettings) -> str:
     transport = transport_of(connection)
     host, port = getattr(transport, "host", None), getattr(transport, "port", None)
     if host is None:
-        return ""
+        return "" if port is None else str(port)
     return f"{host}:{port}" if port is not None else str(host)
 
 
@@ -113,6 +113,7 @@ def build_poller(drawn: Blueprint, spec: DriverSpec, workshop: Workshop) -> tupl
     now = workshop.clock.mono_ns()
     for settings, rules in drawn.groups:
         plan = rules.plan
+        bus_seconds = sum(request.bus_seconds for request in plan.requests)
         unit = units.setdefault(plan.schema.unit_id, Unit(plan.schema.unit_id))
         unit.groups += 1
         scheduled.append(
@@ -121,7 +122,7 @@ def build_poller(drawn: Blueprint, spec: DriverSpec, workshop: Workshop) -> tupl
                 unit,
                 Schedule.starting(now, settings.interval, next(workshop.phases)),
                 # The driver bounds each request. A bad block is read again in halves, hence the factor.
-                read_cap_seconds=4 * (len(plan.requests) + 2) * timeout,
+                read_cap_seconds=4 * ((len(plan.requests) + 2) * timeout + bus_seconds),
                 stale_seconds=3 * settings.interval + timeout,
             )
         )

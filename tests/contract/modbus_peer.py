@@ -140,8 +140,9 @@ def connection_to(peer: RawPeer, addresses: Iterable[int], unit_id: int = 1) -> 
         "host": "127.0.0.1",
         "port": peer.port,
         "timeout": f"{TIMEOUT_SECONDS * 1000:g}ms",
-        "transaction_ids": "checked" if peer.names_replies else "ignored",
     }
+    if peer.is_tcp:
+        transport["transaction_ids"] = "checked" if peer.names_replies else "ignored"
     tags = [{"name": f"t{number}", "address": f"holding:{number}"} for number in addresses]
     group = {"name": "fast", "interval": "1s", "tags": tags, "unit_id": unit_id}
     return ModbusConnection.model_validate({"name": "plc", "transport": transport, "groups": [group]})

@@ -5,7 +5,9 @@ that a peer offers holds values that no other group holds, so that an answer to 
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
@@ -21,11 +23,14 @@ SERVED_WITHIN_SECONDS = 5.0
 class Peer(Protocol):
     """A simulated PLC of one protocol. `start` after `stop` listens at the same address.
 
+    connects: there are connections, which the peer may refuse or forget. address: names it in errors.
     groups: two groups of good tags; `bad_group`: one whose tag number `bad_tag` of three does not exist.
     """
 
     driver: str
     timeout_seconds: float
+    connects: bool
+    address: str
 
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
@@ -46,11 +51,14 @@ class ModbusPeer:
     driver = "modbus"
     timeout_seconds = 0.1
 
-    def __init__(self, framing: str) -> None:
+    def __init__(self, framing: str, line: str = "") -> None:
         from edge_agent.drivers.modbus.simulator.server import Simulator, SimulatorConfig
 
+        self.connects = framing in ("tcp", "rtu_over_tcp")
+        self.address = line or "127.0.0.1"
         self._framing = framing
-        self._simulator = Simulator(SimulatorConfig(framing=framing, wall_ms=lambda: 0))
+        self._line = line
+        self._simulator = Simulator(SimulatorConfig(framing=framing, serial=line, wall_ms=lambda: 0))
 
     async def start(self) -> None:
         await self._simulator.start()
@@ -61,7 +69,11 @@ class ModbusPeer:
     def settings(self) -> dict[str, Any]:
         port = self._simulator.ports[0] if self._simulator.ports else 1
         timeout = f"{self.timeout_seconds * 1000:g}ms"
-        transport = {"type": self._framing, "host": "127.0.0.1", "port": port, "timeout": timeout}
+        transport: dict[str, Any] = {"type": self._framing, "timeout": timeout}
+        if self._framing == "serial":
+            transport |= {"port": self._line, "baud": 1_000_000}
+        else:
+            transport |= {"host": "127.0.0.1", "port": port}
         return {"name": "plc", "driver": self.driver, "transport": transport}
 
     def groups(self) -> list[dict[str, Any]]:
@@ -103,15 +115,17 @@ def _registers(name: str, addresses: range) -> dict[str, Any]:
     return {"name": name, "interval": "1s", "tags": tags}
 
 
-PEERS: dict[str, Callable[[], Peer]] = {
-    "modbus-tcp": lambda: ModbusPeer("tcp"),
-    "modbus-rtu-over-tcp": lambda: ModbusPeer("rtu_over_tcp"),
+# Each takes a directory of its own.
+PEERS: dict[str, Callable[[Path], Peer]] = {
+    "modbus-tcp": lambda _: ModbusPeer("tcp"),
+    "modbus-rtu-over-tcp": lambda _: ModbusPeer("rtu_over_tcp"),
+    "modbus-serial": lambda directory: ModbusPeer("serial", str(directory / "line")),
 }
 
 
 @pytest.fixture(params=PEERS)
-async def peer(request: pytest.FixtureRequest) -> AsyncIterator[Peer]:
-    made = PEERS[request.param]()
+async def peer(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Peer]:
+    made = PEERS[request.param](tmp_path)
     await made.start()
     yield made
     await made.stop()
@@ -199,7 +213,7 @@ async def test_without_a_link_there_is_no_reading(bench: Bench) -> None:
 
 async def test_a_peer_that_is_not_there_is_named(peer: Peer, bench: Bench) -> None:
     await peer.stop()
-    with pytest.raises(NotConnected, match=r"127\.0\.0\.1"):
+    with pytest.raises(NotConnected, match=re.escape(peer.address)):
         await bench.driver.connect()
 
 
@@ -264,11 +278,19 @@ async def test_a_frozen_peer_is_unanswered_within_the_time_out(peer: Peer, bench
 
 
 async def test_a_half_open_link_is_given_up(peer: Peer, bench: Bench) -> None:
-    """The peer is gone without a word: only a new connection helps, so the driver must ask for one."""
+    """The peer is gone without a word: only a new connection helps, so the driver must ask for one.
+
+    Where a peer has no connections that it could forget, its silence ends by itself.
+    """
     await bench.driver.connect()
     await bench.driver.read(bench.plans[0])
-    peer.freeze_connections()
+    if peer.connects:
+        peer.freeze_connections()
+    else:
+        peer.be_silent()
     await lost(lambda: bench.driver.read(bench.plans[0]))
+    if not peer.connects:
+        peer.answer_again()
     await bench.driver.connect()
     assert (await bench.driver.read(bench.plans[0])).row == peer.row(0)
 

@@ -35,12 +35,16 @@ _VALUES: Final[dict[str, tuple[int, JsonValue]]] = {
 
 
 class Station:
-    """The driver, connected to a server at `port`."""
+    """The driver, connected to a server at `port`: a number, or the path of a serial port.
 
-    def __init__(self, port: int, transport: str, timeout: str = "2s") -> None:
+    settings: of the transport, beside these.
+    """
+
+    def __init__(self, port: int | str, transport: str, timeout: str = "2s", **settings: Any) -> None:
+        network = {} if transport == "serial" else {"host": "127.0.0.1"}
         self._base: dict[str, Any] = {
             "name": "plc",
-            "transport": {"type": transport, "host": "127.0.0.1", "port": port, "timeout": timeout},
+            "transport": {"type": transport, "port": port, "timeout": timeout, **network, **settings},
         }
         self.driver = ModbusDriver(ModbusConnection.model_validate(self._base))
 

@@ -1,4 +1,4 @@
-"""The Modbus driver against libmodbus: TCP, and its serial RTU server behind socat as RTU over TCP."""
+"""The Modbus driver against libmodbus: TCP, its RTU server on a serial line, and behind a gateway (socat)."""
 
 import contextlib
 import re
@@ -52,8 +52,8 @@ def tcp_server(program: Path) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def rtu_server(program: Path, directory: Path) -> Iterator[int]:
-    """libmodbus on one end of a serial line; a gateway that passes bytes through to TCP on the other."""
+def serial_server(program: Path, directory: Path) -> Iterator[Path]:
+    """libmodbus on one end of a serial line. Gives the other end."""
     ours, theirs = directory / "ours", directory / "theirs"
     line = [f"PTY,link={end},raw,echo=0" for end in (ours, theirs)]
     with running("socat", *line):
@@ -61,18 +61,23 @@ def rtu_server(program: Path, directory: Path) -> Iterator[int]:
         while not (ours.exists() and theirs.exists()):
             assert time.monotonic() < deadline, "socat made no serial line"
             time.sleep(0.01)
+        with running(str(program), "rtu", str(theirs), stdout=subprocess.PIPE) as server:
+            assert server.stdout is not None
+            assert server.stdout.readline() == b"0\n"
+            yield ours
+
+
+@contextlib.contextmanager
+def rtu_server(program: Path, directory: Path) -> Iterator[int]:
+    """A gateway that passes bytes through from TCP to a serial line with libmodbus."""
+    with serial_server(program, directory) as ours:
         # One client at a time, or two would share the replies of the line.
         gateway = [
             "TCP-LISTEN:0,bind=127.0.0.1,fork,reuseaddr,max-children=1",
             f"FILE:{ours},raw,echo=0",
         ]
-        with (
-            running(str(program), "rtu", str(theirs), stdout=subprocess.PIPE) as server,
-            running("socat", "-d", "-d", "-t", "0.01", *gateway, stderr=subprocess.PIPE) as bridge,
-        ):
-            assert server.stdout is not None
+        with running("socat", "-d", "-d", "-t", "0.01", *gateway, stderr=subprocess.PIPE) as bridge:
             assert bridge.stderr is not None
-            assert server.stdout.readline() == b"0\n"
             for text in bridge.stderr:
                 if match := re.search(rb"listening on .*:(\d+)", text):
                     yield int(match[1])
@@ -80,13 +85,20 @@ def rtu_server(program: Path, directory: Path) -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def ports(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]:
-    with tcp_server(program) as tcp, rtu_server(program, tmp_path_factory.mktemp("line")) as rtu:
-        yield {"tcp": tcp, "rtu_over_tcp": rtu}
+def ports(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int | str]]:
+    gateway, line = tmp_path_factory.mktemp("gateway"), tmp_path_factory.mktemp("line")
+    with (
+        tcp_server(program) as tcp,
+        rtu_server(program, gateway) as rtu,
+        serial_server(program, line) as port,
+    ):
+        yield {"tcp": tcp, "rtu_over_tcp": rtu, "serial": str(port)}
 
 
-@pytest.fixture(params=["tcp", "rtu_over_tcp"])
-async def station(ports: dict[str, int], request: pytest.FixtureRequest) -> AsyncIterator[image.Station]:
+@pytest.fixture(params=["tcp", "rtu_over_tcp", "serial"])
+async def station(
+    ports: dict[str, int | str], request: pytest.FixtureRequest
+) -> AsyncIterator[image.Station]:
     async with image.Station(ports[request.param], request.param) as made:
         yield made
 
@@ -115,7 +127,8 @@ async def test_a_bad_tag_is_bad_alone(station: image.Station) -> None:
     await image.check_a_bad_tag_is_bad_alone(station)
 
 
-async def test_a_dead_unit(ports: dict[str, int]) -> None:
+@pytest.mark.parametrize("transport", ["rtu_over_tcp", "serial"])
+async def test_a_dead_unit(ports: dict[str, int | str], transport: str) -> None:
     """On TCP libmodbus answers for every unit; on a line it answers for its own alone."""
-    async with image.Station(ports["rtu_over_tcp"], "rtu_over_tcp", timeout="200ms") as station:
+    async with image.Station(ports[transport], transport, timeout="200ms") as station:
         await image.check_a_dead_unit(station)

@@ -16,12 +16,14 @@ from weakref import WeakKeyDictionary
 from edge_agent.contracts.driver import Reading
 from edge_agent.contracts.errors import NotConnected
 from edge_agent.drivers.modbus.errors import DeviceError, Refused, Unanswered, exception_text
-from edge_agent.drivers.modbus.framing import Framing, RtuFraming, TcpFraming, rtu_framer
+from edge_agent.drivers.modbus.framing import rtu_framer
 from edge_agent.drivers.modbus.harvest import Harvest
-from edge_agent.drivers.modbus.link import Link, open_link
+from edge_agent.drivers.modbus.link import Link
+from edge_agent.drivers.modbus.opening import open_link
 from edge_agent.drivers.modbus.plan import Block, ModbusPlan
-from edge_agent.drivers.modbus.settings import ModbusConnection, TransactionIds, TransportType
+from edge_agent.drivers.modbus.settings import ModbusConnection
 from edge_agent.drivers.modbus.split import Part, Trail
+from edge_agent.drivers.modbus.transports import is_serial_line
 
 # Requests that one read may spend on finding out what a station refuses; the rest waits for the next.
 PROBES_PER_READ: Final = 32
@@ -44,7 +46,8 @@ class ModbusDriver:
         # For each plan, what was learnt about those of its blocks that were ever refused, by index.
         self._trails: WeakKeyDictionary[ModbusPlan, dict[int, Trail]] = WeakKeyDictionary()
         self._probes_left = 0
-        if settings.transport.type is TransportType.RTU_OVER_TCP:
+        self._late: dict[int, float] = {}  # of a serial line, whose late replies outlive its link
+        if is_serial_line(settings.transport):
             rtu_framer()  # imported here rather than in the middle of a poll
 
     async def connect(self) -> None:
@@ -161,8 +164,4 @@ class ModbusDriver:
         return await fresh.request(unit_id, pdu)
 
     async def _open(self) -> Link:
-        transport = self._transport
-        framing: Framing = RtuFraming()
-        if transport.type is TransportType.TCP:
-            framing = TcpFraming(names_replies=transport.transaction_ids is TransactionIds.CHECKED)
-        return await open_link(transport.host, transport.port, framing, transport.timeout)
+        return await open_link(self._transport, self._late)

@@ -20,6 +20,11 @@ _MBAP_PREFIX_BYTES: Final = 6
 _LENGTHS: Final = range(3, 255)
 _RTU_EXCEPTION_BYTES: Final = 5
 _EXCEPTION_BIT: Final = 0x80
+_IDENTIFICATION: Final = 0x2B
+# Unit, function, MEI type, code, conformity, more follows, next object, number of objects; then objects
+# of id, length and value (Modbus Application Protocol V1.1b3, 6.21).
+_IDENTIFICATION_HEAD_BYTES: Final = 8
+_CRC_BYTES: Final = 2
 
 
 class Framing(Protocol):
@@ -134,17 +139,14 @@ class RtuFraming:
         unit, function = self._expected
         if data[0] != unit:
             raise Garbage(f"a reply of unit {data[0]} instead of {unit}")
-        if data[1] == function:
-            size = 5 + data[2]
-        elif data[1] == function | _EXCEPTION_BIT:
-            size = _RTU_EXCEPTION_BYTES
-        else:
+        if data[1] not in (function, function | _EXCEPTION_BIT):
             raise Garbage(f"a reply to function {data[1]} instead of {function}")
-        if len(data) < size:
+        size = rtu_reply_bytes(data)
+        if size is None or len(data) < size:
             return None
         if len(data) > size:
             raise Garbage("bytes follow the reply")
-        if not rtu_framer().check_CRC(data[:-2], int.from_bytes(data[-2:])):
+        if not has_good_crc(data):
             raise Garbage("a reply with a wrong checksum")
         self._expected = self._buffer = b""
         return data[1:-2]
@@ -152,6 +154,29 @@ class RtuFraming:
     def abandon(self) -> bool:
         self._expected = b""
         return False
+
+
+def rtu_reply_bytes(data: bytes) -> int | None:
+    """How long the RTU frame is that begins with `data`, its checksum included; None: not yet known.
+
+    Needs three bytes at least. Knows the replies to functions that read, identification, and exceptions.
+    """
+    if data[1] & _EXCEPTION_BIT:
+        return _RTU_EXCEPTION_BYTES
+    if data[1] != _IDENTIFICATION:
+        return 3 + data[2] + _CRC_BYTES
+    end = _IDENTIFICATION_HEAD_BYTES
+    if len(data) < end:
+        return None
+    for _ in range(data[end - 1]):
+        if len(data) < end + 2:
+            return None
+        end += 2 + data[end + 1]
+    return end + _CRC_BYTES
+
+
+def has_good_crc(frame: bytes) -> bool:
+    return bool(rtu_framer().check_CRC(frame[:-2], int.from_bytes(frame[-2:])))
 
 
 @functools.cache

@@ -1,4 +1,7 @@
-"""One TCP connection to a station or gateway, with one request in flight at most.
+"""One request at a time to stations, and its time-out: what all links have in common.
+
+Links over streams (stream.py), datagrams (datagram.py) and serial lines (serial_line.py) add how bytes
+travel.
 
 pymodbus' client is not used for this: it waits out the time-out when the peer closes in the middle of a
 request, takes replies with transaction id 0 or another function code, forgets half a reply when it sends
@@ -10,27 +13,29 @@ each request costs a quarter of the whole request.
 """
 
 import asyncio
-from typing import Final, cast
+from typing import Final
 
 from edge_agent.contracts.errors import NotConnected
-from edge_agent.drivers.modbus.errors import Garbage, Unanswered
+from edge_agent.drivers.modbus.errors import Unanswered
 from edge_agent.drivers.modbus.framing import Framing
 
 # A half-open connection looks like a dead station. After as many time-outs in a row a new one is tried.
 UNANSWERED_LIMIT: Final = 3
 
 
-class Link(asyncio.Protocol):
-    """Made by `open_link`. Once `lost` has a reason, it stays lost."""
+class Link:
+    """Once `lost` has a reason, it stays lost.
+
+    peer_closed: the peer ended it, after it had answered, and no answer was begun.
+    """
 
     def __init__(self, framing: Framing, timeout_seconds: float) -> None:
         self.lost = ""
-        self.peer_closed = False  # the peer ended it, after it had answered, and no answer was begun
+        self.peer_closed = False
         self.names_replies = framing.names_replies
         self._framing = framing
         self._timeout = timeout_seconds
         self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
         self._reply: asyncio.Future[bytes] | None = None
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -43,13 +48,13 @@ class Link(asyncio.Protocol):
         Raises Unanswered, after which the link may be lost, and NotConnected where it is lost. Safe to
         cancel: the link is dropped where the reply could be taken for another one's.
         """
-        if self.lost or self._transport is None:
-            raise NotConnected(self.lost or "not connected")
+        if self.lost:
+            raise NotConnected(self.lost)
         self._reply = self._loop.create_future()
-        self._deadline = self._loop.time() + self._timeout
-        if self._timer is None:
-            self._timer = self._loop.call_at(self._deadline, self._on_timer)
-        self._transport.write(self._framing.request(unit_id, pdu))
+        self._deadline = self._loop.time() + self._timeout + self._wire_seconds(pdu)
+        if self._timer is None or self._timer.when() > self._deadline:
+            self._set_timer()
+        self._send(self._framing.request(unit_id, pdu))
         try:
             answer = await self._reply
         except asyncio.CancelledError:
@@ -67,42 +72,47 @@ class Link(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._transport is not None:
-            self._transport.abort()
-            self._transport = None
+        self._close()
         self._fail(NotConnected(self.lost))
 
-    # --- called by the event loop ---------------------------------------------------------------------
+    # --- how bytes travel -----------------------------------------------------------------------------
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are not subclasses of asyncio's.
-        self._transport = cast(asyncio.Transport, transport)
+    def _send(self, data: bytes) -> None:
+        raise NotImplementedError
 
-    def data_received(self, data: bytes) -> None:
-        if self.lost:
-            return
-        try:
-            answer = self._framing.receive(data)
-        except Garbage as error:
-            self._fail(Unanswered(str(error)))
-            self.drop(str(error))
-            return
-        if answer is not None and self._reply is not None and not self._reply.done():
-            self._reply.set_result(answer)
+    def _close(self) -> None:
+        """Gives the transport up; may be called twice."""
+        raise NotImplementedError
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self.lost:
-            return
-        begun = self._reply is not None and not self._framing.untouched
-        self.peer_closed = self._answered and not begun
-        self.drop("the peer closed the connection" if exc is None else f"the connection broke: {exc}")
+    def _wire_seconds(self, _pdu: bytes) -> float:
+        """What the wire takes for a request and its reply, beside the station's time."""
+        return 0.0
+
+    # --- what came of the request -----------------------------------------------------------------------
+
+    def _answer(self, pdu: bytes | None) -> None:
+        if pdu is not None and self._reply is not None and not self._reply.done():
+            self._reply.set_result(pdu)
+
+    def _fail(self, error: Exception) -> None:
+        if self._reply is not None and not self._reply.done():
+            self._reply.set_exception(error)
+
+    def _abandon(self, why: str) -> None:
+        if not self._framing.abandon() and not self.lost:
+            self.drop(f"{why}, and what comes next could be taken for another's")
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._deadline, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
         if self._reply is None or self._reply.done():
             return
         if self._loop.time() < self._deadline:
-            self._timer = self._loop.call_at(self._deadline, self._on_timer)
+            self._set_timer()
             return
         because = f"; {self._framing.discarded} was discarded" if self._framing.discarded else ""
         self._fail(Unanswered(f"no answer within {self._timeout:g} s{because}"))
@@ -110,26 +120,3 @@ class Link(asyncio.Protocol):
         self._abandon("an answer is missing")
         if self._unanswered >= UNANSWERED_LIMIT and not self.lost:
             self.drop(f"{self._unanswered} requests in a row were not answered")
-
-    # ----------------------------------------------------------------------------------------------------
-
-    def _abandon(self, why: str) -> None:
-        if not self._framing.abandon() and not self.lost:
-            self.drop(f"{why}, and what comes next could be taken for another's")
-
-    def _fail(self, error: Exception) -> None:
-        if self._reply is not None and not self._reply.done():
-            self._reply.set_exception(error)
-
-
-async def open_link(host: str, port: int, framing: Framing, timeout_seconds: float) -> Link:
-    """Raises NotConnected with the reason."""
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(timeout_seconds):
-            _, link = await loop.create_connection(lambda: Link(framing, timeout_seconds), host, port)
-    except TimeoutError as error:
-        raise NotConnected(f"{host}:{port} does not answer within {timeout_seconds:g} s") from error
-    except OSError as error:
-        raise NotConnected(f"cannot connect to {host}:{port}: {error.strerror or error}") from error
-    return link

@@ -20,8 +20,9 @@ from edge_agent.drivers.modbus.settings import (
     ModbusConnection,
     ModbusGroup,
     ModbusTag,
-    TransportType,
 )
+from edge_agent.drivers.modbus.timing import bus_seconds, overhead_bytes
+from edge_agent.drivers.modbus.transports import SerialTransport
 from edge_agent.wire.schema import Order, Schema, TagSchema, ValueType
 
 _ORDERS = {
@@ -30,8 +31,6 @@ _ORDERS = {
     (Endian.LITTLE, Endian.BIG): Order.BADC,
     (Endian.LITTLE, Endian.LITTLE): Order.DCBA,
 }
-# Bytes around the data of a request and of its reply: MBAP or unit and CRC, function, count.
-_OVERHEAD = {TransportType.TCP: (12, 9), TransportType.RTU_OVER_TCP: (8, 5)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +120,19 @@ def plan(connection: ModbusConnection, group: ModbusGroup) -> ModbusPlan:
         raise ConfigError(f"group {group.name} of {connection.name} has two tags of the same name")
     ordered = [by_name[tag.name] for tag in schema.tags]
 
+    blocks = _blocks(connection, ordered)
+    requests = _summaries(connection, unit_id, blocks)
+    _check_the_line(connection, group, requests)
+    program = RowProgram.of(_places(connection, blocks, ordered), [block.reply_bytes for block in blocks])
+    return ModbusPlan(schema, unit_id, tuple(blocks), program, requests, _notes(settings))
+
+
+def _blocks(connection: ModbusConnection, tags: Sequence[ModbusTag]) -> list[Block]:
     blocks: list[Block] = []
     for area in Area:
-        items = [Item(*tag.span, index) for index, tag in enumerate(ordered) if tag.place.area is area]
-        blocks += merge(area, _checked(connection, area, items, ordered), *_limits(connection, area))
-    program = RowProgram.of(_places(connection, blocks, ordered), [block.reply_bytes for block in blocks])
-    return ModbusPlan(
-        schema, unit_id, tuple(blocks), program, _summaries(connection, unit_id, blocks), _notes(settings)
-    )
+        items = [Item(*tag.span, index) for index, tag in enumerate(tags) if tag.place.area is area]
+        blocks += merge(area, _checked(connection, area, items, tags), *_limits(connection, area))
+    return blocks
 
 
 def merge(area: Area, items: Iterable[Item], max_gap: int, limit: int) -> list[Block]:
@@ -230,17 +234,50 @@ def _register_bits(first: int, bit: int, count: int, swapped: bool) -> tuple[int
 def _summaries(
     connection: ModbusConnection, unit_id: int, blocks: Sequence[Block]
 ) -> tuple[RequestSummary, ...]:
-    sent, received = _OVERHEAD[connection.transport.type]
+    sent, received = overhead_bytes(connection.transport)
     return tuple(
         RequestSummary(
             f"{block}, unit {unit_id}",
             len(block.items),
             sent,
             received + block.reply_bytes,
-            float(connection.inter_request_delay),
+            float(connection.inter_request_delay)
+            + bus_seconds(connection.transport, sent, received + block.reply_bytes),
         )
         for block in blocks
     )
+
+
+def _check_the_line(
+    connection: ModbusConnection, group: ModbusGroup, requests: Sequence[RequestSummary]
+) -> None:
+    """Refuses intervals that no station could keep, because the characters do not fit on the wire.
+
+    The last group of a connection is checked together with all others, as they share the line.
+    """
+    transport = connection.transport
+    if not isinstance(transport, SerialTransport):
+        return
+    need = sum(request.bus_seconds for request in requests)
+    where = f"group {group.name} of {connection.name}"
+    if need > group.interval:
+        raise ConfigError(
+            f"{where}: its requests take {need * 1000:.0f} ms on a line of {transport.baud} baud, and its "
+            f"interval is {group.interval * 1000:.0f} ms: poll less often, read less, or raise the baud rate"
+        )
+    if group is not connection.groups[-1]:
+        return
+    load = need / group.interval + sum(_line_share(connection, each) for each in connection.groups[:-1])
+    if load > 1:
+        raise ConfigError(
+            f"the groups of {connection.name} together need {100 * load:.0f} % of a line of "
+            f"{transport.baud} baud: poll less often, read less, or raise the baud rate"
+        )
+
+
+def _line_share(connection: ModbusConnection, group: ModbusGroup) -> float:
+    requests = _summaries(connection, connection.unit_of(group), _blocks(connection, group.tags))
+    return sum(request.bus_seconds for request in requests) / group.interval
 
 
 def _notes(tags: Sequence[ModbusTag]) -> tuple[str, ...]:

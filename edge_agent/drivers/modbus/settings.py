@@ -6,9 +6,10 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from edge_agent.config.models import ConnectionSettings, GroupSettings, TagSettings, TransportSettings
+from edge_agent.config.models import ConnectionSettings, GroupSettings, TagSettings
 from edge_agent.config.units import Duration, Seconds
 from edge_agent.drivers.modbus.address import ADDRESS_SPACE, REGISTER_BITS, Address, parse
+from edge_agent.drivers.modbus.transports import Transport, is_serial_line, with_type
 from edge_agent.wire.schema import ValueType
 
 # Modbus Application Protocol V1.1b3, 6.1 and 6.3.
@@ -22,16 +23,6 @@ _UNSUPPORTED: Final = {
 class Endian(StrEnum):
     BIG = "big"
     LITTLE = "little"
-
-
-class TransactionIds(StrEnum):
-    CHECKED = "checked"
-    IGNORED = "ignored"
-
-
-class TransportType(StrEnum):
-    TCP = "tcp"
-    RTU_OVER_TCP = "rtu_over_tcp"
 
 
 def _address_text(value: object) -> object:
@@ -160,27 +151,11 @@ class ModbusGroup(GroupSettings):
     tags: list[ModbusTag] = Field(min_length=1, description="What is read.")
 
 
-class ModbusTransport(TransportSettings):
-    """How to reach the station or its gateway."""
-
-    type: TransportType = Field(
-        TransportType.TCP, description="tcp, or rtu_over_tcp for serial gateways that pass bytes through."
-    )
-    host: str = Field(min_length=1, description="Host name or IP address.", examples=["192.0.2.10"])
-    port: int = Field(502, ge=1, le=65535, description="TCP port.")
-    unit_id: int = Field(1, ge=0, le=255, description="Station, where a group names no other.")
-    transaction_ids: TransactionIds = Field(
-        TransactionIds.CHECKED,
-        description="ignored: for gateways that do not echo them (tcp). The link is then dropped after any "
-        "request without an answer, because a late reply could not be told apart.",
-    )
-
-
 class ModbusConnection(ConnectionSettings):
     """A Modbus station, or a gateway with several."""
 
     driver: Literal["modbus"] = Field("modbus", description="Protocol driver.")
-    transport: ModbusTransport = Field(description="How to reach it.")
+    transport: Annotated[Transport, BeforeValidator(with_type)] = Field(description="How to reach it.")
     byte_order: Endian = Field(Endian.BIG, description="Order of the two bytes in a register.")
     word_order: Endian = Field(
         Endian.BIG, description="Order of the registers of a value: big has the highest first."
@@ -201,7 +176,7 @@ class ModbusConnection(ConnectionSettings):
     @model_validator(mode="after")
     def _no_broadcast(self) -> "ModbusConnection":
         units = {self.unit_of(group) for group in self.groups}
-        if self.transport.type is TransportType.RTU_OVER_TCP and 0 in units:
+        if is_serial_line(self.transport) and 0 in units:
             raise ValueError("on a serial line unit 0 is everyone, and nobody answers: give a unit_id")
         return self
 

@@ -19,7 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=0, help="first port; 0: any free ones")
     parser.add_argument("--ports", type=int, default=1, help="number of ports, each a gateway of its own")
-    parser.add_argument("--framing", choices=("tcp", "rtu_over_tcp"), default="tcp")
+    parser.add_argument("--framing", choices=("tcp", "rtu_over_tcp", "udp"), default="tcp")
+    parser.add_argument(
+        "--serial", nargs="?", const="", metavar="PATH",
+        help="RTU on a serial port, or on a new pseudo-terminal (of the name PATH), instead of the network",
+    )  # fmt: skip
     parser.add_argument("--units", default="", help="stations that exist, such as 1,2,7; default: all")
     parser.add_argument("--tick-ms", type=int, default=1000, help="time after which all values change")
     parser.add_argument("--latency-ms", type=float, default=0.0, help="what a station takes for a request")
@@ -57,7 +61,8 @@ def _config(args: argparse.Namespace) -> SimulatorConfig:
         host=args.host,
         ports=args.ports,
         first_port=args.port,
-        framing=args.framing,
+        framing=args.framing if args.serial is None else "serial",
+        serial=args.serial or "",
         units=frozenset(int(unit) for unit in args.units.split(",") if unit),
         tick_ms=args.tick_ms,
         latency_seconds=args.latency_ms / 1000,
@@ -87,12 +92,17 @@ async def _serve(
 
 def _announce(simulator: Simulator, control: asyncio.Server | None, *, as_json: bool) -> None:
     port = None if control is None else control.sockets[0].getsockname()[1]
+    line = None if simulator.line is None else simulator.line.name
     if as_json:
-        text = orjson.dumps({"ports": simulator.ports, "control": port}).decode()
+        text = orjson.dumps({"ports": simulator.ports, "control": port, "serial": line}).decode()
     else:
-        first, last = simulator.ports[0], simulator.ports[-1]
-        span = str(first) if first == last else f"{first} to {last} ({len(simulator.ports)} ports)"
-        text = f"Modbus stations on {simulator.config.host}, {span}; stop with Ctrl-C"
+        text = f"Modbus stations on {line or _ports_text(simulator)}; stop with Ctrl-C"
         if port is not None:
             text += f"; control on 127.0.0.1:{port}"
     print(text, flush=True)
+
+
+def _ports_text(simulator: Simulator) -> str:
+    first, last = simulator.ports[0], simulator.ports[-1]
+    span = str(first) if first == last else f"{first} to {last} ({len(simulator.ports)} ports)"
+    return f"{simulator.config.host}, {span}"

@@ -10,6 +10,7 @@ from typing import Final, Self
 
 from edge_agent.drivers.modbus.simulator.faults import Faults
 from edge_agent.drivers.modbus.simulator.image import Image
+from edge_agent.drivers.modbus.simulator.lines import DatagramStations, SerialLine
 from edge_agent.drivers.modbus.simulator.signals import Signal
 from edge_agent.drivers.modbus.simulator.station import Counters, Station, World
 
@@ -24,7 +25,8 @@ def _wall_ms() -> int:
 class SimulatorConfig:
     """ports: how many; first_port: 0 for ephemeral ones, else the first of consecutive ones.
 
-    framing: tcp or rtu_over_tcp. units: the stations that exist behind each port; empty: all.
+    framing: tcp, rtu_over_tcp, udp or serial. serial: for that framing, the port or the name of a new
+    pseudo-terminal (SerialLine). units: the stations that exist behind each port; empty: all.
     latency_seconds: how long a station takes for a request, one after the other on each connection.
     """
 
@@ -32,6 +34,7 @@ class SimulatorConfig:
     ports: int = 1
     first_port: int = 0
     framing: str = "tcp"
+    serial: str = ""
     units: frozenset[int] = frozenset()
     tick_ms: int = 1000
     latency_seconds: float = 0.0
@@ -55,24 +58,43 @@ class Simulator:
         self.counters = Counters()
         self.ports: tuple[int, ...] = ()
         self.recent: deque[tuple[int, bytes]] = deque(maxlen=_KEPT_REQUESTS)
+        self.line: SerialLine | None = None
         self._servers: list[asyncio.Server] = []
+        self._datagrams: list[asyncio.DatagramTransport] = []
         self._stations: set[Station] = set()
         self._image = Image(self.config.signals)
 
     async def start(self) -> None:
         """Raises OSError where a port is taken."""
         config = self.config
-        loop = asyncio.get_running_loop()
         wanted = self.ports or tuple(
             config.first_port + index if config.first_port else 0 for index in range(config.ports)
         )
         world = World(
-            config.framing, config.units, config.tick_ms, config.latency_seconds, config.wall_ms,
+            config.framing in ("rtu_over_tcp", "serial"), config.units, config.tick_ms,
+            config.latency_seconds, config.wall_ms,
             self._image, self.faults, self.counters, self.recent, self._stations,
         )  # fmt: skip
+        if config.framing == "serial":
+            self.line = SerialLine(config.serial, Station(world, 0))
+            return
+        ports: list[int] = []
         for index, port in enumerate(wanted):
-            self._servers.append(await loop.create_server(partial(Station, world, index), config.host, port))
-        self.ports = tuple(int(server.sockets[0].getsockname()[1]) for server in self._servers)
+            listen = self._listen_for_datagrams if config.framing == "udp" else self._listen
+            ports.append(await listen(partial(Station, world, index), port))
+        self.ports = tuple(ports)
+
+    async def _listen(self, station: Callable[[], Station], port: int) -> int:
+        server = await asyncio.get_running_loop().create_server(station, self.config.host, port)
+        self._servers.append(server)
+        return int(server.sockets[0].getsockname()[1])
+
+    async def _listen_for_datagrams(self, station: Callable[[], Station], port: int) -> int:
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            partial(DatagramStations, station), (self.config.host, port)
+        )
+        self._datagrams.append(transport)
+        return int(transport.get_extra_info("sockname")[1])
 
     async def stop(self) -> None:
         for server in self._servers:
@@ -81,6 +103,12 @@ class Simulator:
         for server in self._servers:
             await server.wait_closed()
         self._servers.clear()
+        for transport in self._datagrams:
+            transport.abort()
+        self._datagrams.clear()
+        if self.line is not None:
+            self.line.unplug()
+            self.line = None
 
     async def __aenter__(self) -> Self:
         await self.start()

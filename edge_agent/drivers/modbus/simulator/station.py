@@ -31,9 +31,9 @@ class Counters:
 
 
 class World(NamedTuple):
-    """What all stations of a simulator share. framing: tcp or rtu_over_tcp."""
+    """What all stations of a simulator share. is_rtu: frames without transaction ids."""
 
-    framing: str
+    is_rtu: bool
     units: frozenset[int]
     tick_ms: int
     latency_seconds: float
@@ -52,7 +52,7 @@ class Station(asyncio.Protocol):
         self.frozen = False
         self._world = world
         self._port = port
-        self._framing: StationFraming = TcpStationFraming() if world.framing == "tcp" else RtuStationFraming()
+        self._framing: StationFraming = RtuStationFraming() if world.is_rtu else TcpStationFraming()
         self._transport: asyncio.Transport | None = None
         self._free_at = 0.0
 

@@ -1,0 +1,30 @@
+"""Which link a transport takes."""
+
+from edge_agent.drivers.modbus.framing import RtuFraming, TcpFraming
+from edge_agent.drivers.modbus.link import Link
+from edge_agent.drivers.modbus.stream import open_stream
+from edge_agent.drivers.modbus.transports import (
+    RtuOverTcpTransport,
+    SerialTransport,
+    TcpTransport,
+    TransactionIds,
+    Transport,
+)
+
+
+async def open_link(transport: Transport, late: dict[int, float]) -> Link:
+    """Opens the link of a transport. Raises NotConnected with the reason.
+
+    late: what one connection's links on a serial line tell each other (SerialLink).
+    """
+    if isinstance(transport, SerialTransport):
+        from edge_agent.drivers.modbus.serial_line import open_serial
+
+        return await open_serial(transport, late)
+    if isinstance(transport, TcpTransport):
+        checked = transport.transaction_ids is TransactionIds.CHECKED
+        framing = TcpFraming(names_replies=checked)
+        return await open_stream(transport.host, transport.port, framing, transport.timeout)
+    if isinstance(transport, RtuOverTcpTransport):
+        return await open_stream(transport.host, transport.port, RtuFraming(), transport.timeout)
+    raise NotImplementedError(transport.type)
