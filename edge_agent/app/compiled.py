@@ -9,7 +9,7 @@ import codecs
 import pickle
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,8 +37,9 @@ class Compiled:
     """A valid config.
 
     outline: what it says, for comparing; its `head` has the agent's own settings. warnings: what works and
-    is unwise, one line each. local: the local file's document, for a child that puts the centre's over it.
-    secrets: what no text may show.
+    is unwise, one line each. local, running: the local file and what runs, packed, for children that put
+    the centre's over it or write it out. text: the document as YAML for people with the first tags of each
+    group, packed. secrets: what no text may show.
     """
 
     outline: Outline
@@ -46,9 +47,9 @@ class Compiled:
     warnings: tuple[str, ...]
     blueprints: Mapping[str, bytes] = field(repr=False)
     local: bytes = field(repr=False)
+    running: bytes = field(repr=False)
+    text: bytes = field(repr=False)
     secrets: frozenset[str] = field(repr=False)
-    _whole_text: bytes = field(repr=False)
-    _short_text: bytes = field(repr=False)
 
     @property
     def head(self) -> Document:
@@ -64,16 +65,6 @@ class Compiled:
         packed = self.blueprints.get(name)
         drawn: Blueprint | None = None if packed is None else _unpack(packed)
         return drawn
-
-    def text(self, *, whole: bool) -> Iterator[str]:
-        """The config as YAML for people, secrets masked, in pieces; not `whole`: the first tags of each
-        group."""
-        unpacker = zlib.decompressobj()
-        decoder = codecs.getincrementaldecoder("utf-8")()
-        packed = self._whole_text if whole else self._short_text
-        while packed:
-            yield decoder.decode(unpacker.decompress(packed, _PIECE_BYTES))
-            packed = unpacker.unconsumed_tail
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +83,8 @@ class Sent:
 def compile_file(path: Path) -> Compiled:
     """The local file's config. Raises ConfigError. For a child process, as all that is slow here."""
     loaded = load_config(path)
-    return _compile(loaded, loaded.document, loaded.outline, _pack(loaded))
+    packed = _pack(loaded)
+    return _compile(loaded, packed, packed)
 
 
 def compile_sent(local: bytes, body: bytes, known_bad: frozenset[str]) -> Sent:
@@ -111,28 +103,44 @@ def compile_sent(local: bytes, body: bytes, known_bad: frozenset[str]) -> Sent:
     loaded: Loaded = _unpack(local)
     try:
         document = merge_remote(loaded, envelope, settings_of)
-        compiled = _compile(loaded, document, Outline.of(document), local)
+        wanted = replace(loaded, document=document, outline=Outline.of(document))
+        compiled = _compile(wanted, local, _pack(wanted))
     except ConfigError as error:
         return Sent(envelope.version, content, None, str(error))
     return Sent(envelope.version, content, compiled)
 
 
-def _compile(loaded: Loaded, document: Document, outline: Outline, local: bytes) -> Compiled:
+def write_out(running: bytes) -> bytes:
+    """The whole of `Compiled.running` as YAML for people, secrets masked. Packed; for a child process."""
+    loaded: Loaded = _unpack(running)
+    return zlib.compress("".join(pieces(loaded.document)).encode())
+
+
+def unpacked(text: bytes) -> Iterator[str]:
+    """A packed text in pieces."""
+    unpacker = zlib.decompressobj()
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    while text:
+        yield decoder.decode(unpacker.decompress(text, _PIECE_BYTES))
+        text = unpacker.unconsumed_tail
+
+
+def _compile(wanted: Loaded, local: bytes, running: bytes) -> Compiled:
+    document = wanted.document
     blueprints = {
         connection.name: _pack(blueprint(connection, registry.lookup(connection.driver)))
         for connection in document.connections
         if connection.enabled
     }
-    whole, short = ("".join(pieces(document, most)) for most in (None, _TAGS_SHOWN))
     return Compiled(
-        outline,
-        loaded.directory,
-        tuple(str(problem) for problem in loaded.warnings),
+        wanted.outline,
+        wanted.directory,
+        tuple(str(problem) for problem in wanted.warnings),
         blueprints,
         local,
+        running,
+        zlib.compress("".join(pieces(document, _TAGS_SHOWN)).encode()),
         secrets_of(document),
-        zlib.compress(whole.encode()),
-        zlib.compress(short.encode()),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from edge_agent.app.compiled import Compiled, compile_file, compile_sent
+from edge_agent.app.compiled import Compiled, compile_file, compile_sent, unpacked, write_out
 from edge_agent.config.last_good import envelope_hash
 from edge_agent.contracts.errors import ConfigError
 from edge_agent.wire.messages import ConfigEnvelope
@@ -59,7 +59,7 @@ def test_people_are_shown_what_was_written_without_secrets(tmp_path: Path) -> No
     config = compiled(
         tmp_path, connection("a", tags=30), central=central, secrets={"plc": "geheim", "pin": TOKEN}
     )
-    whole, short = ("".join(config.text(whole=whole)) for whole in (True, False))
+    whole, short = ("".join(unpacked(text)) for text in (write_out(config.running), config.text))
     shown = yaml.safe_load(whole)
     assert shown["connections"][0]["groups"][0]["tags"][29]["name"] == "tag_29"
     assert shown["central"]["url"] == "https://c"
