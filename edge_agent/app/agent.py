@@ -18,6 +18,7 @@ import structlog
 from edge_agent.app.clockwatch import ClockWatch
 from edge_agent.app.compiled import Compiled, compile_file
 from edge_agent.app.connections import ConnectionSet
+from edge_agent.app.inspection import Inspector
 from edge_agent.app.status import StatusBoard
 from edge_agent.app.transaction import ConfigKeeper
 from edge_agent.buffer.outbox import StoredOutbox
@@ -26,7 +27,7 @@ from edge_agent.buffer.ring import FrameRing
 from edge_agent.buffer.store import Store, StoreSettings
 from edge_agent.config.child import call_in_fork
 from edge_agent.config.last_good import LastGood
-from edge_agent.contracts.status import AgentStatus, LatestValue, ReloadResult, SinkReport
+from edge_agent.contracts.status import AgentStatus, LatestValue, PageReport, ReloadResult, SinkReport
 from edge_agent.pipeline.build import Workshop
 from edge_agent.runtime import logging as logs
 from edge_agent.runtime.atomic import write_atomic
@@ -41,6 +42,7 @@ from edge_agent.runtime.waiting import wait_for_event
 
 if TYPE_CHECKING:
     from edge_agent.app.centre import CentreLink
+    from edge_agent.web.page import PageServer
     from edge_agent.web.server import LocalServer
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -53,8 +55,9 @@ _PART_MAX_SECONDS: Final = 30.0
 class Agent:
     """One run. Implements contracts.status.Control for the local API."""
 
-    def __init__(self, path: Path, config: Compiled) -> None:
+    def __init__(self, path: Path, config: Compiled, log_ring: logs.LogRing) -> None:
         settings = config.head
+        self._log_ring = log_ring
         self._path = path
         self._settings = settings
         self._clock = SystemClock()
@@ -85,6 +88,7 @@ class Agent:
         last_good = LastGood(database.with_name("central-config.json"), write_atomic)
         self._keeper = ConfigKeeper(path, config, last_good, self._clock, self._centre_answers)
         self._link: CentreLink | None = None
+        self._page: PageServer | None = None
         self._board: StatusBoard | None = None
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -140,9 +144,10 @@ class Agent:
             lambda: self._link.offset_ms if self._link is not None else None,
             {**self._settings.agent.labels},
             None if self._settings.central is None else self._settings.central.heartbeat_interval,
+            self._page_report,
         )
         await self._keeper.boot(self._connections)
-        link_type, server_type = await asyncio.to_thread(_outward_types)
+        link_type, server_type, page_type = await asyncio.to_thread(_outward_types)
         if self._settings.central is not None:
             self._link = link_type(
                 self._settings,
@@ -159,6 +164,9 @@ class Agent:
                 spawn(name, part)
         self._server = server_type(self, self._runtime / SOCKET_NAME, self._settings.agent.metrics_listen)
         await self._server.start()
+        if self._settings.agent.page_listen is not None:
+            self._page = page_type(self._inspector(), self._settings.agent.page_listen, self._clock)
+            spawn("page", self._page.run)
         # What a large config left behind is walked by no collection any more: that took milliseconds.
         gc.collect()
         gc.freeze()
@@ -252,6 +260,15 @@ class Agent:
             self._link.look_around()
         return result
 
+    def _inspector(self) -> Inspector:
+        """What the local page sees of this agent."""
+        return Inspector(
+            self.status, self._connections, lambda: self._keeper.running, self._database, self._log_ring
+        )
+
+    def _page_report(self) -> PageReport | None:
+        return None if self._page is None else self._page.report()
+
     def _centre_answers(self) -> bool:
         return self._link is not None and self._link.answers
 
@@ -259,26 +276,28 @@ class Agent:
         return [self._link.report()] if self._link is not None else []
 
 
-def _outward_types() -> "tuple[type[CentreLink], type[LocalServer]]":
+def _outward_types() -> "tuple[type[CentreLink], type[LocalServer], type[PageServer]]":
     """What talks to others. Its libraries are the bulk of all imports: they come after the first polls."""
     from edge_agent.app.centre import CentreLink
+    from edge_agent.web.page import PageServer
     from edge_agent.web.server import LocalServer
 
-    return CentreLink, LocalServer
+    return CentreLink, LocalServer, PageServer
 
 
-async def _run(path: Path, config: Compiled) -> None:
-    await Agent(path, config).run()
+async def _run(path: Path, config: Compiled, ring: logs.LogRing) -> None:
+    await Agent(path, config, ring).run()
 
 
 def run_agent(path: Path) -> int:
     """Loads the config and runs the agent until a signal ends it. Raises ConfigError for a bad config."""
     config = call_in_fork(compile_file, (path,), str(path))
-    logs.configure(config.head.agent.log_level)
+    ring = logs.LogRing()
+    logs.configure(config.head.agent.log_level, ring=ring)
     for warning in config.warnings:
         logger.warning(warning)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_run(path, config))
+        runner.run(_run(path, config, ring))
     return 0
 
 

@@ -1,7 +1,7 @@
 """The pollers that run: started, replaced and stopped one by one, the unchanged ones never touched."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -16,7 +16,7 @@ from edge_agent.pipeline.poller import Poller
 from edge_agent.runtime.backoff import Backoff
 from edge_agent.runtime.supervise import Components, supervise
 from edge_agent.wire.messages import ConnectionReport
-from edge_agent.wire.schema import Schema
+from edge_agent.wire.schema import Schema, TagSchema
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -129,7 +129,7 @@ class ConnectionSet:
         """Of all groups that are polled."""
         return [schema for running in self._running.values() for schema in running.poller.schemas()]
 
-    def latest_of(self, schema: Schema, wanted: Sequence[int]) -> list[LatestValue]:
+    def latest_of(self, schema: Schema, wanted: Mapping[int, TagSchema]) -> list[LatestValue]:
         """The newest values of some tags of a group, by their place in its schema; empty before the first."""
         running = self._running.get(schema.connection)
         return [] if running is None else running.poller.latest_of(schema.group, wanted)

@@ -10,7 +10,7 @@ from edge_agent.buffer.recovery import Identity
 from edge_agent.buffer.store import Store
 from edge_agent.contracts.clock import Clock
 from edge_agent.contracts.outbox import Outbox
-from edge_agent.contracts.status import AgentStatus, SinkReport
+from edge_agent.contracts.status import AgentStatus, PageReport, SinkReport
 from edge_agent.runtime.clock import sync_state
 from edge_agent.runtime.host import HostMeter
 from edge_agent.runtime.supervise import Components
@@ -37,6 +37,7 @@ class StatusBoard:
     clock_offset_ms: Callable[[], float | None]
     labels: dict[str, str]
     heartbeat_seconds: float | None
+    page: Callable[[], PageReport | None]
 
     @property
     def uptime_seconds(self) -> float:
@@ -62,6 +63,7 @@ class StatusBoard:
             lateness=self.connections.lateness(),
             stored_samples=self.store.stored_samples,
             lost_samples=self.store.memory.dropped_samples,
+            page=self.page(),
         )
 
     def heartbeat(self) -> Heartbeat:

@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from edge_agent.config.listen import parse_loopback
 from edge_agent.config.units import Bytes, Duration, Rate, Seconds, Size, at_least, between
 from edge_agent.wire.schema import ValueType
 
@@ -150,6 +151,18 @@ class AgentSettings(Settings):
         None, description="HOST:PORT on loopback where Prometheus may scrape /metrics. Default: nowhere.",
         examples=["127.0.0.1:9464"],
     )  # fmt: skip
+    page_listen: str | None = Field(
+        "127.0.0.1:8470",
+        description="HOST:PORT on loopback where the agent's own page is; null: nowhere. A taken port does "
+        "not stop the agent.",
+    )
+
+    @field_validator("metrics_listen", "page_listen")
+    @classmethod
+    def _loopback(cls, listen: str | None) -> str | None:
+        if listen is not None:
+            parse_loopback(listen)
+        return listen
 
 
 class CentralSettings(Settings):

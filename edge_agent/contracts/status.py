@@ -63,6 +63,14 @@ class LatenessReport(Report):
     counts: list[int] = []
 
 
+class PageReport(Report):
+    """The agent's own page. `state`: open, taken (by something else; tried again), opening."""
+
+    state: str
+    address: str
+    detail: str = ""
+
+
 class AgentStatus(Report):
     """stored_samples: committed to the buffer in this run, those recovered from the ring included."""
 
@@ -84,6 +92,7 @@ class AgentStatus(Report):
     lateness: LatenessReport = LatenessReport()
     stored_samples: int = 0
     lost_samples: int = 0
+    page: PageReport | None = None
 
 
 class LatestValue(Report):

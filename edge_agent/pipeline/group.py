@@ -1,6 +1,6 @@
 """One group's way from a reading to a frame, and its newest values for whoever looks."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -179,17 +179,19 @@ class Group:
         account.read = account.suppressed = 0
         self._sink.append(self.schema, frame)
 
-    def latest(self, fresh_since_ns: int = 0) -> list[LatestValue]:
+    def latest(
+        self, fresh_since_ns: int = 0, wanted: Mapping[int, TagSchema] | None = None
+    ) -> list[LatestValue]:
         """The newest reading in engineering units, suppressed values included; empty before the first.
 
-        What was read before `fresh_since_ns` (monotonic) is shown as stale instead of good.
+        What was read before `fresh_since_ns` (monotonic) is shown as stale instead of good. wanted: the
+        tags to tell of, by their place in the schema; None: all.
         """
         if self._newest is None:
             return []
         newest = self._newest
-        marks = {
-            tag: run for run in newest.reading.quality for tag in range(run.first, run.first + run.count)
-        }
+        tags = dict(enumerate(self.schema.tags)) if wanted is None else wanted
+        marks = {tag: run for run in newest.reading.quality for tag in _covered(run, wanted)}
         usual = Quality.GOOD if newest.mono_ns >= fresh_since_ns else Quality.STALE
         return [
             LatestValue(
@@ -201,7 +203,7 @@ class Group:
                 time=newest.wall_ms,
                 unit=tag.unit,
             )
-            for index, tag in enumerate(self.schema.tags)
+            for index, tag in tags.items()
         ]
 
     def _value(self, reading: Reading, index: int, tag: TagSchema, mark: QualityRun | None) -> JsonValue:
@@ -211,6 +213,13 @@ class Group:
             return (reading.text or ())[index - self.schema.fixed_tags]
         offset = self.schema.edges[index]
         return read_value(tag, reading.row[offset : offset + tag.row_bytes])
+
+
+def _covered(run: QualityRun, wanted: Mapping[int, TagSchema] | None) -> Iterable[int]:
+    """The tags of a run; those that are wanted."""
+    if wanted is None:
+        return range(run.first, run.first + run.count)
+    return [tag for tag in wanted if run.first <= tag < run.first + run.count]
 
 
 def _is_whole(quality: tuple[QualityRun, ...], tags: int) -> bool:

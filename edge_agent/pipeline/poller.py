@@ -6,7 +6,7 @@ with back-off, the units' breakers, the cap on a read, and one log line down and
 
 import asyncio
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +25,7 @@ from edge_agent.runtime.backoff import Backoff
 from edge_agent.runtime.logging import OutageLog
 from edge_agent.wire.messages import ConnectionReport
 from edge_agent.wire.quality import Quality
+from edge_agent.wire.schema import Schema, TagSchema
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -274,6 +275,20 @@ class Poller:
             value
             for item in self._groups
             for value in item.group.latest(now - round(item.stale_seconds * 1e9))
+        ]
+
+    def schemas(self) -> list[Schema]:
+        """Of the groups, in the order of the config."""
+        return [item.group.schema for item in self._groups]
+
+    def latest_of(self, group: str, wanted: Mapping[int, TagSchema]) -> list[LatestValue]:
+        """The newest values of some tags of one group, by their place in its schema."""
+        now = self._clock.mono_ns()
+        return [
+            value
+            for item in self._groups
+            if item.group.schema.group == group
+            for value in item.group.latest(now - round(item.stale_seconds * 1e9), wanted)
         ]
 
     def report(self) -> ConnectionReport:

@@ -1,7 +1,7 @@
 """What is wrong with the agent, from its status alone: pure, for the command line, the page and /healthz."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from edge_agent.contracts.status import AgentStatus
@@ -20,12 +20,15 @@ class Finding:
     """One thing that is wrong. `since`: UTC milliseconds, where that is known.
 
     subject: what it concerns, in the words of the config (`connection press1`, `buffer`).
+    code, facts: the same for whoever says it in another language.
     """
 
     severity: Severity
     subject: str
     text: str
     since: int | None = None
+    code: str = field(default="", compare=False)
+    facts: Mapping[str, str | int] = field(default_factory=dict, compare=False)
 
 
 def findings(status: AgentStatus) -> list[Finding]:
@@ -54,9 +57,14 @@ def is_alive(status: AgentStatus) -> bool:
 def _components(status: AgentStatus) -> Iterator[Finding]:
     for part in status.components:
         if part.state == "stopped" and part.error:
-            yield Finding(Severity.ERROR, f"part {part.name}", f"gave up: {part.error}")
+            facts = {"name": part.name, "why": part.error}
+            yield Finding(
+                Severity.ERROR, f"part {part.name}", f"gave up: {part.error}", None, "part_stopped", facts
+            )
         elif part.state == "waiting":
-            yield Finding(Severity.ERROR, f"part {part.name}", f"failed and will run again: {part.error}")
+            text = f"failed and will run again: {part.error}"
+            facts = {"name": part.name, "why": part.error}
+            yield Finding(Severity.ERROR, f"part {part.name}", text, None, "part_waiting", facts)
 
 
 def _connection(report: ConnectionReport) -> Iterator[Finding]:
@@ -64,23 +72,31 @@ def _connection(report: ConnectionReport) -> Iterator[Finding]:
     if report.state not in ("connected", "stopped"):
         why = report.error or next((unit.error for unit in report.units if unit.error), "")
         reason = f": {why}" if why else ""
-        yield Finding(Severity.ERROR, subject, f"{report.state}{reason}", report.since or None)
+        facts = {"name": report.name, "state": report.state, "why": why}
+        text = f"{report.state}{reason}"
+        yield Finding(Severity.ERROR, subject, text, report.since or None, "connection", facts)
         return
     for unit in report.units:
         if unit.error:
             name = subject if unit.unit_id is None else f"{subject}, unit {unit.unit_id}"
-            yield Finding(Severity.ERROR, name, f"{unit.state}: {unit.error}")
+            number = "" if unit.unit_id is None else unit.unit_id
+            yield Finding(
+                Severity.ERROR, name, f"{unit.state}: {unit.error}", None, "unit",
+                {"name": report.name, "unit": number, "state": unit.state, "why": unit.error},
+            )  # fmt: skip
 
 
 def _buffer(status: AgentStatus) -> Iterator[Finding]:
     if status.lost_samples:
-        yield Finding(Severity.ERROR, "losses", f"{status.lost_samples:,} samples were lost")
+        text = f"{status.lost_samples:,} samples were lost"
+        yield Finding(Severity.ERROR, "losses", text, None, "losses", {"samples": status.lost_samples})
     buffer = status.buffer
     if buffer.quota_bytes and buffer.pending_bytes * 2 > buffer.quota_bytes:
         percent = round(100 * buffer.pending_bytes / buffer.quota_bytes)
         yield Finding(
-            Severity.WARNING, "buffer", f"{percent} % of its quota wait to be sent", buffer.oldest_pending
-        )
+            Severity.WARNING, "buffer", f"{percent} % of its quota wait to be sent", buffer.oldest_pending,
+            "buffer", {"percent": percent},
+        )  # fmt: skip
 
 
 def _sinks(status: AgentStatus) -> Iterator[Finding]:
@@ -88,7 +104,10 @@ def _sinks(status: AgentStatus) -> Iterator[Finding]:
         if sink.state not in ("ok", "off"):
             detail = f": {sink.detail}" if sink.detail else ""
             severity = Severity.WARNING if sink.state == "unreachable" else Severity.ERROR
-            yield Finding(severity, f"sink {sink.name}", f"{sink.state}{detail}", sink.last_success)
+            yield Finding(
+                severity, f"sink {sink.name}", f"{sink.state}{detail}", sink.last_success,
+                "sink", {"name": sink.name, "state": sink.state, "why": sink.detail},
+            )  # fmt: skip
 
 
 def _config(status: AgentStatus) -> Iterator[Finding]:
@@ -96,11 +115,20 @@ def _config(status: AgentStatus) -> Iterator[Finding]:
     if config.state in (ConfigState.REJECTED, ConfigState.ROLLED_BACK):
         seen = "" if config.seen_version is None else f" version {config.seen_version}"
         text = f"the centre's{seen} is {config.state.replace('_', ' ')}: {config.message or config.code}"
-        yield Finding(Severity.WARNING, "config", text)
+        facts: dict[str, str | int] = {
+            "version": "" if config.seen_version is None else config.seen_version,
+            "state": str(config.state),
+            "why": config.message or config.code,
+        }
+        yield Finding(Severity.WARNING, "config", text, None, "config", facts)
     elif config.state is ConfigState.APPLIED_WITH_WARNINGS:
-        yield Finding(Severity.WARNING, "config", f"applied with warnings: {config.message or config.code}")
+        why = config.message or config.code
+        yield Finding(
+            Severity.WARNING, "config", f"applied with warnings: {why}", None, "config_warnings", {"why": why}
+        )
 
 
 def _clock(status: AgentStatus) -> Iterator[Finding]:
     if status.clock.sync is False:
-        yield Finding(Severity.WARNING, "clock", "not synchronised: time stamps may be wrong")
+        text = "not synchronised: time stamps may be wrong"
+        yield Finding(Severity.WARNING, "clock", text, None, "clock")

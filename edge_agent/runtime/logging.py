@@ -6,10 +6,12 @@ An outage is one line when it begins and one when it ends (`OutageLog`); what li
 import logging
 import os
 import sys
+from collections import deque
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TextIO
 
+import orjson
 import structlog
 from structlog.typing import Processor, WrappedLogger
 
@@ -26,10 +28,57 @@ _CHATTY: Final = {
 }
 
 
-def configure(level: str = "info", stream: TextIO | None = None) -> None:
+class LogRing(logging.Handler):
+    """The newest lines in memory, for the local page: bounded by their number and their bytes."""
+
+    MAX_LINES: Final = 1_000
+    MAX_BYTES: Final = 512 << 10
+    MAX_LINE_BYTES: Final = 8 << 10
+
+    def __init__(self, max_lines: int = MAX_LINES, max_bytes: int = MAX_BYTES) -> None:
+        super().__init__()
+        self._lines: deque[tuple[int, int, bytes]] = deque()
+        self._max_lines = max_lines
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self.newest = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Called under the handler's lock, from any thread."""
+        try:
+            text = self.format(record).encode("utf-8", "replace")
+        except Exception:  # noqa: BLE001 - as every handler does: a line that cannot be written stops nobody
+            self.handleError(record)
+            return
+        if len(text) > self.MAX_LINE_BYTES:
+            text = _shortened(text, self.MAX_LINE_BYTES)
+        self.newest += 1
+        self._lines.append((self.newest, record.levelno, text))
+        self._bytes += len(text)
+        while len(self._lines) > self._max_lines or self._bytes > self._max_bytes:
+            self._bytes -= len(self._lines.popleft()[2])
+
+    def lines(self, after: int, level: str, limit: int) -> list[dict[str, Any]]:
+        """The newest `limit` lines of at least `level` with an `id` above `after`, ascending."""
+        least = logging.getLevelNamesMapping()[level.upper()]
+        assert self.lock is not None, "made by logging.Handler"
+        with self.lock:
+            found = [entry for entry in self._lines if entry[0] > after and entry[1] >= least]
+        return [{"id": number, **orjson.loads(text)} for number, _, text in found[-limit:]]
+
+
+def _shortened(text: bytes, most: int) -> bytes:
+    """A line that is too long, without its fields."""
+    line = orjson.loads(text)
+    kept = {key: line.get(key) for key in ("time", "level", "logger")}
+    return orjson.dumps({**kept, "event": f"{str(line.get('event'))[: most // 8]}…"})
+
+
+def configure(level: str = "info", stream: TextIO | None = None, ring: LogRing | None = None) -> None:
     """Sends all logs of the process to `stream` (default: standard error), from `level` on.
 
-    level: debug, info, warning or error. Called once at the start and again when the level changes.
+    level: debug, info, warning or error. ring: keeps the newest lines too. Called once at the start and
+    again when the level changes.
     """
     stream = sys.stderr if stream is None else stream
     terminal = stream.isatty()
@@ -63,9 +112,23 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
+    if ring is not None:
+        ring.setFormatter(_ring_format(shared))
+        root.handlers.append(ring)
     root.setLevel(level.upper())
     for name, least in _CHATTY.items():
         logging.getLogger(name).setLevel(logging.NOTSET if level == "debug" else least)
+
+
+def _ring_format(shared: list[Processor]) -> logging.Formatter:
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
+        ],
+    )
 
 
 def _for_people(environ: Mapping[str, str]) -> list[Processor]:

@@ -44,3 +44,45 @@ ROUTES: Final = (
         public=True,
     ),
 )
+
+PAGE_ROUTES: Final = (
+    Route(
+        "GET",
+        "/api/overview",
+        "overview",
+        "`{now, state, findings: [{severity, subject, text, since, code, facts}], status}`; `status` is the "
+        "whole status, as `edge-agent status --json`.",
+    ),
+    Route(
+        "GET",
+        "/api/values",
+        "values",
+        "Newest values: `{total, items: [{connection, group, tag, value, quality, time, unit}]}`. "
+        "`?connection=` asks for one connection, `?q=` for names that hold a text, `?offset=` and "
+        "`?limit=` (up to 500) for a page.",
+    ),
+    Route(
+        "GET",
+        "/api/trend",
+        "trend",
+        "Stored samples of `?connection=&group=&tag=` from `start` to `end` (UTC milliseconds) in buckets of "
+        "`bucket_ms`: `{start, bucket_ms, unit, points, head, tail, begins, ends, batches, next}`. A point "
+        "is `[bucket, first, low, high, last, good, bad, joined]`. Newest first and bounded: while `next` is "
+        "not null, ask again with `before=next`.",
+    ),
+    Route(
+        "GET",
+        "/api/config",
+        "config",
+        "The config in force as text, every secret masked: `{report, path, text}`. Of a group the first 20 "
+        "tags.",
+    ),
+    Route("GET", "/api/config.yaml", "download", "The same with all tags, as a file."),
+    Route(
+        "GET",
+        "/api/log",
+        "log",
+        "The newest lines of the log: `{lines, next}`. `?level=` debug, info, warning or error; `?after=` "
+        "the `next` of an earlier answer; `?limit=` up to 500.",
+    ),
+)

@@ -6,7 +6,6 @@ in pieces, with turns for the poll cycles between them. Errors follow RFC 9457.
 
 import asyncio
 import contextlib
-import ipaddress
 import os
 import socket
 import stat
@@ -18,6 +17,7 @@ import orjson
 import structlog
 from aiohttp import web
 
+from edge_agent.config.listen import parse_loopback
 from edge_agent.contracts.status import Control
 from edge_agent.runtime import health
 from edge_agent.web import metrics
@@ -31,7 +31,7 @@ _MAX_BODY_BYTES: Final = 4_096
 _PROBE_SECONDS: Final = 1.0
 _STOP_SECONDS: Final = 1.0
 _VALUES_A_PIECE: Final = 500
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class LocalServer:
@@ -57,7 +57,7 @@ class LocalServer:
         try:
             await self._serve(self._bind(), public=False)
             if self._listen:
-                listener = _listener(*self._listen)
+                listener = loopback_listener(*self._listen)
                 self.metrics_port = listener.getsockname()[1]
                 await self._serve(listener, public=True)
         except BaseException:
@@ -88,7 +88,7 @@ class LocalServer:
         return listener
 
     async def _serve(self, listener: socket.socket, *, public: bool) -> None:
-        application = web.Application(client_max_size=_MAX_BODY_BYTES, middlewares=[_problems])
+        application = web.Application(client_max_size=_MAX_BODY_BYTES, middlewares=[problems])
         for route in ROUTES:
             if route.public or not public:
                 application.router.add_route(route.method, route.path, getattr(self._api, route.name))
@@ -147,7 +147,7 @@ class _Api:
 
 
 @web.middleware
-async def _problems(request: web.Request, handler: _Handler) -> web.StreamResponse:
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
     """The HTTP edge: every error becomes a problem document, and an unexpected one a line in the log."""
     try:
         return await handler(request)
@@ -176,20 +176,14 @@ def parse_listen(listen: str) -> tuple[str, int]:
     The figures need no credential, so they are served to this machine alone; a scraper elsewhere asks the
     centre, or a proxy on this machine that authenticates it.
     """
-    host, colon, port = listen.rpartition(":")
     try:
-        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host.strip("[]"))
-        number = int(port)
-        if not colon or not address.is_loopback or not 0 <= number <= 65_535:
-            raise ValueError
+        return parse_loopback(listen)
     except ValueError as error:
-        raise BadListenAddress(
-            f"{listen!r} is not a loopback address with a port; write 127.0.0.1:9464 or [::1]:9464"
-        ) from error
-    return str(address), number
+        raise BadListenAddress(str(error)) from error
 
 
-def _listener(host: str, port: int) -> socket.socket:
+def loopback_listener(host: str, port: int) -> socket.socket:
+    """A bound socket. Raises SocketTaken."""
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

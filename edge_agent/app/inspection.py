@@ -1,0 +1,78 @@
+"""The agent as its local page sees it: connects the page's server with the rooms that know the answers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from edge_agent.app.compiled import Compiled, unpacked, write_out
+from edge_agent.app.connections import ConnectionSet
+from edge_agent.app.values import TagSearch
+from edge_agent.buffer.trend import read_trend
+from edge_agent.config.child import call_in_child
+from edge_agent.config.secrecy import masked
+from edge_agent.contracts.inspection import (
+    LogPage,
+    RetryLater,
+    TrendPiece,
+    TrendQuery,
+    ValuePage,
+    ValueQuery,
+)
+from edge_agent.contracts.status import AgentStatus
+from edge_agent.runtime.logging import LogRing
+
+# Trends that wait while one is read: a page asks for one at a time.
+MAX_WAITING: Final = 4
+
+
+class Inspector:
+    """Implements contracts.inspection.Inspection."""
+
+    def __init__(
+        self,
+        status: Callable[[], AgentStatus],
+        connections: ConnectionSet,
+        running: Callable[[], Compiled],
+        database: Path,
+        ring: LogRing,
+    ) -> None:
+        """running: the config in force. database: the buffer's."""
+        self.status = status
+        self._running = running
+        self._database = database
+        self._ring = ring
+        self._search = TagSearch(connections.schemas, connections.latest_of)
+        self._turn = asyncio.Lock()
+        self._asking = 0
+
+    async def values(self, query: ValueQuery) -> ValuePage:
+        return await self._search.find(query)
+
+    async def trend(self, query: TrendQuery) -> TrendPiece:
+        if self._asking > MAX_WAITING:
+            raise RetryLater("other trends are being read")
+        self._asking += 1
+        try:
+            async with self._turn:
+                return await asyncio.to_thread(read_trend, self._database, query)
+        finally:
+            self._asking -= 1
+
+    async def config_text(self, *, whole: bool = False) -> AsyncIterator[str]:
+        running = self._running()
+        text = running.text
+        if whole:
+            text = await call_in_child(write_out, (running.running,), "the config in force")
+        for piece in unpacked(text):
+            yield piece
+            await asyncio.sleep(0)
+
+    def log(self, after: int, level: str, limit: int) -> LogPage:
+        """Nothing secret is logged; should something be all the same, it is not shown."""
+        secrets = self._running().secrets
+        lines = self._ring.lines(after, level, limit)
+        text = masked(orjson.dumps(lines).decode(), secrets)
+        return LogPage(lines=orjson.loads(text), next=self._ring.newest)

@@ -1,0 +1,61 @@
+// Connections and their units, ill ones first.
+
+import { facts, make, mark, tone } from "/dom.js";
+import { count, rate, since, t, word } from "/texts.js";
+
+const ORDER = ["bad", "warn", "idle", "good"];
+
+export function open(root, { meter }) {
+  const list = make("div", { class: "connections" });
+  root.append(list);
+  return {
+    update({ status, now }) {
+      const sorted = [...status.connections].sort((a, b) => rank(a) - rank(b));
+      // Replaced as a whole: a link that has the focus keeps it by its address.
+      const focused = document.activeElement?.getAttribute("href");
+      list.replaceChildren(...sorted.map((each) => show(each, meter, now)));
+      if (!sorted.length) list.append(make("p", { class: "card soft" }, t("no_connections")));
+      if (focused) list.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();
+    },
+  };
+}
+
+const worst = (connection) => [connection.state, ...connection.units.map((unit) => unit.state)].map(tone);
+const rank = (connection) => Math.min(...worst(connection).map((each) => ORDER.indexOf(each)));
+
+function show(connection, meter, now) {
+  const latency = connection.latency_ms;
+  const identified = connection.identification && Object.values(connection.identification).filter(Boolean).join(" ");
+  return make(
+    "section",
+    { class: "card connection", "data-tone": ORDER[rank(connection)] },
+    make(
+      "div",
+      { class: "bar" },
+      make("h2", {}, connection.name),
+      mark(connection.state, word(connection.state)),
+      make("span", { class: "soft" }, connection.since ? t("since", { span: since(connection.since, now) }) : ""),
+      make("a", { class: "button", href: `#/values?connection=${encodeURIComponent(connection.name)}` }, t("show_values")),
+    ),
+    make("p", { class: "soft" }, [connection.driver, connection.address, identified].filter(Boolean).join(" · ")),
+    connection.error ? make("p", { class: "why", "data-tone": "bad" }, connection.error) : null,
+    facts([
+      [t("rate"), rate(meter.read(connection.name))],
+      [t("latency"), latency == null ? "–" : t("unit.ms", { count: latency.toFixed(latency < 10 ? 1 : 0) })],
+      [t("overruns"), count(connection.overruns), connection.overruns ? "warn" : null],
+      [t("samples"), count(connection.samples)],
+    ]),
+    make("ul", { class: "units", "aria-label": t("units") }, connection.units.map(showUnit)),
+  );
+}
+
+function showUnit(unit) {
+  const name = unit.unit_id == null ? t("unit.only") : t("unit.one", { id: unit.unit_id });
+  return make(
+    "li",
+    {},
+    mark(unit.state, `${name}: ${word(unit.state)}`),
+    make("span", { class: "soft" }, t("cycles", { good: count(unit.good_cycles), bad: count(unit.bad_cycles) })),
+    unit.error ? make("p", { class: "why" }, unit.error) : null,
+  );
+}
