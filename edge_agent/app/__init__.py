@@ -3,7 +3,7 @@
 Names are imported where they are used: `edge-agent check` must not pay for the uplink.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from edge_agent.app.offline import (
@@ -17,12 +17,14 @@ from edge_agent.app.offline import (
     simulator_command,
 )
 from edge_agent.app.settings import load_config, settings_of
+from edge_agent.config.load import Loaded
 
 __all__ = [
     "GroupPlan",
     "generate_docs",
     "load_config",
     "local_client",
+    "measure",
     "plans",
     "probe",
     "read_once",
@@ -39,6 +41,13 @@ def run_agent(path: Path) -> int:
     from edge_agent.app.agent import run_agent as run
 
     return run(path)
+
+
+async def measure(loaded: Loaded, warn: Callable[[str], None]) -> Mapping[tuple[str, str], float]:
+    """Times one real round of every group, by (connection, group)."""
+    from edge_agent.app.measure import measure as run
+
+    return await run(loaded, warn)
 
 
 def starter_text(*, device: str, host: str, port: int, unit_id: int, central: str | None) -> str:

@@ -14,7 +14,7 @@ from edge_agent.contracts.driver import Driver, RequestSummary
 from edge_agent.contracts.errors import ConfigError, NotConnected
 from edge_agent.contracts.status import LatestValue
 from edge_agent.drivers import registry
-from edge_agent.pipeline.build import groups_of, plan_group
+from edge_agent.pipeline.build import address_of, groups_of, located, plan_group, transport_of
 from edge_agent.pipeline.group import Counts, FrameCounters, Group, GroupRules
 from edge_agent.runtime.clock import SystemClock
 from edge_agent.runtime.paths import find_socket
@@ -28,8 +28,8 @@ _SIMULATORS: Mapping[str, str] = {"modbus": "edge_agent.drivers.modbus.simulator
 
 @dataclass(frozen=True, slots=True)
 class GroupPlan:
-    """The requests of one group. bytes: both ways, a cycle. headroom: of the interval, by the bus alone.
-    notes: how the driver understood what was written."""
+    """The requests of one group. bytes: both ways, a cycle. notes: how the driver understood what was
+    written. line: the transport, for people; what names the same one shares it. transport: its type."""
 
     connection: str
     group: str
@@ -38,6 +38,8 @@ class GroupPlan:
     tags: int
     requests: Sequence[RequestSummary]
     notes: Sequence[str] = ()
+    line: str = ""
+    transport: str = ""
 
     @property
     def bytes(self) -> int:
@@ -47,9 +49,10 @@ class GroupPlan:
     def bus_seconds(self) -> float:
         return sum(request.bus_seconds for request in self.requests)
 
-    @property
-    def headroom_percent(self) -> float:
-        return 100 * (1 - self.bus_seconds / self.interval_seconds)
+
+def line_of(connection: ConnectionSettings) -> str:
+    """Where its requests go: a host and port, or a serial port. Connections may share one."""
+    return address_of(connection) or connection.name
 
 
 def plans(loaded: Loaded) -> list[GroupPlan]:
@@ -57,7 +60,8 @@ def plans(loaded: Loaded) -> list[GroupPlan]:
     return [
         GroupPlan(
             connection.name, settings.name, plan.schema.unit_id, settings.interval,
-            len(plan.schema.tags), plan.requests, plan.notes,
+            len(plan.schema.tags), plan.requests, plan.notes, line_of(connection),
+            str(getattr(transport_of(connection), "type", "")),
         )
         for connection in loaded.document.connections
         for settings in groups_of(connection)
@@ -89,7 +93,9 @@ async def read_once(loaded: Loaded, connection: str | None, warn: Callable[[str]
     if connection is not None and not chosen:
         known = ", ".join(each.name for each in loaded.document.connections if each.enabled) or "none"
         raise ConfigError(f"there is no enabled connection {connection!r}; there are: {known}")
-    results = await asyncio.gather(*(_read_connection(settings) for settings in chosen))
+    results = await asyncio.gather(
+        *(_read_connection(located(settings, loaded.directory)) for settings in chosen)
+    )
     faults = [result.fault for result in results if result.fault is not None]
     if faults and len(faults) == len(results):
         raise NotConnected("\n".join(str(fault) for fault in faults))

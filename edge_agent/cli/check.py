@@ -7,8 +7,8 @@ from typing import Any, Final
 from edge_agent.cli import config_path
 from edge_agent.cli.context import Context, ExitCode, GroupPlan, Problem
 from edge_agent.cli.figures import plural
+from edge_agent.cli.headroom import judge
 from edge_agent.cli.plan import notes as plan_notes
-from edge_agent.cli.plan import warnings as plan_warnings
 from edge_agent.cli.text import Palette, printable
 from edge_agent.contracts.errors import ConfigError
 
@@ -30,23 +30,29 @@ def run(args: argparse.Namespace, context: Context) -> int:
     except ConfigError as error:
         problems = _problems(error, str(path))
         return _refuse(problems, context, args.json)
+    missing = [_record(warning) for warning in loaded.warnings if getattr(warning, "of_machine", False)]
+    if missing:
+        return _refuse(missing, context, args.json, ExitCode.FOUND)
     found = [_record(warning) for warning in loaded.warnings]
-    found += [_record_of(text, str(path)) for text in plan_warnings(plans)]
+    verdict = judge(plans)
+    found += [_record_of(text, str(path)) for text in (*verdict.errors, *verdict.warnings)]
     if not args.json:
         for text in plan_notes(plans):
             context.print(f"note: {printable(text)}")
     return _accept(plans, found, context, args.json)
 
 
-def _refuse(problems: Sequence[dict[str, Any]], context: Context, as_json: bool) -> int:
+def _refuse(
+    problems: Sequence[dict[str, Any]], context: Context, as_json: bool, code: ExitCode = ExitCode.WRONG
+) -> int:
     if as_json:
         context.print_json({"valid": False, "problems": problems, "warnings": []})
-        return ExitCode.WRONG
+        return code
     palette = Palette(context.colours)
     for problem in problems:
         context.print(_line(problem))
     context.print(palette.paint(f"not valid: {plural(len(problems), 'problem')}", "bad"))
-    return ExitCode.WRONG
+    return code
 
 
 def _accept(

@@ -1,10 +1,13 @@
-"""`edge-agent plan`: which requests serve which tags, and whether their intervals can be kept."""
+"""`edge-agent plan`: which requests serve which tags, and whether their intervals can be kept.
+
+`headroom` judges, this prints. Exit code 1: the wire's physics forbid an interval.
+"""
 
 import argparse
 from collections.abc import Sequence
 from typing import Any, Final
 
-from edge_agent.cli import config_path, figures
+from edge_agent.cli import config_path, figures, headroom
 from edge_agent.cli.context import Context, ExitCode, GroupPlan
 from edge_agent.cli.text import Cell, Palette, Styled, printable, table
 
@@ -12,35 +15,46 @@ NAME: Final = "plan"
 HELP: Final = "print the requests that a config leads to, their bytes, bus time and headroom"
 EXAMPLE: Final = "edge-agent plan --requests"
 
-TIGHT_PERCENT: Final = 20.0
 _HEAD: Final = (
-    "connection", "group", "unit", "interval", "tags", "requests", "bytes", "bus ms", "headroom",
+    "connection", "group", "unit", "interval", "tags", "requests", "bytes", "bus ms", "cycle ms",
+    "of the interval", "headroom",
 )  # fmt: skip
-_RIGHT: Final = frozenset(_HEAD[2:])
+_RIGHT: Final = frozenset((*_HEAD[2:9], "headroom"))
+_LINE_HEAD: Final = ("line", "type", "groups", "units", "requests/s", "bytes/s", "bus", "of the time", "busy")
+_LINE_RIGHT: Final = frozenset((*_LINE_HEAD[2:7], "busy"))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     config_path.add_argument(parser)
     parser.add_argument("--requests", action="store_true", help="list every request below its group")
-    parser.add_argument("--json", action="store_true", help="print {groups, totals, warnings, notes}")
+    parser.add_argument(
+        "--measure", action="store_true",
+        help="connect and time one real round of each group, reads only, instead of assuming the answers",
+    )  # fmt: skip
+    parser.add_argument(
+        "--json", action="store_true", help="print {groups, lines, totals, errors, warnings, …}"
+    )
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
     app = context.app
-    plans = app.plans(app.load_config(config_path.existing(args.config, context.environ)))
+    loaded = app.load_config(config_path.existing(args.config, context.environ))
+    plans = app.plans(loaded)
+    verdict = headroom.judge(plans, _measured(context, loaded) if args.measure else None)
     if args.json:
-        context.print_json(
-            {
-                "groups": [_record(plan) for plan in plans],
-                "totals": totals(plans),
-                "warnings": warnings(plans),
-                "notes": notes(plans),
-            }
-        )
-        return ExitCode.GOOD
-    for line in render(plans, Palette(context.colours), with_requests=args.requests):
-        context.print(line)
-    return ExitCode.GOOD
+        context.print_json(_document(plans, verdict))
+    else:
+        for line in render(plans, verdict, Palette(context.colours), with_requests=args.requests):
+            context.print(line)
+    return ExitCode.FOUND if verdict.errors else ExitCode.GOOD
+
+
+def _measured(context: Context, loaded: Any) -> headroom.Measured:
+    import asyncio
+
+    if context.app.running_agent(loaded) is not None:
+        context.warn("an agent is running: its requests to the same PLCs are part of what is measured")
+    return asyncio.run(context.app.measure(loaded, context.warn))
 
 
 def totals(plans: Sequence[GroupPlan]) -> dict[str, float]:
@@ -61,61 +75,55 @@ def notes(plans: Sequence[GroupPlan]) -> list[str]:
     return [f"{plan.connection}.{plan.group}: {text}" for plan in plans for text in plan.notes]
 
 
-def warnings(plans: Sequence[GroupPlan]) -> list[str]:
-    """What is unlikely to be kept, by estimate; `run` refuses none of it."""
-    found = [text for plan in plans if (text := _warning(plan))]
-    shares: dict[str, float] = {}
-    groups: dict[str, int] = {}
-    for plan in plans:
-        share = plan.bus_seconds / plan.interval_seconds
-        shares[plan.connection] = shares.get(plan.connection, 0.0) + share
-        groups[plan.connection] = groups.get(plan.connection, 0) + 1
-    for connection, share in shares.items():
-        if share > 1 and groups[connection] > 1:
-            found.append(
-                f"{connection}: its groups together take {100 * share:.0f} % of the time; poll less often"
-            )
-    return found
-
-
-def _warning(plan: GroupPlan) -> str:
-    name = f"{plan.connection}.{plan.group}"
-    interval = figures.interval(plan.interval_seconds)
-    if plan.headroom_percent < 0:
-        need = figures.milliseconds(plan.bus_seconds)
-        return f"{name}: cannot be polled every {interval}: one cycle takes {need} ms; poll less often"
-    if plan.headroom_percent < TIGHT_PERCENT:
-        left = figures.percent(plan.headroom_percent)
-        return f"{name}: only {left} of {interval} is left for the PLC to answer; poll less often"
-    return ""
-
-
-def render(plans: Sequence[GroupPlan], palette: Palette, *, with_requests: bool = False) -> list[str]:
-    """The table, its totals, the warnings, and the requests where they are asked for."""
+def render(
+    plans: Sequence[GroupPlan], verdict: headroom.Verdict, palette: Palette, *, with_requests: bool = False
+) -> list[str]:
+    """The groups, their lines, totals, what was found, and the requests where they are asked for."""
     if not plans:
         return ["nothing is polled: the config has no connection with a group"]
     sums = totals(plans)
-    rows = [_row(plan) for plan in plans]
+    rows = [_row(load) for load in verdict.groups]
     rows.append(
         ["total", f"{sums['groups']:,}", "", "", f"{sums['tags']:,}", f"{sums['requests']:,}",
-         f"{sums['bytes']:,}", "", ""]
+         f"{sums['bytes']:,}", "", "", "", ""]
     )  # fmt: skip
-    lines = table(_HEAD, rows, _RIGHT, palette)
-    lines.append("")
+    lines = [*table(_HEAD, rows, _RIGHT, palette), ""]
+    lines += [*table(_LINE_HEAD, [_line(line) for line in verdict.lines], _LINE_RIGHT, palette), ""]
     lines.append(
         f"per second: {sums['requests_per_second']:,.1f} requests, "
         f"{figures.size(round(sums['bytes_per_second']))}, {sums['samples_per_second']:,.0f} samples"
     )
+    lines += _assumption(verdict)
     lines += [f"note: {printable(text)}" for text in notes(plans)]
-    lines += [f"{palette.paint('warning:', 'warn')} {printable(text)}" for text in warnings(plans)]
+    lines += [f"{palette.paint('error:', 'bad')} {printable(text)}" for text in verdict.errors]
+    lines += [f"{palette.paint('warning:', 'warn')} {printable(text)}" for text in verdict.warnings]
     if with_requests:
         lines += _requests(plans, palette)
     return lines
 
 
-def _row(plan: GroupPlan) -> list[Cell]:
-    headroom = figures.percent(plan.headroom_percent)
-    style = "bad" if plan.headroom_percent < 0 else "warn" if plan.headroom_percent < TIGHT_PERCENT else ""
+def _assumption(verdict: headroom.Verdict) -> list[str]:
+    assumed = sum(load.measured_seconds is None for load in verdict.groups)
+    if not assumed:
+        return []
+    whom = (
+        "" if assumed == len(verdict.groups) else f" of the {figures.plural(assumed, 'group')} not measured"
+    )
+    answer = figures.milliseconds(headroom.ASSUMED_ANSWER_SECONDS).removesuffix(".0")
+    return [
+        f"assumed: {answer} ms for the network's and the PLC's answer to each request{whom}; "
+        "--measure asks the PLC"
+    ]
+
+
+def _style(share: float) -> str:
+    headroom_percent = 100 * (1 - share)
+    return "bad" if headroom_percent < 0 else "warn" if headroom_percent < headroom.TIGHT_PERCENT else ""
+
+
+def _row(load: headroom.GroupLoad) -> list[Cell]:
+    plan, style = load.plan, _style(load.share)
+    about = "" if load.measured_seconds is not None else "~"
     return [
         plan.connection,
         plan.group,
@@ -125,7 +133,24 @@ def _row(plan: GroupPlan) -> list[Cell]:
         f"{len(plan.requests):,}",
         f"{plan.bytes:,}",
         figures.milliseconds(plan.bus_seconds),
-        Styled(headroom, style),
+        f"{about}{figures.milliseconds(load.expected_seconds)}",
+        Styled(headroom.bar(load.share), style),
+        Styled(figures.percent(load.headroom_percent), style),
+    ]
+
+
+def _line(line: headroom.LineLoad) -> list[Cell]:
+    style = _style(line.share)
+    return [
+        line.line,
+        line.transport or figures.NONE,
+        f"{len(line.loads):,}",
+        f"{line.units:,}",
+        f"{line.requests_per_second:,.1f}",
+        f"{line.bytes_per_second:,.0f}",
+        figures.percent(100 * line.bus_share),
+        Styled(headroom.bar(line.share), style),
+        Styled(figures.percent(100 * line.share), style),
     ]
 
 
@@ -143,16 +168,46 @@ def _requests(plans: Sequence[GroupPlan], palette: Palette) -> list[str]:
     return lines
 
 
-def _record(plan: GroupPlan) -> dict[str, Any]:
+def _document(plans: Sequence[GroupPlan], verdict: headroom.Verdict) -> dict[str, Any]:
+    return {
+        "groups": [_record(load) for load in verdict.groups],
+        "lines": [_line_record(line) for line in verdict.lines],
+        "totals": totals(plans),
+        "assumed_answer_seconds": headroom.ASSUMED_ANSWER_SECONDS,
+        "errors": verdict.errors,
+        "warnings": verdict.warnings,
+        "notes": notes(plans),
+    }
+
+
+def _line_record(line: headroom.LineLoad) -> dict[str, Any]:
+    return {
+        "line": line.line,
+        "transport": line.transport,
+        "connections": line.connections,
+        "groups": len(line.loads),
+        "units": line.units,
+        "requests_per_second": round(line.requests_per_second, 3),
+        "bytes_per_second": round(line.bytes_per_second, 3),
+        "bus_percent": round(100 * line.bus_share, 3),
+        "busy_percent": round(100 * line.share, 3),
+    }
+
+
+def _record(load: headroom.GroupLoad) -> dict[str, Any]:
+    plan = load.plan
     return {
         "connection": plan.connection,
         "group": plan.group,
+        "line": plan.line,
         "unit_id": plan.unit_id,
         "interval_seconds": plan.interval_seconds,
         "tags": plan.tags,
         "bytes": plan.bytes,
         "bus_seconds": plan.bus_seconds,
-        "headroom_percent": plan.headroom_percent,
+        "measured_seconds": load.measured_seconds,
+        "expected_seconds": load.expected_seconds,
+        "headroom_percent": load.headroom_percent,
         "requests": [
             {
                 "text": request.text,

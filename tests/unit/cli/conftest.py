@@ -34,6 +34,11 @@ class FakePlan:
     requests: Sequence[RequestSummary]
     unit_id: int | None = 1
     notes: Sequence[str] = ()
+    transport: str = "tcp"
+
+    @property
+    def line(self) -> str:
+        return f"line of {self.connection}"
 
     @property
     def bytes(self) -> int:
@@ -42,10 +47,6 @@ class FakePlan:
     @property
     def bus_seconds(self) -> float:
         return sum(request.bus_seconds for request in self.requests)
-
-    @property
-    def headroom_percent(self) -> float:
-        return 100 * (1 - self.bus_seconds / self.interval_seconds)
 
 
 class FakeClient:
@@ -91,6 +92,7 @@ class FakeApp:
     warnings: Sequence[Any] = ()
     unreachable: str | None = None
     running: bool = False
+    measured: Mapping[tuple[str, str], float] = field(default_factory=dict)
     documents: Mapping[str, str] = field(default_factory=dict)
     simulator: FakeSimulator = field(default_factory=FakeSimulator)
     asked: list[Any] = field(default_factory=list)
@@ -114,6 +116,12 @@ class FakeApp:
 
     def plans(self, loaded: FakeLoaded) -> Sequence[FakePlan]:
         return self.planned
+
+    async def measure(
+        self, loaded: FakeLoaded, warn: Callable[[str], None]
+    ) -> Mapping[tuple[str, str], float]:
+        warn("b.slow: not measured: refused")
+        return self.measured
 
     async def read_once(
         self, loaded: FakeLoaded, connection: str | None, warn: Callable[[str], None]

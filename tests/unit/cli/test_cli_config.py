@@ -3,15 +3,19 @@
 import io
 import json
 import stat
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace as Record
 from typing import Any
 
 import pytest
 
+from edge_agent.cli.headroom import bar, judge
 from edge_agent.cli.init import device_id
+from edge_agent.contracts.driver import RequestSummary
 from edge_agent.contracts.errors import ConfigError
+
+GOLDEN = Path(__file__).parents[2] / "golden"
 
 
 class Typed(io.StringIO):
@@ -76,20 +80,59 @@ def test_check_shows_a_problem_that_has_no_place(cli: Any, app: Any) -> None:
 
 def test_plan_prints_requests_bytes_bus_time_and_headroom(cli: Any, app: Any, plans: Any) -> None:
     app.planned = plans
-    assert cli("plan", "-c", "a.yaml") == 0
-    assert cli.out.splitlines() == [
-        "connection  group  unit  interval   tags  requests  bytes  bus ms  headroom",
-        "press1      fast      1     500ms     20         2    542    20.0      96 %",
-        "프레스-2    slow      –      1.5s     10         1    271  1350.0      10 %",
-        "meter       a         7        1s  1,234         1    271  1250.0     -25 %",
-        "meter       b         8        2s      1         1    271   200.0      90 %",
-        "total       4                      1,265         5  1,355",
-        "",
-        "per second: 6.2 requests, 1.6 KiB, 1,281 samples",
-        "warning: 프레스-2.slow: only 10 % of 1.5s is left for the PLC to answer; poll less often",
-        "warning: meter.a: cannot be polled every 1s: one cycle takes 1250.0 ms; poll less often",
-        "warning: meter: its groups together take 135 % of the time; poll less often",
+    assert cli("plan", "-c", "a.yaml") == 1, "the wire forbids it"
+    assert cli.out == (GOLDEN / "plan.txt").read_text(encoding="utf-8")
+
+
+def test_plan_measures_what_it_would_have_to_assume(cli: Any, app: Any, plans: Any) -> None:
+    app.planned, app.running = plans[:2], True
+    app.measured = {("press1", "fast"): 0.6}
+    assert cli("plan", "-c", "a.yaml", "--measure") == 0
+    assert "warning: press1.fast: one cycle takes 600.0 ms as measured, more than its 500ms" in cli.out
+    assert "to each request of the 1 group not measured" in cli.out
+    assert cli.err.splitlines() == [
+        "edge-agent: an agent is running: its requests to the same PLCs are part of what is measured",
+        "edge-agent: b.slow: not measured: refused",
     ]
+    app.measured |= {("프레스-2", "slow"): 0.1}
+    assert cli("plan", "-c", "a.yaml", "--measure") == 0
+    assert "assumed" not in cli.out
+
+
+def test_connections_on_one_line_take_turns(plans: Any) -> None:
+    @dataclass(frozen=True)
+    class Sharing(type(plans[0])):  # type: ignore[misc]
+        line: str = "/dev/ttyUSB0"
+
+    shared = [
+        Sharing("a", "g", 1.0, 1, [_request(0.6)], transport="serial"),
+        Sharing("b", "g", 1.0, 1, [_request(0.3)], unit_id=2, transport="serial"),
+    ]
+    verdict = judge(shared)
+    (line,) = verdict.lines
+    assert (line.connections, line.units, round(line.bus_share, 6)) == (["a", "b"], 2, 0.9)
+    assert (verdict.errors, verdict.warnings) == ([], [])
+    verdict = judge(shared, {("a", "g"): 0.75})
+    assert verdict.warnings == [
+        "line /dev/ttyUSB0: its groups together take 106 % of the time; poll less often"
+    ]
+    verdict = judge([*shared, Sharing("c", "g", 1.0, 1, [_request(0.2)], transport="serial")])
+    assert verdict.errors == [
+        "line /dev/ttyUSB0: its groups together take 110 % of the time on the wire alone; poll less often"
+    ]
+
+
+def _request(bus_seconds: float) -> RequestSummary:
+    return RequestSummary("holding 0..9, unit 1", 10, 8, 25, bus_seconds)
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0, ".........."), (0.001, "#........."), (0.5, "#####....."), (1, "##########"), (2, "#####!!!!!"),
+     (1.01, "#########!"), (100, "!!!!!!!!!!")],
+)  # fmt: skip
+def test_a_bar_shows_a_share_at_a_glance(share: float, text: str) -> None:
+    assert bar(share) == text
 
 
 def test_plan_lists_the_requests_that_are_asked_for(cli: Any, app: Any, plans: Any) -> None:
@@ -113,9 +156,11 @@ def test_check_and_plan_say_how_reference_numbers_were_understood(cli: Any, app:
 
 def test_plan_as_json_has_everything(cli: Any, app: Any, plans: Any) -> None:
     app.planned = plans
-    assert cli("plan", "-c", "a.yaml", "--json") == 0
+    assert cli("plan", "-c", "a.yaml", "--json") == 1
     answer = json.loads(cli.out)
-    assert len(answer["warnings"]) == 3
+    assert (len(answer["errors"]), len(answer["warnings"])) == (2, 1)
+    assert answer["lines"][2]["busy_percent"] == pytest.approx(136.5)
+    assert answer["groups"][0]["expected_seconds"] == pytest.approx(0.04)
     assert answer["totals"]["tags"] == 1_265
     assert answer["totals"]["samples_per_second"] == pytest.approx(1_281.167)
     assert answer["groups"][1]["connection"] == "프레스-2"
