@@ -69,7 +69,6 @@ class CentreLink:
         )
 
     async def open(self) -> None:
-        """Raises ConfigError where `ca_file` cannot be used."""
         await self._client.open()
 
     async def close(self) -> None:

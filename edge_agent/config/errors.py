@@ -33,11 +33,14 @@ class Problem:
       (`connections[press1].groups[fast].tags[oil_temp].type`), else by their index (`connections[2]`).
       Empty where the text is no document yet.
     message: what is wrong and what to do, without secrets.
+    of_machine: it is about what the document names on this machine: `run` goes on without it, and
+      `edge-agent check` refuses it.
     """
 
     place: Place
     path: str
     message: str
+    of_machine: bool = False
 
     def __str__(self) -> str:
         return ": ".join(part for part in (str(self.place), self.path, self.message) if part)

@@ -1,7 +1,8 @@
 """From a file to a validated document: all that is wrong with it at once, or all of it.
 
-`load` does the I/O of reading the file, what it includes and the secrets it names, and nothing else; it
-is slow for large documents (about 1 s for 20,000 tags), so the agent calls it in a child process.
+`load` does the I/O of reading the file, what it includes and the secrets it names, and of looking whether
+the certificates that it names are there; it is slow for large documents (about 1 s for 20,000 tags), so
+the agent calls it in a child process.
 """
 
 import gc
@@ -14,6 +15,7 @@ from edge_agent.config import environment
 from edge_agent.config.checks import warnings
 from edge_agent.config.errors import ConfigErrors, Place, Problem, in_order
 from edge_agent.config.models import Document
+from edge_agent.config.named_files import unusable_files
 from edge_agent.config.outline import Outline
 from edge_agent.config.resolve import Resolver
 from edge_agent.config.translate import EMPTY_LIST
@@ -81,4 +83,5 @@ def _load(path: Path, lookup: SettingsLookup, environ: Mapping[str, str]) -> Loa
     if resolver.problems or document is None:
         raise ConfigErrors(in_order(resolver.problems, files))
     found += [*resolver.warnings, *warnings(document, root, place)]
+    found += unusable_files(document, root, path.parent, place)
     return Loaded(document, Outline.of(document), tuple(resolver.files), tuple(in_order(found, files)))

@@ -30,6 +30,9 @@ all of them is config/edge-agent.yaml; editors that understand JSON Schema take 
   `conf.d/*.yaml`), relative to the file it stands in. Mappings are merged; the lists `connections`,
   `groups` and `tags` are put one behind the other; a value that is set in two files is an error. Alone in
   a mapping it stands for the file's content, which may then be a list.
+- `tags: [{include: tags.csv}]` takes tags from a spreadsheet: files called .csv, .tsv or .txt are tag
+  lists, Kepware's exports too. `encoding: cp949` beside it names their character set where it is not
+  recognised. [tag-lists.md](../tag-lists.md) has the columns.
 - `name: "zone[01..16]"` stands for zone01 … zone16: the numbers get the width of the first. The address
   is then a range that holds all of them (`holding:200..215`); each tag gets an equal share of it.
 - Relative paths are relative to the config file. `edge-agent reload` takes a changed file over, and says

@@ -6,7 +6,7 @@ from typing import Final
 
 from edge_agent.config.page import page
 from edge_agent.config.sample import sample
-from edge_agent.config.schema import document_schema, editor_schema
+from edge_agent.config.schema import Schema, document_schema, editor_schema
 from edge_agent.config.validate import SettingsLookup
 
 SAMPLE_PATH: Final = "config/edge-agent.yaml"
@@ -25,3 +25,8 @@ def generate(lookup: SettingsLookup, driver_names: Sequence[str]) -> dict[str, s
         PAGE_PATH: page(schema),
         SCHEMA_PATH: json.dumps(editor_schema(schema), indent=2, ensure_ascii=False) + "\n",
     }
+
+
+def editor_schema_of(lookup: SettingsLookup, driver_names: Sequence[str]) -> Schema:
+    """What stands at SCHEMA_PATH. Raises as `generate` does."""
+    return editor_schema(document_schema(lookup, driver_names))

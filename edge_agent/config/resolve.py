@@ -28,7 +28,7 @@ MAX_FILES: Final = 1_000
 MAX_SECRET_BYTES: Final = 64 << 10
 _MAX_INCLUDE_DEPTH: Final = 10
 _MAX_DEPTH: Final = 100
-_JOINED_LISTS: Final = ("connections", "groups", "tags")
+JOINED_LISTS: Final = ("connections", "groups", "tags")
 _NOT_HERE: Final = "a tag list is an item of tags, with nothing but its encoding: tags: [{include: tags.csv}]"
 
 
@@ -213,7 +213,7 @@ class Resolver:
                 merged.at = dict(old.at)
                 self._merge(merged, value, inner)
                 into[key] = merged
-            elif isinstance(old, PlacedList) and isinstance(value, PlacedList) and key in _JOINED_LISTS:
+            elif isinstance(old, PlacedList) and isinstance(value, PlacedList) and key in JOINED_LISTS:
                 joined = PlacedList(old.place)
                 for part in (old, value):
                     joined.extend(part)

@@ -14,7 +14,8 @@ _HEAD: Final = """\
 #
 # The config of edge-agent: every setting and its meaning. Generated from the code (make docs).
 # A setting that is commented out shows its default, or an example where it has none. A file to begin
-# with comes from `edge-agent init`; `edge-agent check` says what is wrong with one.
+# with comes from `edge-agent init`; `edge-agent check` says what is wrong with one. Tags may stand in a
+# spreadsheet: tags: [{include: tags.csv}], see docs/tag-lists.md.
 """
 
 
@@ -38,6 +39,7 @@ def _fields(model: Schema, defs: Mapping[str, Schema], indent: str) -> Iterator[
         if inner and (name in required or not indent):
             yield f"{indent}{name}:"
             yield from _fields(inner[0], defs, indent + "  ")
+            yield from _alternatives(inner, defs, indent + "  ")
         elif items:
             yield f"{indent}{name}:"
             for item in items:
@@ -45,6 +47,17 @@ def _fields(model: Schema, defs: Mapping[str, Schema], indent: str) -> Iterator[
         else:
             mark = "" if name in required else "# "
             yield f"{indent}{mark}{name}: {flow(value_of(name, field))}"
+
+
+def _alternatives(kinds: list[Schema], defs: Mapping[str, Schema], indent: str) -> Iterator[str]:
+    """What the further kinds of a section have that those before them do not: commented out."""
+    known = dict(kinds[0]["properties"])
+    for kind in kinds[1:]:
+        new = {name: field for name, field in kind["properties"].items() if known.get(name) != field}
+        known |= new
+        yield f"{indent}#"
+        yield f"{indent}# Or: {kind.get('description', '')}"
+        yield from _fields({**kind, "properties": new, "required": []}, defs, indent)
 
 
 def _item(model: Schema, defs: Mapping[str, Schema], indent: str) -> Iterator[str]:

@@ -4,6 +4,7 @@ Answers are bounded and must be what only a centre would say: a captive portal a
 """
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ import orjson
 from pydantic import ValidationError
 
 from edge_agent.config.models import CentralSettings
-from edge_agent.contracts.errors import ConfigError
 from edge_agent.uplink.errors import (
     BodyTooLarge,
     Invalid,
@@ -75,21 +75,34 @@ class CentreClient:
         self._request_seconds = request_seconds
         self._base = f"{settings.url}/api/fleet/edge/{device}"
         self._session: aiohttp.ClientSession | None = None
+        self._opening = asyncio.Lock()
 
     async def open(self) -> None:
-        """Raises ConfigError where `ca_file` cannot be used."""
-        context: ssl.SSLContext | bool = True
-        if self._settings.ca_file is not None:
-            ca_file = str(self._directory / self._settings.ca_file)
-            try:
-                context = await asyncio.to_thread(ssl.create_default_context, cafile=ca_file)
-            except OSError as error:  # ssl.SSLError is one
-                raise ConfigError(f"central.ca_file: {ca_file}: {error.strerror or error}") from error
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=context, limit=8, socket_factory=_open_socket),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"Authorization": f"Bearer {self._settings.token}"},
-        )
+        """While `ca_file` cannot be used every request raises Unreachable: the file may come later."""
+        with contextlib.suppress(Unreachable):
+            await self._opened()
+
+    async def _opened(self) -> aiohttp.ClientSession:
+        async with self._opening:
+            if self._session is None:
+                self._session = aiohttp.ClientSession(
+                    connector=aiohttp.TCPConnector(
+                        ssl=await self._trust(), limit=8, socket_factory=_open_socket
+                    ),
+                    cookie_jar=aiohttp.DummyCookieJar(),
+                    headers={"Authorization": f"Bearer {self._settings.token}"},
+                )
+        return self._session
+
+    async def _trust(self) -> ssl.SSLContext | bool:
+        """What certificates are judged by. Raises Unreachable."""
+        if self._settings.ca_file is None:
+            return True
+        ca_file = str(self._directory / self._settings.ca_file)
+        try:
+            return await asyncio.to_thread(ssl.create_default_context, cafile=ca_file)
+        except OSError as error:  # ssl.SSLError is one
+            raise Unreachable(f"central.ca_file: {ca_file}: {error.strerror or error}") from error
 
     async def close(self) -> None:
         if self._session is not None:
@@ -136,7 +149,7 @@ class CentreClient:
         content_type: str | None,
         if_none_match: str | None = None,
     ) -> _Reply:
-        assert self._session is not None, "the client is not open"
+        session = await self._opened()
         headers: dict[str, str] = {}
         if content_type is not None:
             headers["Content-Type"] = content_type
@@ -144,7 +157,7 @@ class CentreClient:
             headers["If-None-Match"] = if_none_match
         seconds = self._request_seconds + len(body or b"") / SLOWEST_BYTES_A_SECOND
         try:
-            async with self._session.request(
+            async with session.request(
                 method,
                 self._base + path,
                 data=body,

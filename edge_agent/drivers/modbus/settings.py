@@ -37,7 +37,7 @@ def _address_text(value: object) -> object:
 class ModbusTag(TagSettings):
     """One named point of a station. Without a `type`, a bit is a bool and a register a uint16."""
 
-    address: Annotated[str, BeforeValidator(_address_text)] = Field(
+    address: Annotated[str, BeforeValidator(_address_text, json_schema_input_type=int | str)] = Field(
         description="Zero-based: holding:100, input:5, coil:0, discrete:3, holding:100.3 (a bit). "
         "Reference numbers count from one: 40001 is holding:0. `holding:200..215` with a name range.",
         examples=["holding:100"],

@@ -86,16 +86,20 @@ def schema() -> dict[str, Any]:
 
 
 def test_the_schema_offers_each_driver() -> None:
-    items = schema()["properties"]["connections"]["items"]["anyOf"]
-    assert [item["$ref"] for item in items] == ["#/$defs/ModbusConnection", "#/$defs/SampleConnection"]
+    choices = schema()["properties"]["connections"]["else"]["else"]["items"]["else"]["allOf"]
+    assert [(each["if"]["properties"]["driver"]["const"], each["then"]["$ref"]) for each in choices] == [
+        ("modbus", "#/$defs/ModbusConnection"),
+        ("sample", "#/$defs/SampleConnection"),
+    ]
     connection = schema()["$defs"]["SampleConnection"]
-    assert "driver" in connection["required"]
+    assert connection["anyOf"][0]["required"] == ["driver", "name", "transport"]
     assert connection["properties"]["driver"]["const"] == "sample"
 
 
 def test_the_schema_takes_variables_and_includes() -> None:
     defs = schema()["$defs"]
-    transport = defs["TcpTransport"]["properties"]
+    tcp = defs["SampleConnection"]["properties"]["transport"]["allOf"][-1]["then"]["$ref"]
+    transport = defs[tcp.removeprefix("#/$defs/")]["properties"]
     assert {"type": "string", "pattern": r"\$\{"} in transport["port"]["anyOf"]
     assert transport["port"]["default"] == 502
     assert {"type": "string", "pattern": r"\$\{"} in defs["BufferSettings"]["properties"]["max_bytes"][

@@ -5,12 +5,12 @@ import gzip
 import socket
 from collections.abc import AsyncIterator
 from contextlib import closing
+from pathlib import Path
 
 import orjson
 import pytest
 from aiohttp import web
 
-from edge_agent.contracts.errors import ConfigError
 from edge_agent.uplink.client import (
     MAX_ANSWER_BYTES,
     SLOWEST_BYTES_A_SECOND,
@@ -31,6 +31,7 @@ from edge_agent.wire.messages import Heartbeat
 from edge_agent.wire.upload import CONTENT_TYPE, decode_upload
 from tests.unit.uplink.web import TOKEN, Web, json, raw_server, says, upload_body
 
+CERTIFICATE = Path(__file__).parents[2] / "golden" / "tls" / "localhost.cert.pem"
 GOOD = {"centre": "c", "epoch": "e", "acked": [[1, 1]]}
 
 
@@ -372,7 +373,13 @@ def test_a_tag_is_what_stands_between_the_quotes() -> None:
     assert [opaque_tag(tag) for tag in ('"a"', 'W/"a"', "a", None)] == ["a", "a", "a", None]
 
 
-async def test_a_ca_file_that_cannot_be_read_is_told_at_the_start(server: Web) -> None:
-    with pytest.raises(ConfigError, match=r"missing\.pem: No such file"):
-        async with server.client(ca_file="missing.pem"):
-            pass
+async def test_without_its_ca_file_the_centre_is_unreachable_until_it_is_there(
+    server: Web, tmp_path: Path
+) -> None:
+    server.handler = says(lambda: json({"version": 1, "sections": {}}, headers={"ETag": '"a"'}))
+    ca_file = tmp_path / "late.pem"
+    async with server.client(ca_file=str(ca_file)) as client:
+        with pytest.raises(Unreachable, match=r"central\.ca_file: .*late\.pem: No such file"):
+            await client.config(None)
+        ca_file.write_bytes(CERTIFICATE.read_bytes())
+        assert await client.config(None) is not None
