@@ -122,7 +122,7 @@ class Agent:
 
     async def _start(self, root: asyncio.TaskGroup) -> None:
         started = self._clock.monotonic()
-        workshop = Workshop(self._clock, self._store)
+        workshop = Workshop(self._clock, self._store, directory=self._directory)
         self._connections = ConnectionSet(root, workshop, self._store, self._components)
         spawn = partial(self._spawn, root)
         spawn("writer", self._store.run_flushes)

@@ -7,6 +7,7 @@ process, since planning 20,000 tags takes a second; it is picklable, and holds a
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from edge_agent.config.models import ConnectionSettings, GroupSettings, TagSettings, TransportSettings
@@ -25,7 +26,10 @@ from edge_agent.wire.schema import Schema
 
 @dataclass(slots=True)
 class Workshop:
-    """What all pollers of a run share; it outlives reloads, so that counts and numbers go on."""
+    """What all pollers of a run share; it outlives reloads, so that counts and numbers go on.
+
+    directory: what files in the connections' settings are relative to.
+    """
 
     clock: Clock
     sink: FrameSink
@@ -33,6 +37,7 @@ class Workshop:
     counts: dict[str, Counts] = field(default_factory=dict)
     lateness: Lateness = field(default_factory=Lateness)
     phases: "count[int]" = field(default_factory=count)
+    directory: Path = field(default_factory=Path)
 
 
 def groups_of(connection: ConnectionSettings) -> Sequence[GroupSettings]:
@@ -59,6 +64,15 @@ def address_of(connection: ConnectionSettings) -> str:
     if host is None:
         return "" if port is None else str(port)
     return f"{host}:{port}" if port is not None else str(host)
+
+
+def located(connection: ConnectionSettings, directory: Path) -> ConnectionSettings:
+    """With the files that its transport names, if it names any, relative to `directory`."""
+    transport = transport_of(connection)
+    beside = getattr(transport, "beside", None)
+    if beside is None:
+        return connection
+    return connection.model_copy(update={"transport": beside(directory)})
 
 
 def plan_group(spec: DriverSpec, connection: ConnectionSettings, group: GroupSettings) -> Plan:
@@ -127,5 +141,12 @@ def build_poller(drawn: Blueprint, spec: DriverSpec, workshop: Workshop) -> tupl
             )
         )
     line = Line(connection.name, spec.name, address_of(connection), connect_cap_seconds=8 * timeout)
-    poller = Poller(line, spec.factory(connection), scheduled, counts, workshop.clock, workshop.lateness)
+    poller = Poller(
+        line,
+        spec.factory(located(connection, workshop.directory)),
+        scheduled,
+        counts,
+        workshop.clock,
+        workshop.lateness,
+    )
     return poller, [item.group.schema for item in scheduled]

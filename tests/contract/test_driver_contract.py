@@ -119,6 +119,7 @@ def _registers(name: str, addresses: range) -> dict[str, Any]:
 PEERS: dict[str, Callable[[Path], Peer]] = {
     "modbus-tcp": lambda _: ModbusPeer("tcp"),
     "modbus-rtu-over-tcp": lambda _: ModbusPeer("rtu_over_tcp"),
+    "modbus-udp": lambda _: ModbusPeer("udp"),
     "modbus-serial": lambda directory: ModbusPeer("serial", str(directory / "line")),
 }
 
@@ -139,6 +140,11 @@ class Bench:
         settings: Any = self.spec.settings.model_validate({**peer.settings(), "groups": groups})
         self.driver: Driver = self.spec.factory(settings)
         self.plans: list[Plan] = [self.spec.plan(settings, group) for group in settings.groups]
+
+    async def reach(self) -> None:
+        """Where a protocol has no connections, only a request shows that nobody is there."""
+        await self.driver.connect()
+        await self.driver.read(self.plans[0])
 
     async def heal(self, plan: Plan) -> Reading:
         """Reads as the pipeline does, connecting after each NotConnected, until a reading is good."""
@@ -214,7 +220,7 @@ async def test_without_a_link_there_is_no_reading(bench: Bench) -> None:
 async def test_a_peer_that_is_not_there_is_named(peer: Peer, bench: Bench) -> None:
     await peer.stop()
     with pytest.raises(NotConnected, match=re.escape(peer.address)):
-        await bench.driver.connect()
+        await bench.reach()
 
 
 async def test_close_may_be_called_at_any_time(bench: Bench) -> None:
@@ -255,7 +261,7 @@ async def test_a_lost_link_is_reported_and_a_new_one_works(peer: Peer, bench: Be
     with pytest.raises(NotConnected):
         await bench.driver.read(bench.plans[0])
     with pytest.raises(NotConnected):
-        await bench.driver.connect()
+        await bench.reach()
     await peer.start()
     reading = await bench.heal(bench.plans[0])
     assert reading.row == peer.row(0)

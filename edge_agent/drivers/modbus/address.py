@@ -17,6 +17,8 @@ ADDRESS_SPACE: Final = 65_536
 REGISTER_BITS: Final = 16
 _WRITTEN: Final = re.compile(r"([A-Za-z]+):([0-9]{1,5})(?:\.([0-9]{1,2}))?")
 _REFERENCE: Final = re.compile(r"([0134])([0-9]{4,5})(?:\.([0-9]{1,2}))?")
+# What the protocol has beside the four tables, and no driver of samples can read as one value.
+_OTHER_TABLES: Final = {"file": "file records (function 20)", "fifo": "FIFO queues (function 24)"}
 _RANGE: Final = re.compile(r"([0-9]+)\.\.([0-9]+)$")
 
 
@@ -66,6 +68,12 @@ def parse(text: str) -> Address:
         raise ValueError(f"{text!r} is a range: the tag's name needs one too, such as zone[01..16]")
     if match := _REFERENCE.fullmatch(text):
         return _checked(text, _REFERENCE_AREAS[match[1]], int(match[2]) - 1, match[3], reference=True)
+    table = text.partition(":")[0].lower()
+    if table in _OTHER_TABLES:
+        raise ValueError(
+            f"{text!r}: {_OTHER_TABLES[table]} are not supported; let the PLC copy what is needed into "
+            "holding registers, and read holding:NUMBER"
+        )
     match = _WRITTEN.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is no address: write holding:100, input:5, coil:0 or discrete:3")

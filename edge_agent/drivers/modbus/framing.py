@@ -109,6 +109,10 @@ class TcpFraming:
         self._awaiting = False
         return self.names_replies and not self._buffer
 
+    def forget(self) -> None:
+        """Half a frame will never be completed: where each datagram is whole."""
+        self._buffer = b""
+
 
 class RtuFraming:
     """Nothing but its place in the order names a reply: whatever is odd makes the stream useless."""

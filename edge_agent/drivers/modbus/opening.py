@@ -9,6 +9,7 @@ from edge_agent.drivers.modbus.transports import (
     TcpTransport,
     TransactionIds,
     Transport,
+    UdpTransport,
 )
 
 
@@ -21,10 +22,11 @@ async def open_link(transport: Transport, late: dict[int, float]) -> Link:
         from edge_agent.drivers.modbus.serial_line import open_serial
 
         return await open_serial(transport, late)
-    if isinstance(transport, TcpTransport):
-        checked = transport.transaction_ids is TransactionIds.CHECKED
-        framing = TcpFraming(names_replies=checked)
-        return await open_stream(transport.host, transport.port, framing, transport.timeout)
+    if isinstance(transport, UdpTransport):
+        from edge_agent.drivers.modbus.datagram import open_datagrams
+
+        return await open_datagrams(transport.host, transport.port, transport.timeout)
     if isinstance(transport, RtuOverTcpTransport):
-        return await open_stream(transport.host, transport.port, RtuFraming(), transport.timeout)
-    raise NotImplementedError(transport.type)
+        return await open_stream(transport, RtuFraming())
+    ignored = isinstance(transport, TcpTransport) and transport.transaction_ids is TransactionIds.IGNORED
+    return await open_stream(transport, TcpFraming(names_replies=not ignored))

@@ -1,19 +1,24 @@
 """A link over one TCP connection, plain or inside of TLS, to a station or gateway."""
 
 import asyncio
+import ssl
 from typing import cast
 
 from edge_agent.contracts.errors import NotConnected
 from edge_agent.drivers.modbus.errors import Garbage, Unanswered
 from edge_agent.drivers.modbus.framing import Framing
 from edge_agent.drivers.modbus.link import Link
+from edge_agent.drivers.modbus.tls import refusal_hint, tls_context, tls_error_text
+from edge_agent.drivers.modbus.transports import RtuOverTcpTransport, TcpTransport, TlsTransport
 
 
 class StreamLink(Link, asyncio.Protocol):
     """Made by `open_stream`."""
 
-    def __init__(self, framing: Framing, timeout_seconds: float) -> None:
+    def __init__(self, framing: Framing, timeout_seconds: float, hint: str = "") -> None:
+        """hint: what it may mean if the peer ends the connection before it has answered anything."""
         super().__init__(framing, timeout_seconds)
+        self._hint = hint
         self._transport: asyncio.Transport | None = None
 
     def _send(self, data: bytes) -> None:
@@ -45,17 +50,32 @@ class StreamLink(Link, asyncio.Protocol):
             return
         begun = self._reply is not None and not self._framing.untouched
         self.peer_closed = self._answered and not begun
-        self.drop("the peer closed the connection" if exc is None else f"the connection broke: {exc}")
+        if isinstance(exc, ssl.SSLError):
+            self.drop(tls_error_text(exc))
+            return
+        why = "the peer closed the connection" if exc is None else f"the connection broke: {exc}"
+        self.drop(why if self._answered else why + self._hint)
 
 
-async def open_stream(host: str, port: int, framing: Framing, timeout_seconds: float) -> StreamLink:
+async def open_stream(
+    transport: TcpTransport | RtuOverTcpTransport | TlsTransport, framing: Framing
+) -> StreamLink:
     """Raises NotConnected with the reason."""
+    timeout, where = transport.timeout, f"{transport.host}:{transport.port}"
+    context = name = None
+    hint = ""
+    if isinstance(transport, TlsTransport):
+        context, name = await tls_context(transport), transport.server_name or transport.host
+        hint = refusal_hint(transport)
     loop = asyncio.get_running_loop()
     try:
-        async with asyncio.timeout(timeout_seconds):
-            _, link = await loop.create_connection(lambda: StreamLink(framing, timeout_seconds), host, port)
+        async with asyncio.timeout(timeout):
+            _, link = await loop.create_connection(
+                lambda: StreamLink(framing, timeout, hint), transport.host, transport.port,
+                ssl=context, server_hostname=name,
+            )  # fmt: skip
     except TimeoutError as error:
-        raise NotConnected(f"{host}:{port} does not answer within {timeout_seconds:g} s") from error
+        raise NotConnected(f"{where} does not answer within {timeout:g} s") from error
     except OSError as error:
-        raise NotConnected(f"cannot connect to {host}:{port}: {error.strerror or error}") from error
+        raise NotConnected(f"cannot connect to {where}: {tls_error_text(error)}") from error
     return link

@@ -116,6 +116,15 @@ class DatagramStations(asyncio.DatagramProtocol):
     def __init__(self, make_station: Callable[[], Station]) -> None:
         self._make_station = make_station
         self._transport: asyncio.DatagramTransport | None = None
+        self._closed = asyncio.Event()
+
+    async def close(self) -> None:
+        assert self._transport is not None
+        self._transport.abort()
+        await self._closed.wait()
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        self._closed.set()
 
     def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
         self._transport = transport

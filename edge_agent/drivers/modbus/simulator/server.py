@@ -60,7 +60,7 @@ class Simulator:
         self.recent: deque[tuple[int, bytes]] = deque(maxlen=_KEPT_REQUESTS)
         self.line: SerialLine | None = None
         self._servers: list[asyncio.Server] = []
-        self._datagrams: list[asyncio.DatagramTransport] = []
+        self._datagrams: list[DatagramStations] = []
         self._stations: set[Station] = set()
         self._image = Image(self.config.signals)
 
@@ -90,10 +90,10 @@ class Simulator:
         return int(server.sockets[0].getsockname()[1])
 
     async def _listen_for_datagrams(self, station: Callable[[], Station], port: int) -> int:
-        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+        transport, stations = await asyncio.get_running_loop().create_datagram_endpoint(
             partial(DatagramStations, station), (self.config.host, port)
         )
-        self._datagrams.append(transport)
+        self._datagrams.append(stations)
         return int(transport.get_extra_info("sockname")[1])
 
     async def stop(self) -> None:
@@ -103,8 +103,8 @@ class Simulator:
         for server in self._servers:
             await server.wait_closed()
         self._servers.clear()
-        for transport in self._datagrams:
-            transport.abort()
+        for stations in self._datagrams:
+            await stations.close()
         self._datagrams.clear()
         if self.line is not None:
             self.line.unplug()
