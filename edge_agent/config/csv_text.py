@@ -145,7 +145,7 @@ class Sheet:
         try:
             for cells in reader:
                 # Blank is what holds nothing, delimiters or not.
-                if any(cells) and not self._is_comment(line, cells):
+                if any(map(str.strip, cells)) and not self._is_comment(line, cells):
                     yield line, cells
                 line = self._first + reader.line_num + 1
         except csv.Error:

@@ -85,8 +85,6 @@ def _read_rows(sheet: Sheet, rows: "_Plain | _Exported", tags: PlacedList) -> No
     width = len(sheet.headings)
     for line, written in sheet.rows():
         cells = [cell.strip() for cell in written]
-        if not any(cells):
-            continue
         if len(cells) > width and any(cells[width:]):
             index = next(index for index in range(width, len(cells)) if cells[index])
             rows.problems.append(_problem(sheet, line, index, "there is no heading over this cell"))
@@ -141,7 +139,7 @@ class _Plain:
         for index in self._noted:
             if cells[index]:
                 heading = self._sheet.headings[index]
-                self.remarks.add(f"the column '{heading}' is ignored: the group says it", line, index)
+                self.remarks.add(f"the column '{heading}' is ignored: the config says it", line, index)
         for index in self._unnamed:
             if cells[index]:
                 message = "there is no heading over this cell"

@@ -35,6 +35,17 @@ def test_check_counts_what_is_configured(cli: Any, app: Any, plans: Any) -> None
     assert cli.out.splitlines()[-1].startswith("ok: 2 connections, 30 tags")
 
 
+def test_check_refuses_what_this_machine_does_not_have(cli: Any, app: Any, plans: Any) -> None:
+    app.planned = plans[:1]
+    missing = _problem("ca.pem cannot be read")
+    missing.of_machine = True
+    app.warnings = [_problem("is the host name"), missing]
+    assert cli("check", "-c", "a.yaml") == 1
+    assert cli.out == "a.yaml:3:5: agent.id: ca.pem cannot be read\nnot valid: 1 problem\n"
+    assert cli("check", "-c", "a.yaml", "--json") == 1
+    assert json.loads(cli.out)["valid"] is False
+
+
 def test_check_warns_and_is_content(cli: Any, app: Any, plans: Any) -> None:
     app.planned = plans[:1]
     app.warnings = [_problem("is the host name")]
