@@ -118,7 +118,7 @@ class Sheet:
 
     def cell_place(self, line: int, index: int) -> Place:
         """Where cell `index` (from 0) of the row that begins in `line` was written."""
-        row = "".join(self._lines[line - 1 :])
+        row = self._row(line)
         offset = _offset(row, index, self.delimiter)
         before = _LINE_BREAK.split(row[:offset])
         heading = self.headings[index] if index < len(self.headings) else ""
@@ -127,6 +127,15 @@ class Sheet:
 
     def heading_place(self, index: int) -> Place:
         return self.cell_place(self.heading_line, index)
+
+    def _row(self, line: int) -> str:
+        """The text of the row that begins there: on to the line in which its quotes are closed."""
+        end = line
+        quotes = self._lines[line - 1].count('"')
+        while quotes % 2 and end < len(self._lines):
+            quotes += self._lines[end].count('"')
+            end += 1
+        return "".join(self._lines[line - 1 : end])
 
     def _delimiter(self) -> str:
         for number, line in enumerate(self._lines):

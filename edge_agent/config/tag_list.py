@@ -16,6 +16,8 @@ from edge_agent.config.csv_text import Sheet, SheetError, decode
 from edge_agent.config.errors import Place, Problem
 from edge_agent.config.tree import PlacedList, PlacedMap
 
+MAX_ROWS: Final = 200_000
+MAX_COLUMNS: Final = 200
 SUFFIXES: Final = (".csv", ".tsv", ".txt")
 
 
@@ -64,6 +66,9 @@ def parse_tags(data: bytes, file: str, encoding: str | None = None) -> TagList:
         decoded = decode(data, file, encoding)
         result.warnings += decoded.doubts
         sheet = Sheet(decoded.text, file)
+        if len(sheet.headings) > MAX_COLUMNS:
+            place = sheet.row_place(sheet.heading_line)
+            raise SheetError(Problem(place, "", f"the table has more than {MAX_COLUMNS} columns"))
         rows = _Exported(sheet) if kepware.is_export(sheet.headings) else _Plain(sheet)
         if not rows.problems:
             _read_rows(sheet, rows, result.tags)
@@ -84,6 +89,8 @@ def parse_tags(data: bytes, file: str, encoding: str | None = None) -> TagList:
 def _read_rows(sheet: Sheet, rows: "_Plain | _Exported", tags: PlacedList) -> None:
     width = len(sheet.headings)
     for line, written in sheet.rows():
+        if len(tags) >= MAX_ROWS:
+            raise SheetError(Problem(sheet.row_place(line), "", f"the list has more than {MAX_ROWS} rows"))
         cells = [cell.strip() for cell in written]
         if len(cells) > width and any(cells[width:]):
             index = next(index for index in range(width, len(cells)) if cells[index])
@@ -200,11 +207,12 @@ class _Exported:
         ]
         self._own = [self._indexes.get(key, 0) for key in ("tagname", "address")]
         self._shared = [key for key in kepware.SHARED if key in self._indexes]
+        self._shared_indexes = [self._indexes[key] for key in self._shared]
         self._rows: dict[tuple[str, ...], tuple[kepware.Row, dict[str, int]]] = {}
 
     def take(self, line: int, place: Place, cells: list[str]) -> TagRow:
         name, address = (cells[index] for index in self._own)
-        row, columns = self._of_shared(tuple(cells[self._indexes[key]] for key in self._shared))
+        row, columns = self._of_shared(tuple([cells[index] for index in self._shared_indexes]))
         self._tell(row.findings, line)
         settings = {"name": name, **row.settings} if name else dict(row.settings)
         if address:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.config.csv_text import letters
-from edge_agent.config.tag_list import is_tag_list, parse_tags
+from edge_agent.config.tag_list import MAX_ROWS, is_tag_list, parse_tags
 from edge_agent.config.tree import PlacedMap
 from tests.unit.config.conftest import DOCUMENT, ErrorsOf, LoadText
 from tests.unit.config.sample_driver import SampleConnection, SampleTag
@@ -274,6 +274,22 @@ def test_what_the_config_says_is_ignored_with_a_warning(heading: str) -> None:
 )
 def test_what_is_wrong_with_a_table(text: str, error: str) -> None:
     assert complaints(text) == [error]
+
+
+def test_tables_are_bounded() -> None:
+    assert complaints("name," + "x," * 200) == ["t.csv:1:1: the table has more than 200 columns"]
+    assert complaints("name\n" + "a\n" * (MAX_ROWS + 1)) == [
+        f"t.csv:{MAX_ROWS + 2}:1: the list has more than {MAX_ROWS} rows"
+    ]
+
+
+def test_places_of_many_mistakes_are_found_in_one_pass(errors_of: ErrorsOf) -> None:
+    rows = "".join(f"t{index},holding:{index},nothing\n" for index in range(5_000))
+    found = errors_of(including("[{include: t.csv}]"), files={"t.csv": f"name,address,type\n{rows}"})
+    assert len(found) == 1_001  # what is shown at most, and how many more there are
+    assert found[999].startswith(
+        "t.csv:1001:16: connections[press1].groups[fast].tags[t999].type: needs one of"
+    )
 
 
 def test_an_unknown_column_is_said_once_at_its_heading(errors_of: ErrorsOf) -> None:
