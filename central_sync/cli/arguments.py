@@ -2,23 +2,58 @@
 
 import argparse
 from pathlib import Path
+from typing import NoReturn
 
 from central_sync import VERSION
+from edge_agent import completion
 
+_EXIT_CODES = (
+    "exit codes: 0 good; 1 a check found something; 2 wrong use or invalid settings; "
+    "3 the address or the database cannot be had"
+)
 _ROLES = ("admin", "operator", "viewer")
 
 
+class Parser(argparse.ArgumentParser):
+    """Exits with 2 and one line where the arguments are wrong, without the usage above it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see `{self.prog} --help`\n")
+
+
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(prog="central-sync", description="Holdfast's central service.")
+    top = Parser(prog="central-sync", description="Holdfast's central service.", epilog=_EXIT_CODES)
     top.add_argument("--version", action="version", version=f"central-sync {VERSION}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_run(commands.add_parser("run", help="serve until stopped"))
-    _add_token(commands.add_parser("token", help="create, list and revoke tokens"))
-    check = commands.add_parser("check", help="check settings and database, change nothing")
+    _add_run(
+        _command(commands, "run", "serve until stopped", "central-sync run --data /var/lib/central-sync")
+    )
+    _add_token(
+        _command(
+            commands, "token", "create, list and revoke tokens", "central-sync token create --device press-1"
+        )
+    )
+    check = _command(
+        commands, "check", "check settings and database, change nothing", "central-sync check --json"
+    )
     _add_settings(check)
-    openapi = commands.add_parser("openapi", help="print the API as OpenAPI 3.1")
+    openapi = _command(commands, "openapi", "print the API as OpenAPI 3.1", "central-sync openapi --markdown")
     openapi.add_argument("--markdown", action="store_true", help="print the reference page instead")
+    completion.add_arguments(
+        _command(
+            commands,
+            "completion",
+            "print the script that completes command lines in bash, zsh or fish",
+            "source <(central-sync completion bash)",
+        )
+    )
     return top
+
+
+def _command(commands: "argparse._SubParsersAction[Parser]", name: str, about: str, example: str) -> Parser:
+    return commands.add_parser(
+        name, help=about, description=f"{about[0].upper()}{about[1:]}.", epilog=f"example: {example}"
+    )
 
 
 def _add_settings(command: argparse.ArgumentParser) -> None:
@@ -33,17 +68,26 @@ def _add_run(command: argparse.ArgumentParser) -> None:
     command.add_argument("--tls-cert", type=Path, metavar="FILE", help="certificate chain (PEM)")
     command.add_argument("--tls-key", type=Path, metavar="FILE", help="private key (PEM)")
     command.add_argument("--behind-proxy", metavar="CIDR", help="network of the TLS proxy in front")
-    command.add_argument("--log-level", choices=("debug", "info", "warning", "error"))
+    command.add_argument(
+        "--log-level", choices=("debug", "info", "warning", "error"), help="least level that is logged"
+    )
 
 
-def _add_token(command: argparse.ArgumentParser) -> None:
+def _add_token(command: Parser) -> None:
     actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
-    create = actions.add_parser("create", help="print a new token; it is shown this once")
+    create = _command(
+        actions,
+        "create",
+        "print a new token; it is shown this once",
+        "central-sync token create --role viewer",
+    )
     whom = create.add_mutually_exclusive_group(required=True)
     whom.add_argument("--role", choices=_ROLES, help="for a person or a program")
     whom.add_argument("--device", metavar="ID", help="for one device; registers it")
-    listing = actions.add_parser("list", help="list tokens without their secrets")
-    revoke = actions.add_parser("revoke", help="revoke a token; takes effect within a second")
+    listing = _command(actions, "list", "list tokens without their secrets", "central-sync token list --json")
+    revoke = _command(
+        actions, "revoke", "revoke a token; takes effect within a second", "central-sync token revoke 3f9c2a"
+    )
     revoke.add_argument("id", metavar="ID", help="the token's id, or the whole token")
     for action in (create, listing, revoke):
         _add_settings(action)

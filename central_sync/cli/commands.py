@@ -12,6 +12,7 @@ import orjson
 
 from central_sync import app
 from central_sync.cli.arguments import parser
+from edge_agent import completion
 
 GOOD, FOUND, WRONG, UNREACHABLE = 0, 1, 2, 3
 
@@ -90,6 +91,11 @@ def _openapi(options: argparse.Namespace) -> int:
     return GOOD
 
 
+def _completion(options: argparse.Namespace) -> int:
+    sys.stdout.write(completion.answer(options, parser(), {}))
+    return GOOD
+
+
 def _token(options: argparse.Namespace) -> int:
     return _TOKEN_ACTIONS[options.action](options)
 
@@ -147,4 +153,5 @@ _COMMANDS: Final[dict[str, Callable[[argparse.Namespace], int]]] = {
     "token": _token,
     "check": _check,
     "openapi": _openapi,
+    "completion": _completion,
 }

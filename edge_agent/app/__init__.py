@@ -15,6 +15,8 @@ from edge_agent.app.offline import (
     running_agent,
     runtime_socket,
     simulator_command,
+    simulators,
+    tag_names,
 )
 from edge_agent.app.settings import load_config, settings_of
 from edge_agent.config.load import Loaded
@@ -32,7 +34,9 @@ __all__ = [
     "running_agent",
     "runtime_socket",
     "simulator_command",
+    "simulators",
     "starter_text",
+    "tag_names",
 ]
 
 

@@ -14,7 +14,7 @@ from edge_agent.contracts.driver import Driver, RequestSummary
 from edge_agent.contracts.errors import ConfigError, NotConnected
 from edge_agent.contracts.status import LatestValue
 from edge_agent.drivers import registry
-from edge_agent.pipeline.build import address_of, groups_of, located, plan_group, transport_of
+from edge_agent.pipeline.build import address_of, groups_of, located, plan_group, tags_of, transport_of
 from edge_agent.pipeline.group import Counts, FrameCounters, Group, GroupRules
 from edge_agent.runtime.clock import SystemClock
 from edge_agent.runtime.paths import find_socket
@@ -183,6 +183,19 @@ def running_agent(loaded: Loaded) -> LocalClient | None:
         except OSError:
             pass  # somebody may be there; the client's own question says why it gets no answer
     return LocalClient(path)
+
+
+def tag_names(loaded: Loaded) -> Mapping[str, Sequence[str]]:
+    """The names of the tags by their connection, in the order of the config."""
+    return {
+        connection.name: [tag.name for group in groups_of(connection) for tag in tags_of(group)]
+        for connection in loaded.document.connections
+    }
+
+
+def simulators() -> Sequence[str]:
+    """The drivers that have a simulator."""
+    return tuple(_SIMULATORS)
 
 
 def simulator_command(driver: str) -> ModuleType:

@@ -11,7 +11,7 @@ EXAMPLE: Final = "edge-agent simulate modbus --port 1502"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("driver", help="whose protocol it speaks, such as modbus")
+    parser.add_argument("driver", metavar="DRIVER", help="whose protocol it speaks, such as modbus")
     parser.add_argument(
         "arguments", nargs=argparse.REMAINDER, metavar="...", help="see `edge-agent simulate DRIVER --help`"
     )

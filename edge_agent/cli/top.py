@@ -20,7 +20,7 @@ _PIPE_COLUMNS: Final = 120
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     local.add_arguments(parser)
-    parser.add_argument("--connection", metavar="NAME", help="begin with the values of this connection")
+    parser.add_argument("--connection", metavar="CONNECTION", help="begin with the values of this connection")
     parser.add_argument(
         "--interval", metavar="DURATION", default="1s", help="time between two looks; default: 1s"
     )

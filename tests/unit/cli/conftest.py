@@ -145,6 +145,12 @@ class FakeApp:
     def running_agent(self, loaded: FakeLoaded) -> FakeClient | None:
         return FakeClient(self, Path("/run/holdfast/agent.sock")) if self.running else None
 
+    def tag_names(self, loaded: FakeLoaded) -> Mapping[str, Sequence[str]]:
+        return {"press1": ["oil_temp", "온도"], "meter": ["kWh"]}
+
+    def simulators(self) -> Sequence[str]:
+        return ("modbus",)
+
     def simulator_command(self, driver: str) -> FakeSimulator:
         if driver != "modbus":
             raise ConfigError(f"there is no simulator for {driver!r}; there are: modbus")

@@ -32,7 +32,7 @@ def test_the_program_says_its_version() -> None:
 def test_the_program_lists_its_commands_and_exit_codes() -> None:
     result = _process("--help")
     assert result.returncode == 0
-    assert all(f"    {command.NAME} " in result.stdout for command in COMMANDS)
+    assert all(f"\n    {command.NAME}" in result.stdout for command in COMMANDS)
     assert "3 could not reach" in result.stdout
 
 
