@@ -2,12 +2,11 @@
 
 - Each call opens a connection of its own, in a thread that the caller gives it, and closes it: nothing
   stays behind of a page that nobody looks at.
-- Newest first, and only so much at once: `MAX_BATCHES`, `MAX_BYTES` and `MAX_SECONDS` bound a call, and
-  `next` says where to go on. After each batch the thread rests for as long as it worked, so that the
-  event loop gets the interpreter.
+- Newest first, and only so much at once: `Bounds` end a call, and `next` says where to go on. After each
+  batch the thread rests for as long as it worked, so that the event loop gets the interpreter.
 - Of a batch only the sections of the tag's group are decoded.
 - Batches are taken in the order of their names, which is that of time unless a clock was set. The
-  reading ends where `STRAY_BATCHES` in a row lie before the span.
+  reading ends where `Bounds.strays` of them in a row lie before the span.
 """
 
 import sqlite3
@@ -28,14 +27,23 @@ from edge_agent.wire.quality import Quality
 from edge_agent.wire.schema import Schema, TagSchema, ValueType
 from edge_agent.wire.values import read_value
 
-MAX_BATCHES: Final = 600
-MAX_BYTES: Final = 8 << 20
-MAX_SECONDS: Final = 0.5
-STRAY_BATCHES: Final = 1_000
 _ROWS_AT_ONCE: Final = 200
 _LONGEST_REST: Final = 0.01
 _USABLE: Final = (Quality.GOOD, Quality.UNCERTAIN)
 _NEWEST_ID: Final = (1 << 63) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What one call may cost: batches opened, bytes of their bodies, seconds; see above for `strays`."""
+
+    batches: int = 600
+    nbytes: int = 8 << 20
+    seconds: float = 0.5
+    strays: int = 1_000
+
+
+BOUNDS: Final = Bounds()
 
 
 class Sample(NamedTuple):
@@ -79,13 +87,14 @@ class Part:
 def read_trend(
     path: Path,
     query: TrendQuery,
+    bounds: Bounds = BOUNDS,
     clock: Callable[[], float] = time.monotonic,
     rest: Callable[[float], None] = time.sleep,
 ) -> TrendPiece:
     """Blocking: call it in a thread. Raises NoTrend, sqlite3.Error."""
     with closing(sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True, isolation_level=None)) as db:
         wanted = _wanted(db, query)
-        reader = _Reader(db, query, wanted, clock, rest)
+        reader = _Reader(db, query, wanted, bounds, clock, rest)
         parts = list(reader.parts())
     parts.reverse()
     joined = join(parts)
@@ -158,15 +167,17 @@ class _Reader:
         db: sqlite3.Connection,
         query: TrendQuery,
         wanted: dict[str, _Place],
+        bounds: Bounds,
         clock: Callable[[], float],
         rest: Callable[[float], None],
     ) -> None:
         self._db = db
         self._query = query
         self._wanted = wanted
+        self._bounds = bounds
         self._clock = clock
         self._rest = rest
-        self._until = clock() + MAX_SECONDS
+        self._until = clock() + bounds.seconds
         self._bytes = 0
         self.batches = 0
         self.next: int | None = None
@@ -188,14 +199,16 @@ class _Reader:
     def _is_spent(self, nbytes: int) -> bool:
         """One batch is always read: each call makes progress."""
         return self.batches > 0 and (
-            self.batches >= MAX_BATCHES or self._bytes + nbytes > MAX_BYTES or self._clock() >= self._until
+            self.batches >= self._bounds.batches
+            or self._bytes + nbytes > self._bounds.nbytes
+            or self._clock() >= self._until
         )
 
     def _in_span(self) -> Iterator[tuple[int, int, int, int]]:
         """(id, codec, raw bytes, body's bytes) of batches with frames that meet the span."""
         before = _NEWEST_ID if self._query.before is None else self._query.before
         strays = 0
-        while strays < STRAY_BATCHES:
+        while True:
             rows = self._db.execute(
                 "SELECT id, codec, raw, t0, t1, length(body) FROM batch WHERE id < ? AND kind & 1"
                 " ORDER BY id DESC LIMIT ?",
@@ -203,6 +216,8 @@ class _Reader:
             ).fetchall()
             for key, codec, raw, t0, t1, nbytes in rows:
                 strays = strays + 1 if t1 < self._query.start else 0
+                if strays > self._bounds.strays:
+                    return
                 if t1 >= self._query.start and t0 < self._query.end and raw <= RAW_LIMIT_BYTES:
                     yield key, codec, raw, nbytes
             if len(rows) < _ROWS_AT_ONCE:

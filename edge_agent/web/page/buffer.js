@@ -19,7 +19,7 @@ export function open(root, { meter }) {
 }
 
 function catchUp({ sinks, buffer }, meter, now) {
-  if (!sinks.length) return ["idle", t("catchup.alone"), ""];
+  if (!sinks.length) return ["idle", t("catchup.here"), t("catchup.alone")];
   const oldest = buffer.oldest_pending ? (now - buffer.oldest_pending) / 1000 : 0;
   if (!buffer.pending_batches || oldest < SETTLED_FLUSHES * Math.max(1, buffer.flush_interval_seconds)) return ["good", t("catchup.done"), ""];
   const eta = meter.eta();
@@ -54,7 +54,7 @@ function backlogCard({ buffer }, meter, now) {
     t("buffer.backlog"),
     make("p", { class: "big" }, bytes(buffer.pending_bytes)),
     facts([
-      [t("buffer.backlog"), t("buffer.batches", { count: count(buffer.pending_batches), bytes: bytes(buffer.pending_bytes) })],
+      [t("buffer.waiting"), count(buffer.pending_batches)],
       [t("buffer.samples"), count(buffer.pending_samples)],
       [t("buffer.oldest"), buffer.oldest_pending ? t("ago", { span: since(buffer.oldest_pending, now) }) : t("none")],
       [t("buffer.rate"), rate(meter.sent(), bytes)],
@@ -69,7 +69,7 @@ function sinkCard(sink, now) {
     make("p", {}, mark(sink.state, word(sink.state))),
     sink.detail ? make("p", { class: "why" }, sink.detail) : null,
     facts([
-      [t("last_success", { ago: "" }).trim(), sink.last_success ? t("ago", { span: since(sink.last_success, now) }) : "–"],
+      [t("last"), sink.last_success ? t("ago", { span: since(sink.last_success, now) }) : "–"],
       [t("sink.delivered"), t("buffer.batches", { count: count(sink.delivered_batches), bytes: bytes(sink.delivered_bytes) })],
       sink.delay_ms == null ? null : [t("sink.delay"), span(sink.delay_ms / 1000)],
       [t("sink.failed"), count(sink.failed_posts)],

@@ -20,7 +20,8 @@ export function open(root, { meter }) {
   };
 }
 
-const worst = (connection) => [connection.state, ...connection.units.map((unit) => unit.state)].map(tone);
+const units = ({ state, units: all }) => (state === "connected" ? all.map((unit) => unit.state) : []);
+const worst = (connection) => [connection.state, ...units(connection)].map(tone);
 const rank = (connection) => Math.min(...worst(connection).map((each) => ORDER.indexOf(each)));
 
 function show(connection, meter, now) {
@@ -45,16 +46,18 @@ function show(connection, meter, now) {
       [t("overruns"), count(connection.overruns), connection.overruns ? "warn" : null],
       [t("samples"), count(connection.samples)],
     ]),
-    make("ul", { class: "units", "aria-label": t("units") }, connection.units.map(showUnit)),
+    make("ul", { class: "units", "aria-label": t("units") }, connection.units.map((unit) => showUnit(unit, connection.state))),
   );
 }
 
-function showUnit(unit) {
+// Without a link nobody knows how its units are.
+function showUnit(unit, link) {
   const name = unit.unit_id == null ? t("unit.only") : t("unit.one", { id: unit.unit_id });
+  const state = link === "connected" ? unit.state : "unknown";
   return make(
     "li",
     {},
-    mark(unit.state, `${name}: ${word(unit.state)}`),
+    mark(state, `${name}: ${word(state)}`),
     make("span", { class: "soft" }, t("cycles", { good: count(unit.good_cycles), bad: count(unit.bad_cycles) })),
     unit.error ? make("p", { class: "why" }, unit.error) : null,
   );

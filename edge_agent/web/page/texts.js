@@ -62,6 +62,7 @@ export function value(item) {
   if (item == null) return "–";
   if (typeof item === "number") {
     const clean = Number.isInteger(item) ? item : Number(item.toPrecision(7));
+    if (clean && (Math.abs(clean) < 1e-4 || Math.abs(clean) >= 1e21)) return clean.toExponential();
     return clean.toLocaleString(language, { maximumSignificantDigits: 17, useGrouping: false });
   }
   return typeof item === "object" ? JSON.stringify(item) : String(item);
