@@ -12,6 +12,7 @@ from edge_agent.wire.messages import ConnectionReport, UnitReport
 
 _MOST_ROWS: Final = 12
 _TEXT_COLUMNS: Final = 90
+_IDENTITY_COLUMNS: Final = 40
 _HEAD: Final = ("connection", "driver", "address", "state", "for", "latency", "samples", "overruns")
 _RIGHT: Final = frozenset(("for", "latency", "samples", "overruns"))
 _STATES: Final = {"connected": "good", "connecting": "warn", "stopped": "dim"}
@@ -73,20 +74,30 @@ def _connections(
                 f"{report.overruns:,}",
             ]
         )
-        rows += _units(report.units)
+        rows += _units(report.units, identities=most is None or len(reports) <= most // 2)
     lines = table(_HEAD, rows, _RIGHT, palette)
     return [*lines, *_more(len(reports) - len(ordered[:most]))]
 
 
-def _units(units: list[UnitReport]) -> Iterator[list[Cell]]:
-    """A line for each unit, where a connection has several or one is in trouble."""
-    if len(units) < 2 and not any(unit.error for unit in units):
+def _units(units: list[UnitReport], *, identities: bool) -> Iterator[list[Cell]]:
+    """A line for each unit, where a connection has several or one is in trouble.
+
+    identities: there is room for a line of a single unit that said who it is, too.
+    """
+    worth = any(unit.error or (identities and _identity(unit)) for unit in units)
+    if len(units) < 2 and not worth:
         return
     for unit in units:
         name = "" if unit.unit_id is None else f" {unit.unit_id}"
         cycles = f"{unit.good_cycles:,} good, {unit.bad_cycles:,} bad cycles"
         state = Styled(unit.state, "bad" if unit.error else "")
-        yield [f"  unit{name}", "", cycles, state, "", "", "", ""]
+        yield [f"  unit{name}", _identity(unit), cycles, state, "", "", "", ""]
+
+
+def _identity(unit: UnitReport) -> str:
+    """Vendor, product and revision, where the unit says them."""
+    said = " ".join(part for part in (unit.vendor, unit.product, unit.revision) if part)
+    return shortened(printable(said), _IDENTITY_COLUMNS)
 
 
 def _more(count: int) -> list[str]:

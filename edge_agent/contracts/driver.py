@@ -9,7 +9,7 @@ of that. Planning is pure: `plan` does no I/O and needs no connection.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -99,6 +99,28 @@ class Driver(Protocol):
 
     async def close(self) -> None:
         """Closes the link. Never raises, may be called twice, and before `connect`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who made a unit, as it says itself; empty where it does not say."""
+
+    vendor: str = ""
+    product: str = ""
+    revision: str = ""
+
+
+@runtime_checkable
+class Identifying(Protocol):
+    """A driver whose protocol lets it ask a unit who it is."""
+
+    async def identify(self, unit_id: int | None) -> Identity | None:
+        """None where the unit does not say. Raises NotConnected.
+
+        Called between reads, when nothing else is due. Safe to cancel, which is how the pause ends: what
+        was asked must not harm the next read.
+        """
         ...
 
 

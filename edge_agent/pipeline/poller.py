@@ -18,6 +18,7 @@ from edge_agent.contracts.errors import NotConnected
 from edge_agent.contracts.status import LatestValue
 from edge_agent.pipeline.breaker import BreakerState
 from edge_agent.pipeline.group import Counts, Group
+from edge_agent.pipeline.introduction import Introduction
 from edge_agent.pipeline.link import Lateness, LinkState
 from edge_agent.pipeline.schedule import Schedule
 from edge_agent.pipeline.unit import Unit
@@ -85,6 +86,7 @@ class Poller:
         self._driver = driver
         self._groups = list(groups)
         self._units = list({id(item.unit): item.unit for item in self._groups}.values())
+        self._introduction = Introduction(driver, self._units)
         self._queue: list[tuple[int, int]] = []
         self._clock = clock
         self._lateness = lateness
@@ -140,6 +142,7 @@ class Poller:
 
         What waited longest comes first: a group that breaks the link goes to the end of the queue.
         """
+        self._introduction.begin()
         now = self._ready_ns = self._clock.mono_ns()
         for item in self._groups:
             if item.group.silent:
@@ -152,6 +155,7 @@ class Poller:
         while True:
             due, index = self._queue[0]
             item = self._groups[index]
+            await self._introduction.use_pause((due - self._clock.mono_ns()) / 1e9)
             # A turn for all others even where cycles are late and the driver has no reason to wait.
             await self._clock.sleep(max(0, due - self._clock.mono_ns()) / 1e9)
             planned = max(due, self._ready_ns)

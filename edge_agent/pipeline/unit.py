@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final
 
+from edge_agent.contracts.driver import Identity
 from edge_agent.pipeline.breaker import Breaker, BreakerState
 from edge_agent.runtime.backoff import Backoff
 from edge_agent.wire.messages import UnitReport
@@ -33,6 +34,7 @@ class Unit:
     bad_cycles: int = 0
     error: str = ""
     refusing: set[str] = field(default_factory=set)
+    identity: Identity = field(default_factory=Identity)
 
     def failed(self, now: float, error: str) -> bool:
         """A read that the unit did not answer. True if that is what opened the breaker."""
@@ -68,4 +70,7 @@ class Unit:
             groups=self.groups,
             good_cycles=self.good_cycles,
             bad_cycles=self.bad_cycles,
+            vendor=self.identity.vendor,
+            product=self.identity.product,
+            revision=self.identity.revision,
         )

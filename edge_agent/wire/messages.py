@@ -77,7 +77,7 @@ class UploadAnswer(Message):
 
 class UnitReport(Message):
     """One station. `state`: answering, silent (its breaker is open), probing (one read may try), refusing
-    (it answers and gives no value)."""
+    (it answers and gives no value). `vendor`, `product`, `revision`: as it says itself, if it does."""
 
     unit_id: Number | None = None
     state: str
@@ -85,6 +85,9 @@ class UnitReport(Message):
     groups: Number = 0
     good_cycles: Number = 0
     bad_cycles: Number = 0
+    vendor: Text = ""
+    product: Text = ""
+    revision: Text = ""
 
 
 class ConnectionReport(Message):

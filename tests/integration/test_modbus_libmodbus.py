@@ -132,3 +132,16 @@ async def test_a_dead_unit(ports: dict[str, int | str], transport: str) -> None:
     """On TCP libmodbus answers for every unit; on a line it answers for its own alone."""
     async with image.Station(ports[transport], transport, timeout="200ms") as station:
         await image.check_a_dead_unit(station)
+
+
+@pytest.mark.parametrize("transport", ["tcp", "serial"])
+async def test_a_station_that_does_not_say_who_it_is_reads_on(
+    ports: dict[str, int | str], transport: str
+) -> None:
+    """libmodbus refuses function 43 on TCP after half a second, and does not answer it on a line.
+
+    It takes nothing else meanwhile, which is why short pauses between polls are left alone.
+    """
+    async with image.Station(ports[transport], transport) as station:
+        assert await station.driver.identify(1) is None
+        await image.check_full_requests(station, "holding")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from edge_agent.contracts.driver import Identity
 from edge_agent.contracts.errors import NotConnected
 from tests.integration import modbus_image as image
 
@@ -91,6 +92,10 @@ async def test_full_requests(station: image.Station, area: str) -> None:
 
 async def test_a_bad_tag_is_bad_alone(station: image.Station) -> None:
     await image.check_a_bad_tag_is_bad_alone(station)
+
+
+async def test_a_station_says_who_it_is(station: image.Station) -> None:
+    assert await station.driver.identify(1) == Identity("ACME", "P-7", "2.10")
 
 
 @pytest.mark.parametrize(

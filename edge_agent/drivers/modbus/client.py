@@ -13,11 +13,12 @@ from collections.abc import Callable
 from typing import Final
 from weakref import WeakKeyDictionary
 
-from edge_agent.contracts.driver import Reading
+from edge_agent.contracts.driver import Identity, Reading
 from edge_agent.contracts.errors import NotConnected
 from edge_agent.drivers.modbus.errors import DeviceError, Refused, Unanswered, exception_text
 from edge_agent.drivers.modbus.framing import rtu_framer
 from edge_agent.drivers.modbus.harvest import Harvest
+from edge_agent.drivers.modbus.identification import MOST_REQUESTS, Identification
 from edge_agent.drivers.modbus.link import Link
 from edge_agent.drivers.modbus.opening import open_link
 from edge_agent.drivers.modbus.plan import Block, ModbusPlan
@@ -40,6 +41,7 @@ class ModbusDriver:
 
     def __init__(self, settings: ModbusConnection, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._transport = settings.transport
+        self._may_identify = settings.identify
         self._delay = settings.inter_request_delay
         self._monotonic = monotonic
         self._link: Link | None = None
@@ -86,6 +88,20 @@ class ModbusDriver:
             if trails[index].healed:
                 del trails[index]
         return harvest.reading()
+
+    async def identify(self, unit_id: int | None) -> Identity | None:
+        if unit_id is None or not self._may_identify:
+            return None
+        said = Identification()
+        for _ in range(MOST_REQUESTS):
+            if (pdu := said.request) is None:
+                break
+            try:
+                if not said.take(await self._request(unit_id, pdu)):
+                    return None
+            except Unanswered:
+                return None
+        return said.identity if said.identity != Identity() else None
 
     async def _read_parts(self, harvest: Harvest, index: int, trail: Trail) -> bool:
         """Reads a block in parts. Returns False where the unit does not answer any more."""

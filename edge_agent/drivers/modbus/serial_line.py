@@ -18,7 +18,7 @@ from edge_agent.drivers.modbus.errors import Unanswered
 from edge_agent.drivers.modbus.link import Link
 from edge_agent.drivers.modbus.serial_framing import SerialFraming
 from edge_agent.drivers.modbus.serial_port import close_port, open_port
-from edge_agent.drivers.modbus.timing import SerialTiming, reply_frame_bytes
+from edge_agent.drivers.modbus.timing import SerialTiming, reply_data_bytes, reply_frame_bytes
 from edge_agent.drivers.modbus.transports import SerialTransport
 
 _REQUEST_OVERHEAD_BYTES = 3
@@ -41,6 +41,7 @@ class SerialLink(Link):
         self._timing = timing
         self._late = late
         self._unit = 0
+        self._mistakable = False
         self._silent_from = 0.0
         self._unsent = b""
         self._ended = asyncio.Event()
@@ -55,6 +56,7 @@ class SerialLink(Link):
                 raise Unanswered("the line does not fall silent")
             await self._rest(self._silent_from - now)
         self._unit = unit_id
+        self._mistakable = reply_data_bytes(pdu) is not None
         return await super().request(unit_id, pdu)
 
     async def _rest(self, seconds: float) -> None:
@@ -123,7 +125,9 @@ class SerialLink(Link):
         super()._abandon(why)
 
     def _expect_late(self) -> None:
-        self._late[self._unit] = self._loop.time() + self._timeout
+        """A late reply to a function that reads nothing is no reply to one that does."""
+        if self._mistakable:
+            self._late[self._unit] = self._loop.time() + self._timeout
 
 
 async def open_serial(settings: SerialTransport, late: dict[int, float]) -> SerialLink:

@@ -171,6 +171,11 @@ class ModbusConnection(ConnectionSettings):
     inter_request_delay: Duration = Field(
         Seconds(0), description="Pause before each request, for slow stations.", examples=["20ms"]
     )
+    identify: bool = Field(
+        True,
+        description="Whether stations are asked for vendor, product and revision (function 43/14) in a pause "
+        "after connecting. false: for stations that choke on it.",
+    )
     groups: list[ModbusGroup] = Field(default_factory=list, description="What is polled, and how often.")
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final, NamedTuple, Protocol
 
-_RTU_FIXED_BYTES: Final = {1: 8, 2: 8, 3: 8, 4: 8, 5: 8, 6: 8}
+_RTU_FIXED_BYTES: Final = {1: 8, 2: 8, 3: 8, 4: 8, 5: 8, 6: 8, 43: 7}
 _RTU_COUNTED: Final = (15, 16)
 
 
@@ -50,7 +50,7 @@ class RtuStationFraming:
 
     def requests(self, data: bytes) -> Iterator[Request]:
         data = self._buffer + data
-        while len(data) >= 8:
+        while len(data) >= 7:
             size = _RTU_FIXED_BYTES.get(data[1], 9 + data[6] if data[1] in _RTU_COUNTED else 0)
             if size > len(data):
                 break

@@ -18,6 +18,9 @@ from edge_agent.drivers.modbus.simulator.image import AREAS, Image
 _MOST_READ: Final = {1: 2000, 2: 2000, 3: 125, 4: 125}
 _WRITES: Final = {5: "coil", 6: "holding", 15: "coil", 16: "holding"}
 _SPACE: Final = 65_536
+_IDENTIFY: Final = b"\x2b\x0e"
+# Conformity level 1, nothing follows, three objects of id, length and text.
+_IDENTITY: Final = b"\x2b\x0e\x01\x01\x00\x00\x03" + b"\x00\x08Holdfast" + b"\x01\x09Simulator" + b"\x02\x011"
 _ILLEGAL_FUNCTION, _ILLEGAL_ADDRESS, _ILLEGAL_VALUE = 1, 2, 3
 
 
@@ -91,6 +94,8 @@ class Station(asyncio.Protocol):
         function = pdu[0]
         if function in _WRITES:
             return self._accept_write(pdu)
+        if pdu[:2] == _IDENTIFY:
+            return _IDENTITY
         if function not in AREAS:
             return bytes((function | 0x80, _ILLEGAL_FUNCTION))
         start, count = pdu[1] << 8 | pdu[2], pdu[3] << 8 | pdu[4]
