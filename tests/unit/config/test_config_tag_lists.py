@@ -288,7 +288,7 @@ def test_places_of_many_mistakes_are_found_in_one_pass(errors_of: ErrorsOf) -> N
     found = errors_of(including("[{include: t.csv}]"), files={"t.csv": f"name,address,type\n{rows}"})
     assert len(found) == 1_001  # what is shown at most, and how many more there are
     assert found[999].startswith(
-        "t.csv:1001:16: connections[press1].groups[fast].tags[t999].type: needs one of"
+        "t.csv:1001:18: connections[press1].groups[fast].tags[t999].type: needs one of"
     )
 
 
