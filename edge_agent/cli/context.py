@@ -1,6 +1,7 @@
 """What a command works with: streams, environment, and the functions of `app` by their contracts."""
 
 import argparse
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -141,6 +142,11 @@ class Context:
     def colours(self) -> bool:
         wanted = not self.environ.get("NO_COLOR") and self.environ.get("TERM") != "dumb"
         return wanted and self.out.isatty()
+
+    @property
+    def columns(self) -> int | None:
+        """What a line may have; None where no terminal shows it, and nothing has to be left out."""
+        return shutil.get_terminal_size().columns if self.out.isatty() else None
 
     def print(self, text: str) -> None:
         self.out.write(f"{text}\n")

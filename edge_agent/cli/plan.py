@@ -9,19 +9,26 @@ from typing import Any, Final
 
 from edge_agent.cli import config_path, figures, headroom
 from edge_agent.cli.context import Context, ExitCode, GroupPlan
-from edge_agent.cli.text import Cell, Palette, Styled, printable, table
+from edge_agent.cli.live.grid import Column, grid, painted
+from edge_agent.cli.text import Palette, Styled, printable, table
 
 NAME: Final = "plan"
 HELP: Final = "print the requests that a config leads to, their bytes, bus time and headroom"
 EXAMPLE: Final = "edge-agent plan --requests"
 
+# On a narrow terminal columns of the highest rank are left out first; pipes and --json have them all.
 _HEAD: Final = (
-    "connection", "group", "unit", "interval", "tags", "requests", "bytes", "bus ms", "cycle ms",
-    "of the interval", "headroom",
+    Column("connection", least=12), Column("group", least=8), Column("unit", 5, right=True),
+    Column("interval", 2, right=True), Column("tags", 6, right=True), Column("requests", 3, right=True),
+    Column("bytes", 7, right=True), Column("bus ms", 4, right=True), Column("cycle ms", 2, right=True),
+    Column("of the interval", 1), Column("headroom", right=True),
 )  # fmt: skip
-_RIGHT: Final = frozenset((*_HEAD[2:9], "headroom"))
-_LINE_HEAD: Final = ("line", "type", "groups", "units", "requests/s", "bytes/s", "bus", "of the time", "busy")
-_LINE_RIGHT: Final = frozenset((*_LINE_HEAD[2:7], "busy"))
+_LINE_HEAD: Final = (
+    Column("line", least=16), Column("type", 4), Column("groups", 5, right=True),
+    Column("units", 6, right=True), Column("requests/s", 3, right=True), Column("bytes/s", 7, right=True),
+    Column("bus", 2, right=True), Column("of the time", 1), Column("busy", right=True),
+)  # fmt: skip
+_NO_LIMIT: Final = 1 << 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +51,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if args.json:
         context.print_json(_document(plans, verdict))
     else:
-        for line in render(plans, verdict, Palette(context.colours), with_requests=args.requests):
+        for line in render(
+            plans, verdict, Palette(context.colours), with_requests=args.requests, columns=context.columns
+        ):
             context.print(line)
     return ExitCode.FOUND if verdict.errors else ExitCode.GOOD
 
@@ -76,19 +85,28 @@ def notes(plans: Sequence[GroupPlan]) -> list[str]:
 
 
 def render(
-    plans: Sequence[GroupPlan], verdict: headroom.Verdict, palette: Palette, *, with_requests: bool = False
+    plans: Sequence[GroupPlan],
+    verdict: headroom.Verdict,
+    palette: Palette,
+    *,
+    with_requests: bool = False,
+    columns: int | None = None,
 ) -> list[str]:
-    """The groups, their lines, totals, what was found, and the requests where they are asked for."""
+    """The groups, their lines, totals, what was found, and the requests where they are asked for.
+
+    columns: of the terminal, which the tables must fit.
+    """
     if not plans:
         return ["nothing is polled: the config has no connection with a group"]
     sums = totals(plans)
-    rows = [_row(load) for load in verdict.groups]
-    rows.append(
-        ["total", f"{sums['groups']:,}", "", "", f"{sums['tags']:,}", f"{sums['requests']:,}",
-         f"{sums['bytes']:,}", "", "", "", ""]
+    total = (
+        "total", f"{sums['groups']:,}", "", "", f"{sums['tags']:,}", f"{sums['requests']:,}",
+        f"{sums['bytes']:,}", "", "", "", "",
     )  # fmt: skip
-    lines = [*table(_HEAD, rows, _RIGHT, palette), ""]
-    lines += [*table(_LINE_HEAD, [_line(line) for line in verdict.lines], _LINE_RIGHT, palette), ""]
+    rows = [*(_row(load) for load in verdict.groups), [Styled(text, "") for text in total]]
+    room = columns or _NO_LIMIT
+    lines = [*painted(grid(_HEAD, rows, room), palette), ""]
+    lines += [*painted(grid(_LINE_HEAD, [_line(line) for line in verdict.lines], room), palette), ""]
     lines.append(
         f"per second: {sums['requests_per_second']:,.1f} requests, "
         f"{figures.size(round(sums['bytes_per_second']))}, {sums['samples_per_second']:,.0f} samples"
@@ -121,10 +139,10 @@ def _style(share: float) -> str:
     return "bad" if headroom_percent < 0 else "warn" if headroom_percent < headroom.TIGHT_PERCENT else ""
 
 
-def _row(load: headroom.GroupLoad) -> list[Cell]:
+def _row(load: headroom.GroupLoad) -> list[Styled]:
     plan, style = load.plan, _style(load.share)
     about = "" if load.measured_seconds is not None else "~"
-    return [
+    cells = (
         plan.connection,
         plan.group,
         figures.NONE if plan.unit_id is None else str(plan.unit_id),
@@ -134,14 +152,17 @@ def _row(load: headroom.GroupLoad) -> list[Cell]:
         f"{plan.bytes:,}",
         figures.milliseconds(plan.bus_seconds),
         f"{about}{figures.milliseconds(load.expected_seconds)}",
+    )
+    return [
+        *(Styled(text, "") for text in cells),
         Styled(headroom.bar(load.share), style),
         Styled(figures.percent(load.headroom_percent), style),
     ]
 
 
-def _line(line: headroom.LineLoad) -> list[Cell]:
+def _line(line: headroom.LineLoad) -> list[Styled]:
     style = _style(line.share)
-    return [
+    cells = (
         line.line,
         line.transport or figures.NONE,
         f"{len(line.loads):,}",
@@ -149,6 +170,9 @@ def _line(line: headroom.LineLoad) -> list[Cell]:
         f"{line.requests_per_second:,.1f}",
         f"{line.bytes_per_second:,.0f}",
         figures.percent(100 * line.bus_share),
+    )
+    return [
+        *(Styled(text, "") for text in cells),
         Styled(headroom.bar(line.share), style),
         Styled(figures.percent(100 * line.share), style),
     ]

@@ -84,14 +84,11 @@ def _print(args: argparse.Namespace, context: Context, client: Client, seconds: 
 
 
 def _print_screen(shown: "Figures", connection: str | None, context: Context) -> None:
-    import shutil
-
     from edge_agent.cli.live.grid import painted
     from edge_agent.cli.live.screen import render
     from edge_agent.cli.live.view import View
 
-    columns = shutil.get_terminal_size((_PIPE_COLUMNS, 24)).columns if context.out.isatty() else _PIPE_COLUMNS
-    screen = render(shown, View(opened=connection), columns)
+    screen = render(shown, View(opened=connection), context.columns or _PIPE_COLUMNS)
     for line in painted(screen.rows, Palette(context.colours)):
         context.print(line)
 

@@ -12,6 +12,8 @@ import pytest
 
 from edge_agent.cli.headroom import bar, judge
 from edge_agent.cli.init import device_id
+from edge_agent.cli.plan import render
+from edge_agent.cli.text import Palette, width
 from edge_agent.contracts.driver import RequestSummary
 from edge_agent.contracts.errors import ConfigError
 
@@ -93,6 +95,16 @@ def test_plan_prints_requests_bytes_bus_time_and_headroom(cli: Any, app: Any, pl
     app.planned = plans
     assert cli("plan", "-c", "a.yaml") == 1, "the wire forbids it"
     assert cli.out == (GOLDEN / "plan.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 100])
+def test_a_plan_fits_a_narrow_terminal(cli: Any, app: Any, plans: Any, columns: int) -> None:
+    verdict = judge(plans)
+    lines = render(plans, verdict, Palette(False), columns=columns)
+    tables = lines[: lines.index("", lines.index("") + 1)]
+    assert max(width(line) for line in tables) <= columns
+    assert tables[0].startswith("connection")
+    assert tables[0].endswith("headroom"), "what one wants to know is left out last"
 
 
 def test_plan_measures_what_it_would_have_to_assume(cli: Any, app: Any, plans: Any) -> None:

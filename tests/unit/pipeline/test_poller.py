@@ -89,6 +89,8 @@ async def test_lateness_is_counted_by_cycle() -> None:
     # b is due 0.155 s after a at first and 0.618 s later on, and waits until a is done.
     assert (counts[1000], counts[100]) == (1, 9)
     assert counts[1] == 11
+    report = plant.workshop.lateness.report()
+    assert (report.bounds_ms[-1], sum(report.counts), len(report.counts)) == (1000, sum(counts.values()), 11)
 
 
 class RushingClock(ManualClock):
