@@ -67,6 +67,8 @@ def _open(settings: SerialTransport) -> Any:
 
 def _reason(error: Exception, settings: SerialTransport) -> str:
     number = getattr(error, "errno", None)
+    if number is None and isinstance(error.__context__, termios.error):
+        number = error.__context__.args[0]  # pyserial tells it in its text alone
     if number in (errno.EAGAIN, errno.EBUSY):
         return "another process uses it"
     if number == errno.ENOENT:
@@ -75,6 +77,6 @@ def _reason(error: Exception, settings: SerialTransport) -> str:
         return "no permission: the agent's user must be in the port's group, which is often dialout"
     if settings.rs485 and "RS485" in str(error):
         return "its driver knows no RS-485 mode: set rs485: false"
-    if number in (errno.ENOTTY, errno.EINVAL) or isinstance(error, termios.error):
+    if number in (errno.ENOTTY, errno.EINVAL):
         return f"it is no serial port, or does not take {settings.baud} baud with this parity"
     return str(error)
