@@ -63,7 +63,10 @@ def _need_terminal(context: Context) -> None:
 
 
 def _print(args: argparse.Namespace, context: Context, client: Client, seconds: float) -> int:
-    """Without a terminal: the figures of an interval, once or again and again. NotConnected ends it."""
+    """Without a terminal: the figures of an interval, once or again and again.
+
+    An agent that goes away ends it with NotConnected: a script wants to know, and can start it again.
+    """
     from edge_agent.cli.live.figures import figures
     from edge_agent.cli.live.watch import Watch, ask
 

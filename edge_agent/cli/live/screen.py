@@ -65,7 +65,7 @@ def render(shown: Figures, view: View, columns: int, height: int | None = None, 
     elif view.opened is None:
         body = _connections(shown, view, names, columns, page)
     else:
-        body = _values(values, view, shown.time, columns, page)
+        body = _values(values, view, shown, columns, page)
     rows = [*top, [_title(view, count)], *body]
     if height is not None:
         below = [_wrong(shown, view, names), [_keys(view)]][-height:]
@@ -139,11 +139,17 @@ def _connection(line: Line, now_ms: int) -> list[Styled]:
     ]
 
 
-def _values(values: Sequence[LatestValue], view: View, now_ms: int, columns: int, page: int) -> list[Row]:
+def _values(values: Sequence[LatestValue], view: View, shown: Figures, columns: int, page: int) -> list[Row]:
     if not values:
-        return [[Styled("no value has that" if view.filter else "no value was read yet", "")]]
+        return [[Styled(_why_no_value(view, shown), "")]]
     first = max(0, min(view.first, len(values) - page))
-    return grid(_VALUES, [_value(value, now_ms) for value in values[first : first + page]], columns)
+    return grid(_VALUES, [_value(value, shown.time) for value in values[first : first + page]], columns)
+
+
+def _why_no_value(view: View, shown: Figures) -> str:
+    if all(line.name != view.opened for line in shown.connections):
+        return "the agent has no such connection any more"
+    return "no value has that" if view.filter else "no value was read yet"
 
 
 def _value(value: LatestValue, now_ms: int) -> list[Styled]:

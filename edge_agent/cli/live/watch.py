@@ -96,10 +96,17 @@ class Watcher:
 
     def _turn(self) -> None:
         try:
-            snapshot = ask(self._client, self.connection)
+            snapshot = self._ask()
         except (NotConnected, Unsupported) as error:
             with self.lock:
                 self.watch.failed(str(error))
         else:
             with self.lock:
                 self.watch.took(snapshot)
+
+    def _ask(self) -> Snapshot:
+        try:
+            return ask(self._client, self.connection)
+        except Unsupported:
+            # A reload took the connection away while somebody looked at it: the rest goes on.
+            return ask(self._client, None)

@@ -61,6 +61,8 @@ class FakeClient:
     def latest(self, connection: str | None = None) -> list[LatestValue]:
         self._app.fail()
         self._app.asked.append(connection)
+        if self._app.refuses is not None:
+            raise self._app.refuses
         return [value for value in self._app.values if connection in (None, value.connection)]
 
     def reload(self) -> ReloadResult:
@@ -97,6 +99,7 @@ class FakeApp:
     simulator: FakeSimulator = field(default_factory=FakeSimulator)
     asked: list[Any] = field(default_factory=list)
 
+    refuses: BaseException | None = None
     after_load: BaseException | None = None
 
     def fail(self) -> None:

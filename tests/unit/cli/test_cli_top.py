@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from edge_agent.cli.context import Client
-from edge_agent.cli.live.figures import Snapshot
+from edge_agent.cli.live.figures import Snapshot, figures
+from edge_agent.cli.live.screen import render
+from edge_agent.cli.live.view import View
 from edge_agent.cli.live.watch import Watcher, ask
-from edge_agent.contracts.errors import NotConnected
+from edge_agent.contracts.errors import NotConnected, Unsupported
 from edge_agent.contracts.status import LatestValue
 
 VALUE = LatestValue(
@@ -86,6 +88,20 @@ def test_the_watcher_asks_in_its_thread_and_goes_on_after_a_failure(app: Any) ->
         assert watcher.watch.trouble == ""
     finally:
         watcher.stop()
+
+
+def test_a_connection_that_a_reload_took_away_does_not_stop_the_rest(app: Any) -> None:
+    watcher = Watcher(app.local_client("s"), Snapshot(app.shown, [VALUE]), 0.01, "press1")
+    app.refuses = Unsupported("there is no connection 'press1'")
+    watcher.start()
+    try:
+        _until(lambda: watcher.turns >= 2)
+    finally:
+        watcher.stop()
+    shown = figures(watcher.watch.history, 1_767_237_121_500)
+    assert (watcher.watch.trouble, shown.values) == ("", [])
+    text = [part.text for row in render(shown, View(opened="gone"), 80, 24).rows for part in row]
+    assert "the agent has no such connection any more" in text
 
 
 def _until(condition: Any) -> None:
