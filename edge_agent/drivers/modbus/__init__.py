@@ -1,4 +1,4 @@
-"""The Modbus driver: stations over TCP, and behind gateways that pass RTU frames through TCP.
+"""The Modbus driver: stations over TCP, TLS, UDP and serial lines, and RTU frames through TCP.
 
 settings → plan (pure) → client, link and framing (I/O) → harvest and decode (pure) → a row; split holds
 what the driver learns about addresses that a station refuses. The simulator shares no code with any of
@@ -14,7 +14,7 @@ from edge_agent.drivers.modbus.settings import ModbusConnection
 
 SPEC: Final = DriverSpec(
     name="modbus",
-    summary="Modbus TCP, and RTU frames over TCP",
+    summary="Modbus over TCP, TLS, UDP and serial lines, and RTU frames over TCP",
     settings=ModbusConnection,
     capabilities=frozenset({Capability.READ}),
     plan=plan,
