@@ -149,6 +149,9 @@ def _rest(status: AgentStatus) -> Iterator[tuple[str, str]]:
     )
     sync = {True: "synchronised", False: "not synchronised", None: "not known whether synchronised"}
     yield "clock", sync[status.clock.sync]
+    if status.page is not None:
+        address = f"http://{status.page.address}/"
+        yield "page", address if status.page.state == "open" else f"{address} is {status.page.state}"
     running = sum(part.state == "running" for part in status.components)
     restarts = sum(part.restarts for part in status.components)
     yield "parts", f"{running} of {len(status.components)} running, {plural(restarts, 'restart')}"

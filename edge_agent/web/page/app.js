@@ -1,5 +1,6 @@
 // The page's frame: tabs, language, and one look at the agent a second while somebody watches.
-// A view exports `open(root, context)`, which returns {update(overview), close()}; both may be left out.
+// A view exports `open(root, context)`, which returns what it wants to be told of: update(overview), lost(),
+// resume() when the tab is in front again, close().
 
 import * as buffer from "/buffer.js";
 import * as config from "/config.js";
@@ -22,8 +23,11 @@ const meter = new Meter();
 let view = { name: "", shown: {} };
 let overview = null;
 let timer = 0;
+// What is replaced between a finger's going down and up would miss the tap.
+const PRESS_MS = 700;
+let pressedAt = -PRESS_MS;
 
-export async function ask(path) {
+async function ask(path) {
   const response = await fetch(path, { signal: AbortSignal.timeout(TIMEOUT_MS) });
   if (response.ok) return response.json();
   const problem = await response.json().catch(() => ({}));
@@ -36,7 +40,7 @@ async function look() {
     overview = await ask("/api/overview");
     meter.add(overview.status);
     showContact(true);
-    view.shown.update?.(overview);
+    if (performance.now() - pressedAt > PRESS_MS) view.shown.update?.(overview);
   } catch {
     showContact(false);
     view.shown.lost?.();
@@ -99,6 +103,17 @@ byId("language").addEventListener("click", () => {
   open();
 });
 addEventListener("hashchange", open);
-document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : open()));
+document.addEventListener("visibilitychange", () => {
+  clearTimeout(timer);
+  if (document.hidden) return;
+  view.shown.resume?.();
+  look();
+});
+addEventListener("pointerdown", () => (pressedAt = performance.now()), true);
+addEventListener("click", () => (pressedAt = -PRESS_MS));
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  byId("view").focus();
+});
 speak();
 open();

@@ -30,6 +30,9 @@ function catchUp({ sinks, buffer }, meter, now) {
 
 function showCatchUp(top, status, meter, now) {
   const [state, title, detail] = catchUp(status, meter, now);
+  // Replaced where it differs: a screen reader reads what is new.
+  if (top.dataset.said === title + detail) return;
+  top.dataset.said = title + detail;
   top.dataset.tone = state;
   top.replaceChildren(make("div", {}, make("p", { class: "state" }, title), detail ? make("p", {}, detail) : null));
 }

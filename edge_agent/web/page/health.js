@@ -34,9 +34,9 @@ function showBanner(banner, { findings, status }) {
 }
 
 function fillBanner(banner, state, title, detail) {
-  if (banner.dataset.tone === state && banner.innerText.includes(title) && banner.dataset.detail === detail) return;
+  if (banner.dataset.said === title + detail) return;
+  banner.dataset.said = title + detail;
   banner.dataset.tone = state;
-  banner.dataset.detail = detail;
   banner.replaceChildren(
     make("span", { class: "symbol", "aria-hidden": "true" }, SYMBOLS[state]),
     make("div", {}, make("p", { class: "state" }, title), make("p", {}, detail)),

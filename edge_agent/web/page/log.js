@@ -61,6 +61,7 @@ export function open(root, { ask }) {
   );
   look();
   return {
+    resume: look,
     close() {
       closed = true;
       clearTimeout(timer);

@@ -26,6 +26,10 @@ export function openTrend(root, item, ask, closed) {
     let series = null;
     write(note, t("trend.reading"));
     while (!signal.aborted) {
+      if (document.hidden) {
+        await pause(REFRESH_MS, signal);
+        continue;
+      }
       const now = Date.now();
       const first = Math.floor((now - span * 1000) / bucket);
       const from = series?.points.length ? series.points.at(-1).at : first;
@@ -95,9 +99,9 @@ export function openTrend(root, item, ask, closed) {
       { class: "bar" },
       make("h2", {}, `${item.tag} `, make("span", { class: "soft" }, `${item.connection} · ${item.group}${item.unit ? ` · ${item.unit}` : ""}`)),
       make("span", { class: "grow" }),
-      spans,
       make("button", { type: "button", onclick: close }, t("trend.close")),
     ),
+    spans,
     chart.element,
     note,
     make("p", { class: "soft hint" }, t("trend.hint")),

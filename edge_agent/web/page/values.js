@@ -11,8 +11,12 @@ const TYPING_MS = 250;
 // The head needs the overview now and then only.
 export const glance = true;
 
+// Survives a look at another view, and the switch of the language.
+let kept = { connection: "", q: "" };
+
 export function open(root, { ask, query }) {
-  const wanted = { connection: query.get("connection") ?? "", q: query.get("q") ?? "", offset: 0 };
+  if (query.has("connection")) kept = { connection: query.get("connection"), q: "" };
+  const wanted = { ...kept, offset: 0 };
   const parts = build(root);
   const rows = new Map();
   let timer = 0;
@@ -68,13 +72,13 @@ export function open(root, { ask, query }) {
 
   parts.search.value = wanted.q;
   parts.search.addEventListener("input", () => {
-    wanted.q = parts.search.value.trim();
+    kept.q = wanted.q = parts.search.value.trim();
     wanted.offset = 0;
     clearTimeout(timer);
     timer = setTimeout(look, TYPING_MS);
   });
   parts.connections.addEventListener("change", () => {
-    wanted.connection = parts.connections.value;
+    kept.connection = wanted.connection = parts.connections.value;
     wanted.offset = 0;
     look();
   });
@@ -90,6 +94,7 @@ export function open(root, { ask, query }) {
       parts.connections.replaceChildren(make("option", { value: "" }, t("all_connections")), ...options);
       parts.connections.value = wanted.connection;
     },
+    resume: look,
     close() {
       closed = true;
       clearTimeout(timer);

@@ -70,7 +70,8 @@ def frame(
     n: int, time_ms: int, value: float, *, level: int = 0, bad: Quality | None = None, held: bool = False
 ) -> Frame:
     """held: the deadband kept `flow` out."""
-    values = {"flow": [value], "level": [level], "running": [n % 2], "curve": [1, 2, 3]}
+    values: dict[str, list[float]] = {"flow": [value], "level": [level], "running": [n % 2]}
+    values["curve"] = [1, 2, 3]
     row = b"".join(pack(tag.type, tag.order, values[tag.name]) for tag in SCHEMA.tags if tag.type.size)
     place = SCHEMA.index("flow") or 0
     quality = (QualityRun(place, 1, bad, bad is not Quality.UNCERTAIN),) if bad is not None else ()

@@ -9,7 +9,7 @@ import pytest
 from edge_agent.cli.status_text import render
 from edge_agent.cli.text import Palette
 from edge_agent.contracts.errors import NotConnected
-from edge_agent.contracts.status import AgentStatus, LatestValue, ReloadResult
+from edge_agent.contracts.status import AgentStatus, LatestValue, PageReport, ReloadResult
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 NOW_MS = 1_767_237_121_500
@@ -113,6 +113,15 @@ def test_the_status_of_a_well_agent(well: AgentStatus) -> None:
 
 def test_the_status_of_an_agent_in_trouble_says_what_is_wrong_first(ill: AgentStatus) -> None:
     _golden("status-ill.txt", render(ill, NOW_MS, Palette(False)))
+
+
+@pytest.mark.parametrize(("state", "text"), [("open", ""), ("taken", " is taken")])
+def test_the_status_says_where_the_page_is(well: AgentStatus, state: str, text: str) -> None:
+    page = PageReport(state=state, address="127.0.0.1:8470")
+    lines = render(well.model_copy(update={"page": page}), NOW_MS, Palette(False))
+    assert [line.split("  ")[-1].strip() for line in lines if line.startswith("page")] == [
+        f"http://127.0.0.1:8470/{text}"
+    ]
 
 
 def test_the_status_of_many_connections_stays_on_a_screen(well: AgentStatus) -> None:
