@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from edge_agent.app.offline import line_of
 from edge_agent.config.load import Loaded
@@ -9,7 +10,7 @@ from edge_agent.config.models import ConnectionSettings
 from edge_agent.contracts.driver import Driver, Plan
 from edge_agent.contracts.errors import NotConnected
 from edge_agent.drivers import registry
-from edge_agent.pipeline.build import groups_of, plan_group
+from edge_agent.pipeline.build import groups_of, located, plan_group
 from edge_agent.runtime.clock import SystemClock
 
 Seconds = dict[tuple[str, str], float]
@@ -24,16 +25,20 @@ async def measure(loaded: Loaded, warn: Callable[[str], None]) -> Seconds:
     for settings in loaded.document.connections:
         if settings.enabled:
             lines.setdefault(line_of(settings), []).append(settings)
-    found = await asyncio.gather(*(_measure_line(connections, warn) for connections in lines.values()))
+    found = await asyncio.gather(
+        *(_measure_line(connections, loaded.directory, warn) for connections in lines.values())
+    )
     return {name: seconds for line in found for name, seconds in line.items()}
 
 
-async def _measure_line(connections: Iterable[ConnectionSettings], warn: Callable[[str], None]) -> Seconds:
+async def _measure_line(
+    connections: Iterable[ConnectionSettings], directory: Path, warn: Callable[[str], None]
+) -> Seconds:
     found: Seconds = {}
     for settings in connections:
         spec = registry.lookup(settings.driver)
         plans = [plan_group(spec, settings, group) for group in groups_of(settings)]
-        driver: Driver = spec.factory(settings)
+        driver: Driver = spec.factory(located(settings, directory))
         try:
             await driver.connect()
             for plan in plans:

@@ -179,7 +179,7 @@ async def test_frames_are_kept_apart_by_silence() -> None:
 
 async def test_a_port_is_for_one_process(bench: Bench) -> None:
     other = Bench(bench.line)
-    with pytest.raises(NotConnected, match="another process uses it"):
+    with pytest.raises(NotConnected, match="another process or connection uses it"):
         await other.driver.connect()
     await bench.check(1)
     await bench.driver.close()

@@ -70,7 +70,7 @@ def _reason(error: Exception, settings: SerialTransport) -> str:
     if number is None and isinstance(error.__context__, termios.error):
         number = error.__context__.args[0]  # pyserial tells it in its text alone
     if number in (errno.EAGAIN, errno.EBUSY):
-        return "another process uses it"
+        return "another process or connection uses it"
     if number == errno.ENOENT:
         return "there is no such port: is the adapter plugged in?"
     if number in (errno.EACCES, errno.EPERM):
