@@ -53,6 +53,12 @@ class Child:
         return answer
 
     @property
+    def pid(self) -> int:
+        """Of the process that was started last; for whoever measures it."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def running(self) -> bool:
         return self._process is not None and self._process.returncode is None
 
