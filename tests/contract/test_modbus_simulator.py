@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -140,6 +141,18 @@ async def test_a_restart_keeps_the_ports() -> None:
             await peer.ask(READ_TWO)
 
 
+CONFIG = """
+agent: {{id: box}}
+connections:
+  - name: meters
+    driver: modbus
+    transport: {{type: serial, port: {port}, baud: 115200}}
+    groups:
+      - {{name: one, interval: 1s, unit_id: 1, tags: [{{name: "a[0..1]", address: "holding:0..1"}}]}}
+      - {{name: two, interval: 1s, unit_id: 2, tags: [{{name: b, address: "input:0", type: int32}}]}}
+"""
+
+
 @asynccontextmanager
 async def command(*arguments: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, dict[str, Any]]]:
     process = await asyncio.create_subprocess_exec(
@@ -180,6 +193,25 @@ async def test_the_command_says_where_it_listens_and_takes_orders(tmp_path: Any)
             assert "earthquake" in (await order('{"add": {"kind": "earthquake"}}'))["error"]
             assert "error" in await order("[1, 2")
         writer.close()
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_the_command_serves_a_line_of_its_own(tmp_path: Path, named: bool) -> None:
+    """From the words of a config to values, through a port that the command makes."""
+    path = tmp_path / "line"
+    async with command("--serial", *([str(path)] if named else [])) as (_, ready):
+        assert ready["ports"] == []
+        assert ready["serial"] == str(path) if named else ready["serial"].startswith("/dev/pts/")
+        config = tmp_path / "agent.yaml"
+        config.write_text(CONFIG.format(port=ready["serial"]))
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "edge_agent", "read", "--direct", "--json", "-c", str(config)),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        out, _ = await process.communicate()
+        assert process.returncode == 0
+        assert [value["quality"] for value in json.loads(out)] == ["good"] * 3
+    assert not path.exists()
 
 
 async def test_the_command_refuses_what_it_does_not_know() -> None:

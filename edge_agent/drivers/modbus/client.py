@@ -94,7 +94,7 @@ class ModbusDriver:
             return None
         said = Identification()
         for _ in range(MOST_REQUESTS):
-            if (pdu := said.request) is None:
+            if (pdu := said.next_request()) is None:
                 break
             try:
                 if not said.take(await self._request(unit_id, pdu)):

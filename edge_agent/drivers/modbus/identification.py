@@ -23,8 +23,7 @@ class Identification:
     _objects: dict[int, str] = field(default_factory=dict)
     _next: int | None = _VENDOR
 
-    @property
-    def request(self) -> bytes | None:
+    def next_request(self) -> bytes | None:
         """The PDU to ask next; None: everything was said."""
         return None if self._next is None else bytes((_FUNCTION, _MEI_TYPE, _BASIC, self._next))
 

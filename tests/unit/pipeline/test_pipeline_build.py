@@ -11,6 +11,14 @@ class HostTransport(TransportSettings):
     port: int | None = None
 
 
+class PortTransport(TransportSettings):
+    port: str
+
+
+class PortConnection(FakeConnection):
+    transport: PortTransport  # type: ignore[assignment]
+
+
 class HostConnection(FakeConnection):
     transport: HostTransport  # type: ignore[assignment]
 
@@ -22,6 +30,11 @@ class HostConnection(FakeConnection):
 def test_the_address_is_what_people_would_write(transport: dict[str, object], address: str) -> None:
     settings = {"name": "c", "driver": "fake", "transport": transport, "groups": []}
     assert address_of(HostConnection.model_validate(settings)) == address
+
+
+def test_the_address_of_a_line_is_its_port() -> None:
+    settings = {"name": "c", "driver": "fake", "transport": {"port": "/dev/ttyUSB0"}, "groups": []}
+    assert address_of(PortConnection.model_validate(settings)) == "/dev/ttyUSB0"
 
 
 def test_a_connection_without_a_host_has_no_address_and_one_without_groups_none() -> None:

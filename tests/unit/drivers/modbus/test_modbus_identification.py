@@ -13,18 +13,18 @@ def reply(*objects: tuple[int, bytes], more: int = 0, following: int = 0) -> byt
 
 def test_one_reply_may_say_everything() -> None:
     said = Identification()
-    assert said.request == bytes.fromhex("2b0e0100")
+    assert said.next_request() == bytes.fromhex("2b0e0100")
     assert said.take(reply((0, b"ACME"), (1, b"P-7"), (2, b"2.10")))
-    assert said.request is None
+    assert said.next_request() is None
     assert said.identity == Identity("ACME", "P-7", "2.10")
 
 
 def test_a_long_story_takes_several_requests() -> None:
     said = Identification()
     assert said.take(reply((0, b"ACME"), more=0xFF, following=1))
-    assert said.request == bytes.fromhex("2b0e0101")
+    assert said.next_request() == bytes.fromhex("2b0e0101")
     assert said.take(reply((1, b"P-7"), (2, b"2.10")))
-    assert said.request is None
+    assert said.next_request() is None
     assert said.identity == Identity("ACME", "P-7", "2.10")
 
 
