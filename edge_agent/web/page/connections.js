@@ -26,7 +26,6 @@ const rank = (connection) => Math.min(...worst(connection).map((each) => ORDER.i
 
 function show(connection, meter, now) {
   const latency = connection.latency_ms;
-  const identified = connection.identification && Object.values(connection.identification).filter(Boolean).join(" ");
   return make(
     "section",
     { class: "card connection", "data-tone": ORDER[rank(connection)] },
@@ -38,7 +37,7 @@ function show(connection, meter, now) {
       make("span", { class: "soft" }, connection.since ? t("since", { span: since(connection.since, now) }) : ""),
       make("a", { class: "button", href: `#/values?connection=${encodeURIComponent(connection.name)}` }, t("show_values")),
     ),
-    make("p", { class: "soft" }, [connection.driver, connection.address, identified].filter(Boolean).join(" · ")),
+    make("p", { class: "soft" }, [connection.driver, connection.address].filter(Boolean).join(" · ")),
     connection.error ? make("p", { class: "why", "data-tone": "bad" }, connection.error) : null,
     facts([
       [t("rate"), rate(meter.read(connection.name))],
@@ -54,10 +53,13 @@ function show(connection, meter, now) {
 function showUnit(unit, link) {
   const name = unit.unit_id == null ? t("unit.only") : t("unit.one", { id: unit.unit_id });
   const state = link === "connected" ? unit.state : "unknown";
+  // As the station says itself, if it does.
+  const product = [unit.vendor, unit.product, unit.revision].filter(Boolean).join(" ");
   return make(
     "li",
     {},
     mark(state, `${name}: ${word(state)}`),
+    product ? make("span", {}, product) : null,
     make("span", { class: "soft" }, t("cycles", { good: count(unit.good_cycles), bad: count(unit.bad_cycles) })),
     unit.error ? make("p", { class: "why" }, unit.error) : null,
   );
