@@ -58,11 +58,19 @@ def _open(settings: SerialTransport) -> Any:
         fcntl.ioctl(port.fd, termios.TIOCEXCL)
         if settings.rs485:
             port.rs485_mode = RS485Settings()
+        _tell_nothing_from_the_end(port.fd)
     except (serial.SerialException, OSError, ValueError, termios.error) as error:
         if port is not None:
             close_port(port)
         raise NotConnected(f"cannot open {settings.port}: {_reason(error, settings)}") from error
     return port
+
+
+def _tell_nothing_from_the_end(descriptor: int) -> None:
+    """A read where nothing has come is to fail, so that an empty one means that the port is gone."""
+    attributes = termios.tcgetattr(descriptor)
+    attributes[6][termios.VMIN] = 1
+    termios.tcsetattr(descriptor, termios.TCSANOW, attributes)
 
 
 def _reason(error: Exception, settings: SerialTransport) -> str:
