@@ -1,43 +1,54 @@
 """The composition root: builds every part of the agent and connects them; what the commands call.
 
-Names are imported where they are used: `edge-agent check` must not pay for the uplink.
+Each is imported where it is called: `edge-agent status` must not pay for the drivers, nor `check` for the
+uplink.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
-from edge_agent.app.offline import (
-    GroupPlan,
-    local_client,
-    plans,
-    probe,
-    read_once,
-    running_agent,
-    runtime_socket,
-    simulator_command,
-    simulators,
-    tag_names,
-)
-from edge_agent.app.settings import load_config, settings_of
-from edge_agent.config.load import Loaded
+if TYPE_CHECKING:
+    from edge_agent.app.offline import GroupPlan
+    from edge_agent.config.load import Head, Loaded
+    from edge_agent.contracts.status import LatestValue
+    from edge_agent.web.client import LocalClient
 
-__all__ = [
-    "GroupPlan",
-    "generate_docs",
-    "load_config",
-    "local_client",
-    "measure",
-    "plans",
-    "probe",
-    "read_once",
-    "run_agent",
-    "running_agent",
-    "runtime_socket",
-    "simulator_command",
-    "simulators",
-    "starter_text",
-    "tag_names",
-]
+
+def load_config(path: Path) -> "Loaded":
+    """The whole config. Raises ConfigErrors, whose text has a line for each error with its place."""
+    from edge_agent.app import settings
+
+    return settings.load_config(path)
+
+
+def load_head(path: Path) -> "Head":
+    """What finds the running agent, without the connections. Raises ConfigErrors."""
+    from edge_agent.app import local
+
+    return local.load_head(path)
+
+
+def runtime_socket(config: "Head | Loaded") -> Path:
+    """The local API's socket of the agent that runs with this config."""
+    from edge_agent.app import local
+
+    return local.runtime_socket(config)
+
+
+def local_client(socket: Path) -> "LocalClient":
+    """A client of the agent that listens there."""
+    from edge_agent.web.client import LocalClient
+
+    return LocalClient(socket)
+
+
+def running_agent(config: "Head | Loaded") -> "LocalClient | None":
+    """A client of the agent that runs with this config. None: nobody listens on its socket."""
+    from edge_agent.app import local
+
+    return local.running_agent(config)
 
 
 def run_agent(path: Path) -> int:
@@ -47,11 +58,55 @@ def run_agent(path: Path) -> int:
     return run(path)
 
 
-async def measure(loaded: Loaded, warn: Callable[[str], None]) -> Mapping[tuple[str, str], float]:
+def plans(loaded: "Loaded") -> "list[GroupPlan]":
+    """Every group's requests. Raises ConfigError for what can never work."""
+    from edge_agent.app import offline
+
+    return offline.plans(loaded)
+
+
+def tag_names(loaded: "Loaded") -> Mapping[str, Sequence[str]]:
+    """The names of the tags by their connection, in the order of the config."""
+    from edge_agent.app import offline
+
+    return offline.tag_names(loaded)
+
+
+async def measure(loaded: "Loaded", warn: Callable[[str], None]) -> Mapping[tuple[str, str], float]:
     """Times one real round of every group, by (connection, group)."""
     from edge_agent.app.measure import measure as run
 
     return await run(loaded, warn)
+
+
+async def read_once(
+    loaded: "Loaded", connection: str | None, warn: Callable[[str], None]
+) -> "list[LatestValue]":
+    """Polls every group once. Raises NotConnected where none answered. warn: gets each reason for a gap."""
+    from edge_agent.app import offline
+
+    return await offline.read_once(loaded, connection, warn)
+
+
+async def probe(driver: str, host: str, port: int, unit_id: int, timeout: float) -> str | None:
+    """Whether something answers there. None: yes; else why not."""
+    from edge_agent.app import offline
+
+    return await offline.probe(driver, host, port, unit_id, timeout)
+
+
+def simulators() -> Sequence[str]:
+    """The drivers that have a simulator."""
+    from edge_agent.app import simulation
+
+    return simulation.simulators()
+
+
+def simulator_command(driver: str) -> ModuleType:
+    """The module with `add_arguments` and `run` of a driver's simulator. Raises ConfigError."""
+    from edge_agent.app import simulation
+
+    return simulation.simulator_command(driver)
 
 
 def starter_text(*, device: str, host: str, port: int, unit_id: int, central: str | None) -> str:
@@ -63,6 +118,7 @@ def starter_text(*, device: str, host: str, port: int, unit_id: int, central: st
 
 def generate_docs() -> Mapping[str, str]:
     """Sample files and reference pages by their path in the repository."""
+    from edge_agent.app.settings import settings_of
     from edge_agent.config.reference import generate
     from edge_agent.drivers import registry
     from edge_agent.web.reference import api_page, metrics_page

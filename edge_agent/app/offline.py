@@ -1,12 +1,8 @@
-"""What the commands need without a running agent: plans, one read, a probe, the simulators, the docs."""
+"""What the commands need without a running agent: plans, one read, a probe."""
 
 import asyncio
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from pathlib import Path
-from types import ModuleType
 
 from edge_agent.config.load import Loaded
 from edge_agent.config.models import ConnectionSettings
@@ -17,13 +13,9 @@ from edge_agent.drivers import registry
 from edge_agent.pipeline.build import address_of, groups_of, located, plan_group, tags_of, transport_of
 from edge_agent.pipeline.group import Counts, FrameCounters, Group, GroupRules
 from edge_agent.runtime.clock import SystemClock
-from edge_agent.runtime.paths import find_socket
-from edge_agent.web.client import LocalClient
 from edge_agent.wire.frame import Frame
 from edge_agent.wire.quality import Quality
 from edge_agent.wire.schema import Schema
-
-_SIMULATORS: Mapping[str, str] = {"modbus": "edge_agent.drivers.modbus.simulator.command"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,44 +154,9 @@ async def probe(driver: str, host: str, port: int, unit_id: int, timeout: float)
     return None
 
 
-def runtime_socket(loaded: Loaded) -> Path:
-    """The local API's socket of the agent that runs with this config."""
-    agent = loaded.document.agent
-    return find_socket(agent.runtime_dir, agent.id)
-
-
-def local_client(socket: Path) -> LocalClient:
-    return LocalClient(socket)
-
-
-def running_agent(loaded: Loaded) -> LocalClient | None:
-    """A client of the agent that runs with this config. None: nobody listens on its socket."""
-    path = runtime_socket(loaded)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(str(path))
-        except (FileNotFoundError, ConnectionRefusedError):
-            return None
-        except OSError:
-            pass  # somebody may be there; the client's own question says why it gets no answer
-    return LocalClient(path)
-
-
 def tag_names(loaded: Loaded) -> Mapping[str, Sequence[str]]:
     """The names of the tags by their connection, in the order of the config."""
     return {
         connection.name: [tag.name for group in groups_of(connection) for tag in tags_of(group)]
         for connection in loaded.document.connections
     }
-
-
-def simulators() -> Sequence[str]:
-    """The drivers that have a simulator."""
-    return tuple(_SIMULATORS)
-
-
-def simulator_command(driver: str) -> ModuleType:
-    """The module with `add_arguments` and `run` of a driver's simulator. Raises ConfigError."""
-    if driver not in _SIMULATORS:
-        raise ConfigError(f"there is no simulator for {driver!r}; there are: {', '.join(_SIMULATORS)}")
-    return import_module(_SIMULATORS[driver])

@@ -33,6 +33,11 @@ def existing(given: str | None, environ: Mapping[str, str]) -> Path:
     )
 
 
+def is_pipe(path: Path) -> bool:
+    """Whether it may be read but once."""
+    return path.exists() and not path.is_file()
+
+
 def new(given: str | None, environ: Mapping[str, str]) -> Path | None:
     """Where to write a config; None: to the standard output."""
     named = given or environ.get(VARIABLE) or str(LOCAL)

@@ -17,5 +17,5 @@ def client(args: argparse.Namespace, context: Context) -> Client:
     app = context.app
     if args.socket:
         return app.local_client(Path(args.socket))
-    loaded = app.load_config(config_path.existing(args.config, context.environ))
-    return app.local_client(app.runtime_socket(loaded))
+    head = app.load_head(config_path.existing(args.config, context.environ))
+    return app.local_client(app.runtime_socket(head))

@@ -37,16 +37,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     app = context.app
-    loaded = app.load_config(config_path.existing(args.config, context.environ))
+    path = config_path.existing(args.config, context.environ)
+    # A pipe gives its text once.
+    loaded = app.load_config(path) if args.direct or config_path.is_pipe(path) else None
     connection, tag = place(args.what)
     values, running = None, False
     if not args.direct:
-        values = _of_the_running_agent(connection, context, loaded)
+        values = _of_the_running_agent(connection, context, loaded or app.load_head(path))
         running = values is not None
     if values is None:
         import asyncio
 
-        values = asyncio.run(app.read_once(loaded, connection, context.warn))
+        values = asyncio.run(app.read_once(loaded or app.load_config(path), connection, context.warn))
     if tag is not None:
         values = [value for value in values if value.tag == tag]
         if not values:
@@ -62,13 +64,13 @@ def place(what: str | None) -> tuple[str | None, str | None]:
 
 
 def _of_the_running_agent(
-    connection: str | None, context: Context, loaded: Any
+    connection: str | None, context: Context, head: Any
 ) -> "Sequence[LatestValue] | None":
     """None where no agent runs with this config: then the PLC itself has to be asked.
 
     Raises NotConnected for an agent that this user may not ask: its PLC may take no second client.
     """
-    client = context.app.running_agent(loaded)
+    client = context.app.running_agent(head)
     if client is None:
         return None
     values = client.latest(connection)

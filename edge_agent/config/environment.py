@@ -50,6 +50,11 @@ def apply(
     return []
 
 
+def of_agent(environ: Mapping[str, str]) -> Mapping[str, str]:
+    """What it says of the section `agent`."""
+    return {name: environ[name] for name in ("DEVICE_ID", "COMPANY_CODE") if name in environ}
+
+
 _NAMES: Final = ("DEVICE_ID", "COMPANY_CODE", "FLEET_API_URL", "HEARTBEAT_INTERVAL", "MQTT_BROKER_URL")
 
 

@@ -2,25 +2,27 @@
 
 `load` does the I/O of reading the file, what it includes and the secrets it names, and of looking whether
 the certificates that it names are there; it is slow for large documents (about 1 s for 20,000 tags), so
-the agent calls it in a child process.
+the agent calls it in a child process. `load_head` reads the section `agent` of it alone.
 """
 
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edge_agent.config import environment
 from edge_agent.config.checks import warnings
 from edge_agent.config.errors import ConfigErrors, Place, Problem, in_order
-from edge_agent.config.models import Document
+from edge_agent.config.models import AgentSettings, ConnectionSettings, Document
 from edge_agent.config.named_files import unusable_files
 from edge_agent.config.outline import Outline
 from edge_agent.config.resolve import Resolver
 from edge_agent.config.translate import EMPTY_LIST
 from edge_agent.config.tree import PlacedMap
 from edge_agent.config.validate import SettingsLookup, Validator
+from edge_agent.contracts.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,10 @@ class Loaded:
     outline: Outline
     files: tuple[Path, ...]
     warnings: tuple[Problem, ...]
+
+    @property
+    def agent(self) -> AgentSettings:
+        return self.document.agent
 
     @property
     def directory(self) -> Path:
@@ -61,8 +67,53 @@ def _no_collection() -> Iterator[None]:
 
 
 def _load(path: Path, lookup: SettingsLookup, environ: Mapping[str, str]) -> Loaded:
+    read = _read(path, lookup, environ)
+    document, place = read.document, read.place
+    found = [*read.found, *read.warnings, *warnings(document, read.root, place)]
+    found += unusable_files(document, read.root, path.parent, place)
+    files = tuple(read.files)
+    return Loaded(document, Outline.of(document), files, tuple(in_order(found, [*map(str, files)])))
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The section `agent` of a config, valid for itself."""
+
+    agent: AgentSettings
+
+
+def load_head(path: Path, environ: Mapping[str, str]) -> Head:
+    """Reads the section `agent` of the config at `path`, and what the environment says of it.
+
+    For commands that look for the running agent: a mistake in one of a hundred thousand tags, or the time
+    that it takes to find it, is no reason not to ask. Where `load` has an answer, this is a part of it.
+    Raises ConfigErrors for what is wrong in the section or keeps it from being found, and nothing else.
+    """
+    return Head(_read(path, _no_driver, environ, ("agent",)).document.agent)
+
+
+def _no_driver(driver: str) -> type[ConnectionSettings]:
+    raise ConfigError(f"the driver {driver!r} is not asked for")
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A valid document, the tree that it was made from, and what was noticed on the way."""
+
+    document: Document
+    root: Any
+    place: Place
+    files: list[Path]
+    found: list[Problem]
+    warnings: list[Problem]
+
+
+def _read(
+    path: Path, lookup: SettingsLookup, environ: Mapping[str, str], sections: Collection[str] = ()
+) -> _Read:
+    """sections: these alone; none: all. Raises ConfigErrors."""
     resolver = Resolver(path, environ)
-    root = resolver.read(path)
+    root = resolver.read(path, sections=sections)
     place = Place(str(path), 1, 1)
     if root is None and not resolver.problems:
         root = PlacedMap(place)  # an empty file: everything may come from the environment
@@ -70,7 +121,8 @@ def _load(path: Path, lookup: SettingsLookup, environ: Mapping[str, str]) -> Loa
     document = None
     if root is not None:
         if isinstance(root, PlacedMap):
-            found = environment.apply(root, environ, resolver.secret)
+            said = environment.of_agent(environ) if sections else environ
+            found = environment.apply(root, said, resolver.secret)
         validator = Validator(root, place, lookup, secrets=resolver.secrets)
         document = validator.document()
         # What could not be resolved has no value, of which validation has nothing new to say.
@@ -79,9 +131,6 @@ def _load(path: Path, lookup: SettingsLookup, environ: Mapping[str, str]) -> Loa
             problem for problem in validator.problems
             if problem.place not in known and not (known and problem.message == EMPTY_LIST)
         ]  # fmt: skip
-    files = [str(file) for file in resolver.files]
     if resolver.problems or document is None:
-        raise ConfigErrors(in_order(resolver.problems, files))
-    found += [*resolver.warnings, *warnings(document, root, place)]
-    found += unusable_files(document, root, path.parent, place)
-    return Loaded(document, Outline.of(document), tuple(resolver.files), tuple(in_order(found, files)))
+        raise ConfigErrors(in_order(resolver.problems, [str(file) for file in resolver.files]))
+    return _Read(document, root, place, resolver.files, found, resolver.warnings)

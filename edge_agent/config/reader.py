@@ -6,6 +6,7 @@ are texts as written. `<<` merges as in YAML 1.1.
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ import yaml
 
 from edge_agent.config.errors import Place, Problem
 from edge_agent.config.scalars import word
+from edge_agent.config.sections import chosen
 from edge_agent.config.tree import PlacedList, PlacedMap, SecretName, join, label
 
 MAX_BYTES: Final = 32 << 20
@@ -47,14 +49,17 @@ class Parsed:
     problems: list[Problem] = field(default_factory=list)
 
 
-def parse(data: bytes, file: str) -> Parsed:
-    """Reads one document. `file` is how places call it. Never raises."""
+def parse(data: bytes, file: str, sections: Collection[str] = ()) -> Parsed:
+    """Reads one document. `file` is how places call it. Never raises.
+
+    sections: of a mapping these keys alone, as `sections.chosen` has it; none: all of it.
+    """
     text = _decode(data, file)
     if isinstance(text, Problem):
         return Parsed(problems=[text])
     builder = _Builder(file)
     try:
-        _feed(builder, text)
+        _feed(builder, text, sections)
     except _Refusal as refusal:
         builder.problems.append(refusal.problem)
         return Parsed(problems=builder.problems)
@@ -72,7 +77,7 @@ class _Refusal(Exception):
         self.problem = problem
 
 
-def _feed(builder: "_Builder", text: str) -> None:
+def _feed(builder: "_Builder", text: str, sections: Collection[str]) -> None:
     loader = _LOADER(text)
     handlers = {
         yaml.ScalarEvent: builder.scalar,
@@ -83,11 +88,9 @@ def _feed(builder: "_Builder", text: str) -> None:
         yaml.AliasEvent: builder.alias,
         yaml.DocumentStartEvent: builder.document,
     }
+    events = iter(loader.get_event, None)
     try:
-        while True:
-            event = loader.get_event()
-            if event is None or type(event) is yaml.StreamEndEvent:
-                return
+        for event in chosen(events, text, sections) if sections else events:
             handler = handlers.get(type(event))
             if handler is not None:
                 handler(event)

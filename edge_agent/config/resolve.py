@@ -13,12 +13,12 @@ called .csv, .tsv or .txt are tag lists (`tag_list`): beside their `include` may
 import glob
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from edge_agent.config.errors import Place, Problem
-from edge_agent.config.reader import MAX_BYTES, MAX_NODES, parse
+from edge_agent.config.reader import MAX_BYTES, MAX_NODES, Parsed, parse
 from edge_agent.config.scalars import substitute, variables
 from edge_agent.config.secrecy import is_secret_key
 from edge_agent.config.tag_list import is_tag_list, parse_tags
@@ -45,6 +45,7 @@ class Resolver:
         self._bytes = 0
         self._nodes = 0
         self._done: dict[int, Any] = {}
+        self._partial: dict[int, Collection[str]] = {}
         self._kept: list[Any] = []
         self._depth = 0
 
@@ -54,10 +55,12 @@ class Resolver:
         asked_at: Place | None = None,
         stack: tuple[Path, ...] = (),
         encoding: str | None = None,
+        sections: Collection[str] = (),
     ) -> Any:
         """The file's tree with everything resolved; None where it cannot be read, with a problem.
 
-        encoding: of a tag list, where the config names it.
+        encoding: of a tag list, where the config names it. sections: these keys of the file and of what
+        its document includes, with what may stand for them (`sections.chosen`); none: all of it.
         """
         place = asked_at or Place(str(path))
         try:
@@ -79,8 +82,10 @@ class Resolver:
             self.problems += listed.problems
             self.warnings += listed.warnings
             return listed.tags
-        parsed = parse(data, str(path))
+        parsed = _parse_sections(data, str(path), sections) if sections else parse(data, str(path))
         self.problems += parsed.problems
+        if isinstance(parsed.tree, PlacedMap):
+            self._partial[id(parsed.tree)] = sections
         return self._resolve(parsed.tree, "", (*stack, identity), path.parent)
 
     def _refusal(self, path: Path, identity: Path, stack: tuple[Path, ...]) -> str:
@@ -162,7 +167,7 @@ class Resolver:
         contents: list[Any] = []
         for name in names:
             for file in _matches(here, name):
-                content = self.read(file, asked_at, stack, encoding)
+                content = self.read(file, asked_at, stack, encoding, self._partial.get(id(value), ()))
                 if content is not None:
                     contents.append(content)
         alone = not value and bool(contents or lists)
@@ -258,6 +263,19 @@ class Resolver:
         candidates = [self._base / "secrets" / name, self._base / name]
         credentials = self._environ.get("CREDENTIALS_DIRECTORY", "")
         return [Path(credentials) / name, *candidates] if credentials else candidates
+
+
+def _parse_sections(data: bytes, file: str, sections: Collection[str]) -> Parsed:
+    """The sections, and the `include` beside them."""
+    parsed = parse(data, file, sections)
+    if parsed.problems:
+        # An anchor may stand in what was left out; and of what is wrong, all is to be told.
+        parsed = parse(data, file)
+    if isinstance(parsed.tree, PlacedMap):
+        for key in [*parsed.tree]:
+            if key not in sections and key != "include":
+                del parsed.tree[key]
+    return parsed
 
 
 def _is_special(value: Any) -> bool:

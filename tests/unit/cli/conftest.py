@@ -112,6 +112,12 @@ class FakeApp:
         self.error = self.after_load
         return FakeLoaded(path, self.warnings)
 
+    def load_head(self, path: Path) -> FakeLoaded:
+        self.asked.append(("head", path))
+        self.fail()
+        self.error = self.after_load
+        return FakeLoaded(path)
+
     def run_agent(self, path: Path) -> int:
         self.asked.append(path)
         self.fail()

@@ -1,6 +1,7 @@
 """read, status and reload: what is printed of values and of a running agent."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def test_read_prints_a_table(cli: Any, app: Any) -> None:
         _value("long", "x" * 60),
     ]
     assert cli("read", "-c", "a.yaml", "press1") == 1
-    assert app.asked[1:] == ["press1"]
+    assert app.asked == [("head", Path("a.yaml")), Path("a.yaml"), "press1"], "all of it for the PLC alone"
     assert cli.out.splitlines() == [
         f"connection  tag       {'value':>40}  unit  quality     time",
         f"press1      oil_temp  {'81.4':>40}  °C    good        2026-01-01 03:12:01.500Z",
@@ -63,6 +64,13 @@ def test_read_takes_what_the_running_agent_has(cli: Any, app: Any) -> None:
     app.values = []
     assert cli("read", "-c", "a.yaml") == 0
     assert cli.out == "the running agent has read nothing yet\n"
+
+
+def test_read_reads_a_config_from_a_pipe_once(cli: Any, app: Any, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    app.running = True
+    assert cli("read", "-c", "pipe") == 0
+    assert app.asked == [Path("pipe"), Path("/run/holdfast/agent.sock"), None]
 
 
 def test_read_asks_the_plc_where_it_is_told_to_or_no_agent_runs(cli: Any, app: Any) -> None:
@@ -140,7 +148,7 @@ def test_the_status_of_many_connections_stays_on_a_screen(well: AgentStatus) -> 
 
 def test_status_asks_the_socket_of_the_config(cli: Any, app: Any) -> None:
     assert cli("status", "-c", "a.yaml") == 0
-    assert app.asked == [Path("a.yaml"), Path("/run/holdfast/agent.sock")]
+    assert app.asked == [("head", Path("a.yaml")), Path("/run/holdfast/agent.sock")]
     assert cli.out.startswith("press-shop-01 is online\n")
 
 
