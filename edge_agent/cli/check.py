@@ -1,20 +1,27 @@
-"""`edge-agent check`: whether a config is valid, without touching anything it names."""
+"""`edge-agent check`: whether a config is valid, without touching a PLC or the centre.
+
+Exit code 2: it is not, and no agent takes it. 1: an agent runs with it, and something in it cannot work
+here: a file that is missing, an interval that the wire's physics forbid.
+"""
 
 import argparse
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from edge_agent.cli import config_path
 from edge_agent.cli.context import Context, ExitCode, GroupPlan, Problem
 from edge_agent.cli.figures import plural
 from edge_agent.cli.headroom import judge
-from edge_agent.cli.plan import notes as plan_notes
+from edge_agent.cli.plan import note_lines
 from edge_agent.cli.text import Palette, printable
 from edge_agent.contracts.errors import ConfigError
 
 NAME: Final = "check"
 HELP: Final = "say whether a config is valid, and what is wrong with it"
 EXAMPLE: Final = "edge-agent check -c edge-agent.yaml --json"
+
+# A problem or a warning as JSON: file, line, column, path, message.
+_Record: TypeAlias = dict[str, Any]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,44 +35,51 @@ def run(args: argparse.Namespace, context: Context) -> int:
         loaded = context.app.load_config(path)
         plans = context.app.plans(loaded)
     except ConfigError as error:
-        problems = _problems(error, str(path))
-        return _refuse(problems, context, args.json)
-    missing = [_record(warning) for warning in loaded.warnings if getattr(warning, "of_machine", False)]
-    if missing:
-        return _refuse(missing, context, args.json, ExitCode.FOUND)
-    found = [_record(warning) for warning in loaded.warnings]
+        return _refuse(_problems(error, str(path)), (), context, args.json, ExitCode.WRONG)
     verdict = judge(plans)
-    found += [_record_of(text, str(path)) for text in (*verdict.errors, *verdict.warnings)]
+    problems = [_record(each) for each in loaded.warnings if each.of_machine]
+    problems += [_record_of(text, str(path)) for text in verdict.errors]
+    warnings = [_record(each) for each in loaded.warnings if not each.of_machine]
+    warnings += [_record_of(text, str(path)) for text in verdict.warnings]
     if not args.json:
-        for text in plan_notes(plans):
-            context.print(f"note: {printable(text)}")
-    return _accept(plans, found, context, args.json)
+        for line in note_lines(plans):
+            context.print(line)
+    if problems:
+        return _refuse(problems, warnings, context, args.json, ExitCode.FOUND)
+    return _accept(plans, warnings, context, args.json)
 
 
 def _refuse(
-    problems: Sequence[dict[str, Any]], context: Context, as_json: bool, code: ExitCode = ExitCode.WRONG
+    problems: Sequence[_Record],
+    warnings: Sequence[_Record],
+    context: Context,
+    as_json: bool,
+    code: ExitCode,
 ) -> int:
     if as_json:
-        context.print_json({"valid": False, "problems": problems, "warnings": []})
+        context.print_json({"valid": False, "problems": problems, "warnings": warnings})
         return code
     palette = Palette(context.colours)
     for problem in problems:
         context.print(_line(problem))
+    _warn(warnings, context, palette)
     context.print(palette.paint(f"not valid: {plural(len(problems), 'problem')}", "bad"))
     return code
 
 
-def _accept(
-    plans: Sequence[GroupPlan], found: Sequence[dict[str, Any]], context: Context, as_json: bool
-) -> int:
+def _accept(plans: Sequence[GroupPlan], warnings: Sequence[_Record], context: Context, as_json: bool) -> int:
     if as_json:
-        context.print_json({"valid": True, "problems": [], "warnings": found})
+        context.print_json({"valid": True, "problems": [], "warnings": warnings})
         return ExitCode.GOOD
     palette = Palette(context.colours)
-    for warning in found:
-        context.print(f"{palette.paint('warning:', 'warn')} {_line(warning)}")
-    context.print(summary(plans, len(found), palette))
+    _warn(warnings, context, palette)
+    context.print(summary(plans, len(warnings), palette))
     return ExitCode.GOOD
+
+
+def _warn(warnings: Sequence[_Record], context: Context, palette: Palette) -> None:
+    for warning in warnings:
+        context.print(f"{palette.paint('warning:', 'warn')} {_line(warning)}")
 
 
 def summary(plans: Iterable[GroupPlan], warnings: int, palette: Palette) -> str:
@@ -77,13 +91,13 @@ def summary(plans: Iterable[GroupPlan], warnings: int, palette: Palette) -> str:
     return f"{text}, {plural(warnings, 'warning')}" if warnings else text
 
 
-def _problems(error: ConfigError, path: str) -> list[dict[str, Any]]:
+def _problems(error: ConfigError, path: str) -> list[_Record]:
     """A loader's error carries its problems; one from a driver's planning is a single text."""
     problems: Sequence[Problem] = getattr(error, "problems", ())
     return [_record(problem) for problem in problems] or [_record_of(str(error), path)]
 
 
-def _record(problem: Problem) -> dict[str, Any]:
+def _record(problem: Problem) -> _Record:
     place = problem.place
     return {
         "file": place.file,
@@ -94,10 +108,10 @@ def _record(problem: Problem) -> dict[str, Any]:
     }
 
 
-def _record_of(text: str, path: str) -> dict[str, Any]:
+def _record_of(text: str, path: str) -> _Record:
     return {"file": path, "line": None, "column": None, "path": "", "message": text}
 
 
-def _line(record: dict[str, Any]) -> str:
+def _line(record: _Record) -> str:
     place = ":".join(str(record[key]) for key in ("file", "line", "column") if record[key] is not None)
     return printable(": ".join(part for part in (place, record["path"], record["message"]) if part))

@@ -29,11 +29,15 @@ _LINE_HEAD: Final = (
     Column("bus", 2, right=True), Column("of the time", 1), Column("busy", right=True),
 )  # fmt: skip
 _NO_LIMIT: Final = 1 << 20
+_NOTES: Final = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     config_path.add_argument(parser)
     parser.add_argument("--requests", action="store_true", help="list every request below its group")
+    parser.add_argument(
+        "--notes", action="store_true", help="show every note on how an address was understood"
+    )
     parser.add_argument(
         "--measure", action="store_true",
         help="connect and time one real round of each group, reads only, instead of assuming the answers",
@@ -52,8 +56,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
         context.print_json(_document(plans, verdict))
     else:
         for line in render(
-            plans, verdict, Palette(context.colours), with_requests=args.requests, columns=context.columns
-        ):
+            plans, verdict, Palette(context.colours), with_requests=args.requests, all_notes=args.notes,
+            columns=context.columns,
+        ):  # fmt: skip
             context.print(line)
     return ExitCode.FOUND if verdict.errors else ExitCode.GOOD
 
@@ -84,12 +89,24 @@ def notes(plans: Sequence[GroupPlan]) -> list[str]:
     return [f"{plan.connection}.{plan.group}: {text}" for plan in plans for text in plan.notes]
 
 
+def note_lines(plans: Sequence[GroupPlan], *, everything: bool = False) -> list[str]:
+    """The notes for people. A list from Kepware has one for each of its tags: then the first few say it."""
+    found = notes(plans)
+    shown = found if everything or len(found) <= _NOTES + 1 else found[:_NOTES]
+    lines = [f"note: {printable(text)}" for text in shown]
+    if len(shown) < len(found):
+        left = f"{len(found) - len(shown):,}"
+        lines.append(f"note: … and {left} more like these (`edge-agent plan --notes` shows all)")
+    return lines
+
+
 def render(
     plans: Sequence[GroupPlan],
     verdict: headroom.Verdict,
     palette: Palette,
     *,
     with_requests: bool = False,
+    all_notes: bool = False,
     columns: int | None = None,
 ) -> list[str]:
     """The groups, their lines, totals, what was found, and the requests where they are asked for.
@@ -112,7 +129,7 @@ def render(
         f"{figures.size(round(sums['bytes_per_second']))}, {sums['samples_per_second']:,.0f} samples"
     )
     lines += _assumption(verdict)
-    lines += [f"note: {printable(text)}" for text in notes(plans)]
+    lines += note_lines(plans, everything=all_notes)
     lines += [f"{palette.paint('error:', 'bad')} {printable(text)}" for text in verdict.errors]
     lines += [f"{palette.paint('warning:', 'warn')} {printable(text)}" for text in verdict.warnings]
     if with_requests:

@@ -28,7 +28,8 @@ class Typed(io.StringIO):
 
 
 def _problem(message: str, line: int | None = 3) -> Any:
-    return Record(place=Record(file="a.yaml", line=line, column=line and 5), path="agent.id", message=message)
+    place = Record(file="a.yaml", line=line, column=line and 5)
+    return Record(place=place, path="agent.id", message=message, of_machine=False)
 
 
 def test_check_counts_what_is_configured(cli: Any, app: Any, plans: Any) -> None:
@@ -43,9 +44,27 @@ def test_check_refuses_what_this_machine_does_not_have(cli: Any, app: Any, plans
     missing.of_machine = True
     app.warnings = [_problem("is the host name"), missing]
     assert cli("check", "-c", "a.yaml") == 1
-    assert cli.out == "a.yaml:3:5: agent.id: ca.pem cannot be read\nnot valid: 1 problem\n"
+    assert cli.out == (
+        "a.yaml:3:5: agent.id: ca.pem cannot be read\n"
+        "warning: a.yaml:3:5: agent.id: is the host name\n"
+        "not valid: 1 problem\n"
+    )
     assert cli("check", "-c", "a.yaml", "--json") == 1
-    assert json.loads(cli.out)["valid"] is False
+    answer = json.loads(cli.out)
+    assert answer["valid"] is False
+    assert [each["message"] for each in answer["problems"]] == ["ca.pem cannot be read"]
+    assert [each["message"] for each in answer["warnings"]] == ["is the host name"]
+
+
+def test_check_refuses_what_the_wire_forbids(cli: Any, app: Any, plans: Any) -> None:
+    app.planned = plans
+    assert cli("check", "-c", "a.yaml") == 1
+    assert cli.out.splitlines()[-1].startswith("not valid: ")
+    assert cli("check", "-c", "a.yaml", "--json") == 1
+    answer = json.loads(cli.out)
+    assert answer["valid"] is False
+    assert any("the wire alone takes" in each["message"] for each in answer["problems"])
+    assert not any("the wire alone" in each["message"] for each in answer["warnings"])
 
 
 def test_check_warns_and_is_content(cli: Any, app: Any, plans: Any) -> None:
@@ -175,6 +194,25 @@ def test_check_and_plan_say_how_reference_numbers_were_understood(cli: Any, app:
     assert "note: press1.fast: oil_temp: 40001 means holding:0" in cli.out
     assert cli("check", "-c", "a.yaml") == 0
     assert "note: press1.fast: oil_temp: 40001 means holding:0" in cli.out
+
+
+def test_many_notes_are_summed_up(cli: Any, app: Any, plans: Any) -> None:
+    texts = [f"t{number}: {40_001 + number} means holding:{number}" for number in range(5_000)]
+    app.planned = [replace(plans[0], notes=texts)]
+
+    def printed(*argv: str) -> list[str]:
+        assert cli(*argv, "-c", "a.yaml") == 0
+        return [line for line in cli.out.splitlines() if line.startswith("note: ")]
+
+    few = printed("check")
+    assert few[:3] == [f"note: press1.fast: {text}" for text in texts[:3]]
+    assert few[3:] == ["note: … and 4,997 more like these (`edge-agent plan --notes` shows all)"]
+    assert printed("plan") == few
+    assert len(printed("plan", "--notes")) == 5_000
+    assert cli("plan", "-c", "a.yaml", "--json") == 0
+    assert len(json.loads(cli.out)["notes"]) == 5_000
+    app.planned = [replace(plans[0], notes=texts[:4])]
+    assert len(printed("plan")) == 4, "a line that says «1 more» could as well be that one"
 
 
 def test_plan_as_json_has_everything(cli: Any, app: Any, plans: Any) -> None:
