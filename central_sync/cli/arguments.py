@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from central_sync import VERSION
-from edge_agent import completion
 
 _EXIT_CODES = (
     "exit codes: 0 good; 1 a check found something; 2 wrong use or invalid settings; "
@@ -39,14 +38,13 @@ def parser() -> argparse.ArgumentParser:
     _add_settings(check)
     openapi = _command(commands, "openapi", "print the API as OpenAPI 3.1", "central-sync openapi --markdown")
     openapi.add_argument("--markdown", action="store_true", help="print the reference page instead")
-    completion.add_arguments(
-        _command(
-            commands,
-            "completion",
-            "print the script that completes command lines in bash, zsh or fish",
-            "source <(central-sync completion bash)",
-        )
+    completion = _command(
+        commands,
+        "completion",
+        "print the script that completes command lines in bash, zsh or fish",
+        "source <(central-sync completion bash)",
     )
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"), help="whose script to print")
     return top
 
 

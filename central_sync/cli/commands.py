@@ -12,7 +12,6 @@ import orjson
 
 from central_sync import app
 from central_sync.cli.arguments import parser
-from edge_agent import completion
 
 GOOD, FOUND, WRONG, UNREACHABLE = 0, 1, 2, 3
 
@@ -92,7 +91,9 @@ def _openapi(options: argparse.Namespace) -> int:
 
 
 def _completion(options: argparse.Namespace) -> int:
-    sys.stdout.write(completion.answer(options, parser(), {}))
+    from central_sync.cli import completion
+
+    sys.stdout.write(completion.script(options.shell))
     return GOOD
 
 

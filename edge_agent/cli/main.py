@@ -62,7 +62,10 @@ def main(argv: Sequence[str] | None = None, context: Context | None = None) -> i
     Raises SystemExit for --help, --version and wrong arguments, as argparse does.
     """
     context = _process_context() if context is None else context
-    args = build_parser().parse_args(argv)
+    parser = build_parser()
+    if completion.ASKED in context.environ:
+        completion.answer(parser, context)
+    args = parser.parse_args(argv)
     try:
         code = int(args.run(args, context))
         context.out.flush()

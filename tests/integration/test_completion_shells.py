@@ -37,7 +37,11 @@ CASES = [
     ("edge-agent read -c edge-a", ["edge-agent.yaml"]),
     ("central-sync token create --role v", ["viewer"]),
     ("central-sync token ", ["create", "list", "revoke"]),
-    ("edge-agent nothing ", []),
+    ("edge-agent status --al", ["--all"]),
+    ("edge-agent status --all --al", []),
+    ("edge-agent read p", ["press1", "press1.oil_temp", "press1.온도"]),
+    ("edge-agent read nothing.", []),
+    ("edge-agent top --count ", []),
 ]
 
 BASH = """

@@ -1,101 +1,144 @@
-"""What may follow the words of a command line. The shells themselves are in tests/integration."""
+"""What the arguments of a line can be, and when argcomplete is asked. Shells are in tests/integration."""
 
+import argparse
+import io
+import os
+import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edge_agent.cli.context import Context
+from edge_agent.cli.offers import Finder, Values
 from edge_agent.contracts.errors import ConfigError, NotConnected
 from edge_agent.contracts.status import LatestValue
 
 ROOT = Path(__file__).parents[3]
+Offered = Callable[..., list[str]]
 
 
 @pytest.fixture
-def offered(cli: Any) -> Any:
-    """(mode, words) after the words of a line; the last of them is being typed."""
+def offered(app: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Offered:
+    """(metavar, what is typed of the word, the arguments before it) → what is offered."""
+    monkeypatch.chdir(tmp_path)
+    parser = argparse.ArgumentParser()
 
-    def ask(*words: str) -> tuple[str, list[str]]:
-        assert cli("completion", "bash", *words) == 0
-        assert cli.err == ""
-        mode, *lines = cli.out.splitlines()
-        return mode, [line.split("\t")[0] for line in lines]
+    def ask(metavar: str | None, prefix: str = "", **given: str) -> list[str]:
+        values = Values(Context(
+            stdin=io.StringIO(), out=io.StringIO(), err=io.StringIO(), environ={}, wall_ms=lambda: 0,
+            load_app=lambda: app, run_demo=lambda _, __: 0,
+        ))  # fmt: skip
+        action = argparse.Action([], "it", metavar=metavar)
+        found = values(prefix=prefix, action=action, parser=parser, parsed_args=argparse.Namespace(**given))
+        return sorted(word for word in found if word.startswith(prefix))
 
     return ask
 
 
 @pytest.mark.parametrize(
-    ("words", "mode", "expected"),
+    ("metavar", "prefix", "expected"),
     [
-        (["re"], "words", ["read", "reload"]),
-        (["status", "--"], "words", ["--help", "--config", "--socket", "--all", "--check", "--json"]),
-        (["status", "--all", "--a"], "words", []),
-        (["status", ""], "words", ["--help", "--config", "--socket", "--all", "--check", "--json"]),
-        (["status", "-c"], "words", ["-c"]),
-        (["status", "-c", "x"], "files", []),
-        (["status", "--config=x"], "files", []),
-        (["docs", "--root", ""], "directories", []),
-        (["completion", "f"], "words", ["fish"]),
-        (["read", ""], "nospace", ["meter", "press1"]),
-        (["read", "-c", "a.yaml", "press1."], "words", ["press1.oil_temp", "press1.온도"]),
-        (["read", "press1.온"], "words", ["press1.온도"]),
-        (["read", "nothing."], "words", []),
-        (["read", "press1", "--d"], "words", ["--direct"]),
-        (["top", "--connection=m"], "words", ["--connection=meter"]),
-        (["simulate", ""], "words", ["modbus"]),
-        (["simulate", "modbus", "--p"], "words", []),
-        (["dance", ""], "words", []),
-        (["top", "--count", ""], "words", []),
-        (["--nothing", "pl"], "words", ["plan"]),
+        ("CONNECTION", "", ["meter", "press1"]),
+        ("CONNECTION", "p", ["press1"]),
+        ("CONNECTION[.TAG]", "", ["meter", "press1"]),
+        ("CONNECTION[.TAG]", "p", ["press1", "press1.oil_temp", "press1.온도"]),
+        ("CONNECTION[.TAG]", "press1.온", ["press1.온도"]),
+        ("CONNECTION[.TAG]", "nothing.", []),
+        ("DRIVER", "", ["modbus"]),
+        ("N", "", []),
+        (None, "", []),
     ],
 )
-def test_what_may_follow(
-    offered: Any, tmp_path: Path, words: list[str], mode: str, expected: list[str]
+def test_names(offered: Offered, metavar: str | None, prefix: str, expected: list[str]) -> None:
+    assert offered(metavar, prefix, config="a.yaml") == expected
+
+
+def test_names_come_from_the_config_on_the_line_or_where_it_usually_is(
+    offered: Offered, app: Any, tmp_path: Path
 ) -> None:
+    assert offered("CONNECTION") == [], "there is none"
     (tmp_path / "edge-agent.yaml").touch()
-    assert offered(*words) == (mode, expected)
+    assert offered("CONNECTION") == ["meter", "press1"]
+    offered("CONNECTION", config="a.yaml")
+    assert app.asked == [Path("edge-agent.yaml"), Path("a.yaml")]
 
 
-def test_names_come_from_the_running_agent_where_its_socket_is_named(offered: Any, app: Any) -> None:
+def test_names_come_from_the_running_agent_where_its_socket_is_named(offered: Offered, app: Any) -> None:
     app.values = [
         LatestValue(connection="live", group="g", tag=tag, value=1, quality="good", time=1)
         for tag in ("a", "b")
     ]
-    assert offered("top", "--socket", "s", "--connection", "") == ("words", ["live"])
+    assert offered("CONNECTION[.TAG]", socket="s") == ["live", "live.a", "live.b"]
+
+
+@pytest.mark.parametrize("metavar", ["FILE", "PATH"])
+def test_files_and_directories(offered: Offered, tmp_path: Path, metavar: str) -> None:
+    (tmp_path / "a.yaml").touch()
+    (tmp_path / "b").mkdir()
+    assert offered(metavar) == ["a.yaml", "b/"]
+    assert offered("DIR") == ["b/"]
 
 
 @pytest.mark.parametrize("error", [ConfigError("wrong"), NotConnected("gone"), OSError(5, "io")])
-def test_who_presses_tab_sees_no_error(offered: Any, app: Any, error: Exception) -> None:
+def test_who_presses_tab_sees_no_error(offered: Offered, app: Any, error: Exception) -> None:
     app.error = error
-    assert offered("read", "-c", "a.yaml", "p") == ("nospace", [])
+    assert offered("CONNECTION", config="a.yaml") == []
 
 
-def test_without_a_config_there_is_no_name(offered: Any) -> None:
-    assert offered("read", "") == ("nospace", [])
+def test_many_words_are_told_apart_at_once() -> None:
+    words = [f"press1.t{number}" for number in range(50_000)]
+    assert Finder().filter_completions([*words, *words]) == words
 
 
-def test_each_word_has_its_help(cli: Any) -> None:
-    assert cli("completion", "fish", "stat") == 0
-    assert cli.out.startswith("words\nstatus\tshow how the running agent is")
+def _tab(module: str, line: str, cwd: Path) -> list[str]:
+    """What a shell's function reads."""
+    command = f"{shlex.quote(sys.executable)} -m {module} 8>&1 9>/dev/null >/dev/null"
+    environ = {
+        **os.environ, "PYTHONPATH": str(ROOT), "COMP_LINE": line, "COMP_POINT": str(len(line)),
+        "_ARGCOMPLETE": "1", "_ARGCOMPLETE_IFS": "\n", "_ARGCOMPLETE_SUPPRESS_SPACE": "1",
+    }  # fmt: skip
+    result = subprocess.run(
+        ["sh", "-c", command], cwd=cwd, env=environ, capture_output=True, text=True, check=True, timeout=30
+    )
+    assert result.stderr == ""
+    return result.stdout.splitlines()
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_scripts_name_their_program(cli: Any, shell: str) -> None:
-    assert cli("completion", shell) == 0
-    assert f"completion {shell} " in cli.out
-    assert "edge-agent" in cli.out
-    assert "PROGRAM" not in cli.out
-    assert "FUNCTION" not in cli.out
+@pytest.mark.parametrize(
+    ("module", "line", "expected"),
+    [
+        ("edge_agent", "edge-agent re", ["read", "reload"]),
+        ("edge_agent", "edge-agent status --json -c there --", ["--help", "--socket", "--all", "--check"]),
+        ("edge_agent", "edge-agent status --config=th", ["--config=there"]),
+        ("edge_agent", "edge-agent docs --root ", ["folder/"]),
+        ("central_sync", "central-sync token create --role ", ["admin", "operator", "viewer"]),
+        ("central_sync", "central-sync run -c th", ["there"]),
+        ("central_sync", "central-sync run --data ", ["folder/"]),
+        ("central_sync", "central-sync run --listen ", []),
+    ],
+)
+def test_a_line_is_answered_to_the_shell(tmp_path: Path, module: str, line: str, expected: list[str]) -> None:
+    (tmp_path / "there").touch()
+    (tmp_path / "folder").mkdir()
+    assert _tab(module, line, tmp_path) == expected
 
 
-def test_the_centre_completes_too() -> None:
-    def ask(*words: str) -> str:
-        command = [sys.executable, "-m", "central_sync", "completion", *words]
-        return subprocess.run(
-            command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=30
-        ).stdout
-
-    assert ask("bash", "token", "create", "--role", "").split() == ["words", "admin", "operator", "viewer"]
-    assert "complete -F _central_sync central-sync" in ask("bash")
+@pytest.mark.parametrize(
+    ("module", "program"), [("edge_agent", "edge-agent"), ("central_sync", "central-sync")]
+)
+@pytest.mark.parametrize(
+    ("argv", "needed"), [(["completion", "fish"], True), (["check", "-c", "none"], False)]
+)
+def test_argcomplete_is_loaded_by_who_needs_it(
+    module: str, program: str, argv: list[str], needed: bool
+) -> None:
+    result = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", module, *argv],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+    assert ("argcomplete" in result.stderr) is needed
+    assert (f"--command {program}" in result.stdout) is needed
