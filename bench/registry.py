@@ -3,10 +3,18 @@
 from typing import Final
 
 from bench.figure import Figure
-from bench.figures import reference
+from bench.figures import configs, ingest, reference, storage, thingsboard
 
 FIGURES: Final[tuple[Figure, ...]] = (
     Figure("reference_line", 60, reference.run, quick_seconds=10),
+    Figure("centre_ingest", 40, ingest.run, quick_seconds=3),
+    Figure("config_csv_20000", 10, configs.csv_20000, quick_seconds=2),
+    Figure("config_block_5000", 10, configs.block_5000, quick_seconds=2),
+    Figure("config_flow_20000", 20, configs.flow_20000),
+    Figure("config_ranges_100000", 20, configs.ranges_100000),
+    Figure("bytes_a_sample", 120, storage.bytes_a_sample),
+    Figure("flash_a_day", 120, storage.flash_a_day),
+    Figure("thingsboard_1000", 100, thingsboard.run),
 )  # fmt: skip
 
 
