@@ -52,10 +52,15 @@ def running_agent(config: "Head | Loaded") -> "LocalClient | None":
 
 
 def run_agent(path: Path) -> int:
-    """Runs the agent until a signal ends it; the exit code."""
+    """Runs the agent until a signal ends it; the exit code. Raises ConfigError for a bad config."""
+    from edge_agent.app.compiled import compile_file
+    from edge_agent.config.child import Fork
+
+    config = Fork(compile_file, (path,), str(path))
+    # A third of all imports, in which the child reads the config.
     from edge_agent.app.agent import run_agent as run
 
-    return run(path)
+    return run(path, config.result())
 
 
 def plans(loaded: "Loaded") -> "list[GroupPlan]":

@@ -16,7 +16,7 @@ from uuid import uuid4
 import structlog
 
 from edge_agent.app.clockwatch import ClockWatch
-from edge_agent.app.compiled import Compiled, compile_file
+from edge_agent.app.compiled import Compiled
 from edge_agent.app.connections import ConnectionSet
 from edge_agent.app.inspection import Inspector
 from edge_agent.app.status import StatusBoard
@@ -25,7 +25,6 @@ from edge_agent.buffer.outbox import StoredOutbox
 from edge_agent.buffer.recovery import Identity
 from edge_agent.buffer.ring import FrameRing
 from edge_agent.buffer.store import Store, StoreSettings
-from edge_agent.config.child import call_in_fork
 from edge_agent.config.last_good import LastGood
 from edge_agent.contracts.status import AgentStatus, LatestValue, PageReport, ReloadResult, SinkReport
 from edge_agent.pipeline.build import Workshop
@@ -289,9 +288,8 @@ async def _run(path: Path, config: Compiled, ring: logs.LogRing) -> None:
     await Agent(path, config, ring).run()
 
 
-def run_agent(path: Path) -> int:
-    """Loads the config and runs the agent until a signal ends it. Raises ConfigError for a bad config."""
-    config = call_in_fork(compile_file, (path,), str(path))
+def run_agent(path: Path, config: Compiled) -> int:
+    """Runs the agent until a signal ends it. Raises ConfigError for what cannot run."""
     ring = logs.LogRing()
     logs.configure(config.head.agent.log_level, ring=ring)
     for warning in config.warnings:

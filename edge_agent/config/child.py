@@ -13,7 +13,7 @@ import pickle
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Any, BinaryIO, Final, NoReturn, TypeVar
+from typing import Any, BinaryIO, Final, Generic, NoReturn, TypeVar
 
 from edge_agent.config.errors import ConfigErrors, Place, Problem
 from edge_agent.contracts.errors import ConfigError
@@ -22,22 +22,28 @@ TIMEOUT_SECONDS: Final = 120.0
 _Result = TypeVar("_Result")
 
 
-def call_in_fork(function: Callable[..., _Result], arguments: tuple[Any, ...], place: str) -> _Result:
-    """Calls before the agent's loop and threads begin: a fork starts at once, with all that is imported.
+class Fork(Generic[_Result]):
+    """A call before the agent's loop and threads begin: a fork starts at once, with all that is imported.
 
     What the call allocates is never this process's: the models of a large config would leave it a third
     larger for good. `place` names what is read, in the ConfigErrors for a child that was killed.
     """
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        _answer_and_exit(function, arguments, writing)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as stream:
-        answer = stream.read()
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    result: _Result = _result(answer, code, place)
-    return result
+
+    def __init__(self, function: Callable[..., _Result], arguments: tuple[Any, ...], place: str) -> None:
+        self._place = place
+        self._answer, writing = os.pipe()
+        self._child = os.fork()
+        if self._child == 0:
+            _answer_and_exit(function, arguments, writing)
+        os.close(writing)
+
+    def result(self) -> _Result:
+        """Waits for the child. To be called once. Raises the ConfigError of the call."""
+        with os.fdopen(self._answer, "rb") as stream:
+            answer = stream.read()
+        code = os.waitstatus_to_exitcode(os.waitpid(self._child, 0)[1])
+        result: _Result = _result(answer, code, self._place)
+        return result
 
 
 def _answer_and_exit(function: Callable[..., Any], arguments: tuple[Any, ...], writing: int) -> NoReturn:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.config.child import call_in_child, call_in_fork
+from edge_agent.config.child import Fork, call_in_child
 from edge_agent.config.errors import ConfigErrors
 from edge_agent.config.load import Loaded, load
 from edge_agent.config.models import ConnectionSettings
@@ -62,7 +62,7 @@ async def in_child(path: Path, names: SettingsLookup, environ: dict[str, str]) -
 
 
 async def in_fork(path: Path, names: SettingsLookup, environ: dict[str, str]) -> Loaded:
-    return call_in_fork(load, (path, names, environ), str(path))
+    return Fork(load, (path, names, environ), str(path)).result()
 
 
 @pytest.fixture(params=[in_child, in_fork])
