@@ -8,11 +8,14 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from bench.fit import lateness_ms
 from edge_agent.wire.batch import Batch
 from edge_agent.wire.frame import Frame
 from edge_agent.wire.schema import Schema
+
+Span: TypeAlias = tuple[int, int]  # [from, to) in UTC milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ def delays_ms(database: Path, since_ms: int, until_ms: int) -> list[float]:
 
 
 def cycle_lateness_ms(
-    database: Path, interval: float, spans: list[tuple[int, int]], without: frozenset[str] = frozenset()
+    database: Path, interval: float, spans: list[Span], without: frozenset[str] = frozenset()
 ) -> list[list[float]]:
     """How late cycles ended, for each of the spans (UTC milliseconds), over all connections but `without`.
 

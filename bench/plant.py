@@ -183,9 +183,6 @@ class Plant:
     async def status(self) -> AgentStatus:
         return await asyncio.to_thread(self.client().status)
 
-    async def overruns(self) -> int:
-        return sum(report.overruns for report in (await self.status()).connections)
-
     async def drained(self) -> Account:
         """Stops the agent, and waits until the centre has everything; its account then."""
         await self.agent.stop()

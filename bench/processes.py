@@ -1,6 +1,7 @@
 """CPU, memory and written bytes of a process with all its children, from outside."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +27,9 @@ class ProcessTree:
         for process in self._members():
             try:
                 times = process.cpu_times()
-            except psutil.NoSuchProcess:
+                total += times.children_user + times.children_system + _own_seconds(process.pid)
+            except (psutil.NoSuchProcess, FileNotFoundError):
                 continue  # its parent has its times now
-            total += times.user + times.system + times.children_user + times.children_system
         return total
 
     def pss_bytes(self) -> int:
@@ -49,6 +50,15 @@ class ProcessTree:
         """Binds every thread of the process to one core."""
         for thread in self._root.threads():
             psutil.Process(thread.id).cpu_affinity([core])
+
+
+def _own_seconds(pid: int) -> float:
+    """In nanoseconds, where the usual counters know hundredths of a second."""
+    total = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended
+            total += int((task / "schedstat").read_text().split()[0])
+    return total / 1e9
 
 
 def written_bytes(io: Path) -> int:

@@ -162,7 +162,8 @@ def main() -> None:
     args = parser.parse_args()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         windows = runner.run(_main(args))
-    print(orjson.dumps({"cpu": [cpu for cpu, _ in windows], "replies": [each for _, each in windows]}).decode())
+    found = {"cpu": [cpu for cpu, _ in windows], "replies": [replies for _, replies in windows]}
+    print(orjson.dumps(found).decode())
 
 
 def _loop_factory() -> "type[asyncio.AbstractEventLoop] | None":

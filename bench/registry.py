@@ -3,10 +3,16 @@
 from typing import Final
 
 from bench.figure import Figure
-from bench.figures import configs, ingest, reference, storage, thingsboard
+from bench.figures import apply, configs, ingest, memory, reference, small, storage, sweep, thingsboard
 
 FIGURES: Final[tuple[Figure, ...]] = (
     Figure("reference_line", 60, reference.run, quick_seconds=10),
+    Figure("one_slow_plc", 30, small.one_slow_plc),
+    Figure("to_centre_p99", 60, small.to_centre),
+    Figure("start", 60, small.start),
+    Figure("sweep", 240, sweep.run),
+    Figure("apply_lateness_p99", 180, apply.run),
+    Figure("memory_growth", 3600, memory.run),
     Figure("centre_ingest", 40, ingest.run, quick_seconds=3),
     Figure("config_csv_20000", 10, configs.csv_20000, quick_seconds=2),
     Figure("config_block_5000", 10, configs.block_5000, quick_seconds=2),

@@ -5,15 +5,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import orjson
 
 from bench import arrivals
+from bench.arrivals import Span
 from bench.figure import Beside, Order, Outcome, progress
 from bench.fit import percentile
 from bench.plant import Load, Plant
 from bench.processes import Usage, watch
+from edge_agent.contracts.status import AgentStatus
 from edge_agent.demo.centre import Account
 from edge_agent.demo.children import output_of
 from tests.crash.rig import judge
@@ -21,9 +23,8 @@ from tests.crash.rig import judge
 _GOAL_CPU: Final = 10.0
 _GOAL_RATIO: Final = 1.5
 _GOAL_PSS_MIB: Final = 100.0
+_GOAL_LATENESS_MS: Final = 20.0
 _READER_SECONDS: Final = 100.0
-
-Span: TypeAlias = tuple[int, int]  # [from, to) in UTC milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +72,33 @@ async def run(order: Order) -> list[Outcome]:
 
 
 async def _observe(plant: Plant, seconds: float) -> tuple[Span, dict[str, Any]]:
-    overruns, begin = await plant.overruns(), time.time()
+    before, begin = await plant.status(), time.time()
     usage = await watch(plant.pids(), seconds)
     span = int(begin * 1000), int(time.time() * 1000)
+    after = await plant.status()
+    counts = [new - old for new, old in zip(after.lateness.counts, before.lateness.counts, strict=True)]
     return span, {
+        "lateness_p99_ms": _upper_bound(after.lateness.bounds_ms, counts, 0.99),
+        "lateness_counts": dict(zip([*map(str, after.lateness.bounds_ms), "more"], counts, strict=True)),
         "agent": usage["agent"],
         "centre_cpu_percent": usage["centre"].cpu_percent,
         "simulator_cpu_percent": usage["simulator"].cpu_percent,
-        "overruns": await plant.overruns() - overruns,
+        "overruns": overruns(after) - overruns(before),
     }
+
+
+def overruns(status: AgentStatus) -> int:
+    return sum(report.overruns for report in status.connections)
+
+
+def _upper_bound(bounds: Sequence[float], counts: Sequence[int], share: float) -> float | None:
+    """The bound below which this share of the counted lies; None: above all of them."""
+    reached = 0
+    for bound, count in zip(bounds, counts, strict=False):
+        reached += count
+        if reached >= share * sum(counts):
+            return bound
+    return None
 
 
 async def judged(plant: Plant, span: Span) -> dict[str, Any]:
@@ -118,7 +137,8 @@ def _outcomes(load: Load, agent: Usage, bare: float, stats: dict[str, Any]) -> l
         and stats["samples_per_second_acknowledged"] >= 0.99 * load.samples_per_second
     )
     ratio = agent.cpu_percent / bare
-    shape = f"{load.connections} connections × {load.tags:,} uint16 at {load.interval:g} s, all values changing"
+    lateness = stats["lateness_p99_ms"]
+    shape = f"{load.connections} connections × {load.tags:,} uint16 at {load.interval:g} s, all changing"
     return [
         Outcome(
             "reference_line", agent.cpu_percent, "% of a core",
@@ -128,6 +148,11 @@ def _outcomes(load: Load, agent: Usage, bare: float, stats: dict[str, Any]) -> l
             "centre is compared with the simulator's formula. The bare reader is an asyncio Protocol that "
             "reads the same registers and throws them away, in 5 windows before and 5 after the agent's.",
             Beside("bare asyncio reader", round(bare, 2), "% of a core", round(ratio, 2)), stats,
+        ),
+        Outcome(
+            "reference_lateness_p99", lateness, "ms", f"≤ {_GOAL_LATENESS_MS:g} ms",
+            lateness is not None and lateness <= _GOAL_LATENESS_MS,
+            f"{shape}; how late cycles began, upper bound of the agent's own counts",
         ),
         Outcome(
             "reference_memory", agent.pss_mib, "MiB PSS", f"≤ {_GOAL_PSS_MIB:g} MiB",
