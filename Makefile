@@ -41,9 +41,9 @@ crash: $(VENV)/.dev  ## crash tests in their long form: FOR=300 seconds of kills
 	HOLDFAST_CRASH_SECONDS=$(or $(FOR),300) HOLDFAST_OUTAGE_SECONDS=$(or $(OUTAGE),600) \
 	    $(BIN)/python -m pytest -s tests/crash
 
-# QUICK=1: under 90 s, and fails where a ratio is far above the stored one. OUT: lines for `bench report`.
+# FOR=600: seconds a figure. QUICK=1: under 90 s, and fails where a ratio is far above the stored one. OUT: lines for `bench report`.
 bench: $(VENV)/.dev  ## the figures of docs/performance.md, one JSON line each: ONLY="name name", QUICK=1, OUT=FILE
-	$(BIN)/python -m bench $(ONLY) $(if $(QUICK),--quick) $(if $(OUT),--out $(OUT)) $(if $(SECONDS),--seconds $(SECONDS))
+	$(BIN)/python -m bench $(ONLY) $(if $(QUICK),--quick) $(if $(OUT),--out $(OUT)) $(if $(FOR),--seconds $(FOR))
 
 lint: $(VENV)/.dev  ## ruff, mypy --strict, import contracts
 	$(BIN)/ruff check .
