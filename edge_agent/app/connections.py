@@ -132,7 +132,7 @@ class ConnectionSet:
     def latest_of(self, schema: Schema, wanted: Mapping[int, TagSchema]) -> list[LatestValue]:
         """The newest values of some tags of a group, by their place in its schema; empty before the first."""
         running = self._running.get(schema.connection)
-        return [] if running is None else running.poller.latest_of(schema.group, wanted)
+        return [] if running is None else running.poller.latest_of(schema, wanted)
 
     def latest(self, connection: str | None) -> list[LatestValue]:
         return [

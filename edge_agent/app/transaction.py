@@ -7,7 +7,7 @@ content; a new connection that does not answer is no reason for that.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ from edge_agent.app.connections import ConnectionSet
 from edge_agent.config import diff as diffs
 from edge_agent.config.child import call_in_child
 from edge_agent.config.diff import Diff
+from edge_agent.config.errors import ChildFailed
 from edge_agent.config.last_good import Applied, Failure, LastGood
 from edge_agent.contracts.clock import Clock
 from edge_agent.contracts.errors import ConfigError
@@ -74,7 +75,13 @@ class ConfigKeeper:
         if warning:
             logger.warning(warning)
         warnings: list[str] = []
-        self.running = await self._with_centre(self._local, warnings)
+        try:
+            self.running = await self._with_centre(self._local, warnings)
+        except ChildFailed as error:
+            logger.warning("the kept config of the centre is read without a child process", reason=str(error))
+            # Nothing polls yet: it may take this process's time and memory.
+            self.running = await self._with_centre(self._local, warnings, compile_=_compile_here)
+        self.report = self.report.model_copy(update={"running_hash": self.running.outline.digest})
         for warning in warnings:
             logger.warning(warning)
 
@@ -112,14 +119,19 @@ class ConfigKeeper:
                 warnings=warnings,
             )
 
-    async def _with_centre(self, local: Compiled, warnings: list[str]) -> Compiled:
-        """The local config with the kept one of the centre over it: the local file decides."""
+    async def _with_centre(
+        self, local: Compiled, warnings: list[str], compile_: "_Compile | None" = None
+    ) -> Compiled:
+        """The local config with the kept one of the centre over it: the local file decides. Raises
+        ChildFailed, which says nothing about either."""
         applied = self._last_good.applied
         if applied is None or not local.head.remote.manage:
             return local
         try:
-            sent = await self._compile(local, self._last_good.body, frozenset())
+            sent = await (compile_ or _compile_in_child)(local, self._last_good.body, frozenset())
             problem = sent.problem
+        except ChildFailed:
+            raise
         except ConfigError as error:
             sent, problem = None, str(error)
         if sent is None or sent.compiled is None:
@@ -129,9 +141,6 @@ class ConfigKeeper:
         if self.report.applied_version is None:
             self._say(ConfigState.APPLIED, applied.version, applied.etag, applied_version=applied.version)
         return sent.compiled
-
-    async def _compile(self, local: Compiled, body: bytes, known_bad: frozenset[str]) -> Sent:
-        return await call_in_child(compile_sent, (local.local, body, known_bad), "centre config")
 
     async def _try_refused_again(self, warnings: list[str]) -> None:
         """What the centre sent and was refused may work with the new local file."""
@@ -153,7 +162,7 @@ class ConfigKeeper:
         async with self._lock:
             self._retry_at = None
             try:
-                sent = await self._compile(self._local, body, self._last_good.known_bad)
+                sent = await _compile_in_child(self._local, body, self._last_good.known_bad)
             except ConfigError as error:
                 self._say(ConfigState.REJECTED, self.report.seen_version, etag, "unreadable", str(error))
                 self._retry_at = self._clock.monotonic() + RETRY_SECONDS
@@ -274,6 +283,17 @@ class ConfigKeeper:
             message=message[:20_000],
             running_hash=self.running.outline.digest,
         )
+
+
+_Compile = Callable[[Compiled, bytes, frozenset[str]], Awaitable[Sent]]
+
+
+async def _compile_in_child(local: Compiled, body: bytes, known_bad: frozenset[str]) -> Sent:
+    return await call_in_child(compile_sent, (local.local, body, known_bad), "centre config")
+
+
+async def _compile_here(local: Compiled, body: bytes, known_bad: frozenset[str]) -> Sent:
+    return await asyncio.to_thread(compile_sent, local.local, body, known_bad)
 
 
 def _later(difference: Diff) -> list[str]:

@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, BinaryIO, Final, Generic, NoReturn, TypeVar
 
-from edge_agent.config.errors import ConfigErrors, Place, Problem
+from edge_agent.config.errors import ChildFailed, Place, Problem
 from edge_agent.contracts.errors import ConfigError
 
 TIMEOUT_SECONDS: Final = 120.0
@@ -26,7 +26,7 @@ class Fork(Generic[_Result]):
     """A call before the agent's loop and threads begin: a fork starts at once, with all that is imported.
 
     What the call allocates is never this process's: the models of a large config would leave it a third
-    larger for good. `place` names what is read, in the ConfigErrors for a child that was killed.
+    larger for good. `place` names what is read, in the ChildFailed for a child that was killed.
     """
 
     def __init__(self, function: Callable[..., _Result], arguments: tuple[Any, ...], place: str) -> None:
@@ -34,6 +34,7 @@ class Fork(Generic[_Result]):
         self._answer, writing = os.pipe()
         self._child = os.fork()
         if self._child == 0:
+            os.close(self._answer)  # else the child would wait for itself once nobody else reads
             _answer_and_exit(function, arguments, writing)
         os.close(writing)
 
@@ -68,16 +69,19 @@ async def call_in_child(
     """Calls in a fresh interpreter, while the loop runs. `function` belongs to a module, as do functions
     among the arguments: the child imports them by their names.
 
-    Raises the ConfigError of the call, and others where the child took too long or was killed. Cancelling
-    kills the child.
+    Raises the ConfigError of the call, and ChildFailed where there was no child, or it took too long or was
+    killed. Cancelling kills the child.
     """
     request = pickle.dumps((function, arguments))
     # The child finds what this process finds, and nothing because of where it is started.
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(each or os.curdir for each in sys.path)}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-P", "-m", __name__, env=environ,
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    try:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-P", "-m", __name__, env=environ,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+    except OSError as error:
+        raise _failed(place, f"no process can be started to read it: {error.strerror}") from error
     try:
         async with asyncio.timeout(timeout_seconds):
             answer, _ = await process.communicate(request)
@@ -100,8 +104,8 @@ def _result(answer: bytes, code: int | None, place: str) -> Any:
     return result
 
 
-def _failed(place: str, message: str) -> ConfigErrors:
-    return ConfigErrors([Problem(Place(place), "", message)])
+def _failed(place: str, message: str) -> ChildFailed:
+    return ChildFailed([Problem(Place(place), "", message)])
 
 
 def _answer(function: Callable[..., Any], arguments: tuple[Any, ...], stream: BinaryIO) -> None:

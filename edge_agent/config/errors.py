@@ -57,6 +57,10 @@ class ConfigErrors(ConfigError):
         return type(self), (self.problems,)
 
 
+class ChildFailed(ConfigErrors):
+    """The process that reads a document failed, which says nothing about the document."""
+
+
 def in_order(problems: Iterable[Problem], files: Sequence[str] = ()) -> list[Problem]:
     """Without repetitions, by file (in the order of `files`), line and column; at most MAX_PROBLEMS."""
     rank = {file: number for number, file in enumerate(files)}

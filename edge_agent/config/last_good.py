@@ -99,7 +99,8 @@ class LastGood:
             aside = self._path.with_name(self._path.name + ".corrupt")
             with contextlib.suppress(OSError):
                 self._path.replace(aside)
-            return f"{self._path} is damaged, starting from the local file; it is kept as {aside}: {error}"
+            place = f"it is kept as {aside}"
+            return f"{self._path} cannot be used, starting from the local file; {place}: {error}"
         self._packed = zlib.compress(body)
         return ""
 

@@ -285,13 +285,14 @@ class Poller:
         """Of the groups, in the order of the config."""
         return [item.group.schema for item in self._groups]
 
-    def latest_of(self, group: str, wanted: Mapping[int, TagSchema]) -> list[LatestValue]:
-        """The newest values of some tags of one group, by their place in its schema."""
+    def latest_of(self, schema: Schema, wanted: Mapping[int, TagSchema]) -> list[LatestValue]:
+        """The newest values of some tags of one group, by their place in its schema. None of them where the
+        group has another schema by now."""
         now = self._clock.mono_ns()
         return [
             value
             for item in self._groups
-            if item.group.schema.group == group
+            if item.group.schema == schema
             for value in item.group.latest(now - round(item.stale_seconds * 1e9), wanted)
         ]
 

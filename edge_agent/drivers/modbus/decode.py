@@ -24,7 +24,8 @@ class Place:
     """Where one tag's value stands in the payload.
 
     start, nbytes: of a value of whole registers. bits: of a bool or an array of bools, counted from the
-    lowest bit of the first byte. encoding: of a string; swapped: its bytes stand in reverse in each register.
+    lowest bit of the first byte. encoding: of a string; swapped: its bytes stand in reverse in each register;
+    name: the tag's, for whoever is told of a text that cannot be read.
     """
 
     start: int = 0
@@ -32,6 +33,7 @@ class Place:
     bits: tuple[int, ...] = ()
     encoding: str = ""
     swapped: bool = False
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

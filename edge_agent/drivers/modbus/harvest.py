@@ -90,7 +90,7 @@ class Harvest:
             tag = schema.fixed_tags + index
             if tag not in self._faults:
                 self._faults[tag] = Quality.BAD_VALUE
-                self._errors[schema.tags[tag].name] = "not a text in the tag's encoding"
+                self._errors[self.plan.program.strings[index].name] = "not a text in the tag's encoding"
         return tuple(
             None if schema.fixed_tags + index in self._faults else value for index, value in enumerate(values)
         )

@@ -211,8 +211,11 @@ def _places(connection: ModbusConnection, blocks: Sequence[Block], tags: Sequenc
             else:
                 start = base + 2 * (item.start - block.start)
                 nbytes = tag.length or tag.type.size * tag.count
-                encoding = tag.encoding if tag.type is ValueType.STRING else ""
-                places[item.tag] = Place(start, nbytes, encoding=encoding, swapped=swapped)
+                if tag.type is ValueType.STRING:
+                    text = Place(start, nbytes, encoding=tag.encoding, swapped=swapped, name=tag.name)
+                    places[item.tag] = text
+                else:
+                    places[item.tag] = Place(start, nbytes)
         base += block.reply_bytes
     return [places[index] for index in range(len(tags))]
 

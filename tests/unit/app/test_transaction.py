@@ -128,6 +128,7 @@ async def test_a_managed_section_replaces_the_local_one_and_is_kept_for_the_next
     await again.start()
     assert again.running.names == ["a", "b"]
     assert again.report.applied_version == 1
+    assert again.report.running_hash == again.running.outline.digest == bench.keeper.report.running_hash
 
 
 async def test_tb_1331_an_unchanged_connection_is_not_touched_by_a_push(bench: Bench) -> None:
@@ -290,6 +291,25 @@ async def test_a_push_that_worsens_an_unchanged_connection_is_taken_back(
         assert "frail" in bench.keeper.report.message
         assert bench.keeper.report.applied_version == 1
         assert "third" not in bench.states()
+
+
+async def test_a_child_that_fails_is_no_verdict_on_the_config(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.push(1, connections=[bench.connection("a")])
+    monkeypatch.setattr("sys.executable", str(bench.path))  # no child can be started
+    result = await bench.keeper.reload()
+    assert not result.applied
+    assert "no process can be started" in result.problems[0]
+    assert bench.states() == {"a": "connected"}
+    again = ConfigKeeper(
+        bench.path, compile_file(bench.path), LastGood(bench.kept, write_atomic), SystemClock(), lambda: False
+    )
+    await again.start()
+    assert again.running.names == ["a"]
+    await bench.push(2, connections=[bench.connection("b")])
+    assert (bench.state(), bench.keeper.report.code) == (ConfigState.REJECTED, "unreadable")
+    assert bench.states() == {"a": "connected"}
 
 
 async def test_a_local_reload_applies_the_smallest_diff(bench: Bench) -> None:

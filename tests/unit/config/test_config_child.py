@@ -3,13 +3,16 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from edge_agent.config.child import Fork, call_in_child
-from edge_agent.config.errors import ConfigErrors
+from edge_agent.config.errors import ChildFailed, ConfigErrors
 from edge_agent.config.load import Loaded, load
 from edge_agent.config.models import ConnectionSettings
 from edge_agent.config.validate import SettingsLookup
@@ -89,8 +92,31 @@ async def test_what_a_driver_prints_does_not_reach_the_answer(path: Path) -> Non
 
 
 async def test_a_child_that_dies_is_an_error(path: Path, call: Call) -> None:
-    with pytest.raises(ConfigErrors, match="the process that reads it ended with code -9"):
+    with pytest.raises(ChildFailed, match="the process that reads it ended with code -9"):
         await call(path, deadly, {"T": "abc"})
+
+
+async def test_a_child_that_cannot_be_started_is_an_error(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.executable", str(path))
+    with pytest.raises(ChildFailed, match="no process can be started to read it: Permission denied"):
+        await in_child(path, lookup, {"T": "abc"})
+
+
+def test_a_parent_that_dies_leaves_no_child_behind(tmp_path: Path) -> None:
+    """The answer is longer than a pipe holds, and nobody takes it."""
+    script = (
+        "import os, signal, sys; from pathlib import Path; from edge_agent.config.child import Fork\n"
+        "fork = Fork(bytes, (1 << 20,), ''); Path(sys.argv[1]).write_text(str(fork._child))\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    pid_file = tmp_path / "child.pid"
+    subprocess.run([sys.executable, "-c", script, str(pid_file)], cwd=ROOT, check=False)
+    deadline = time.monotonic() + 10
+    while is_running(int(pid_file.read_text())):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 async def test_a_child_that_fails_says_why_and_is_an_error(
@@ -103,6 +129,14 @@ async def test_a_child_that_fails_says_why_and_is_an_error(
 
 async def test_the_child_gives_way_to_polling(path: Path) -> None:
     assert await call_in_child(os.nice, (0,), "nice") == min(19, os.nice(0) + 10)
+
+
+def is_running(pid: int) -> bool:
+    """Not ended, though perhaps not yet waited for by its new parent."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def is_alive(pid: int) -> bool:

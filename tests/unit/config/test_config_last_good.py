@@ -103,7 +103,7 @@ def test_a_damaged_file_is_set_aside(tmp_path: Path, damage: Callable[[bytes], b
     damaged = damage(path.read_bytes())
     path.write_bytes(damaged)
     again = LastGood(path, write)
-    assert "is damaged, starting from the local file; it is kept as" in again.load()
+    assert "cannot be used, starting from the local file; it is kept as" in again.load()
     assert again.applied is None
     assert (tmp_path / "last.json.corrupt").read_bytes() == damaged
     assert not path.exists()

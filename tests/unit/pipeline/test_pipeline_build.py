@@ -3,6 +3,7 @@ import pytest
 from edge_agent.config.models import TransportSettings
 from edge_agent.contracts.errors import ConfigError
 from edge_agent.pipeline.build import address_of, groups_of, transport_of
+from edge_agent.wire.schema import Schema, TagSchema, ValueType
 from tests.unit.pipeline.plant import FakeConnection, Plant, group
 
 
@@ -65,3 +66,14 @@ async def test_phases_differ_from_connection_to_connection() -> None:
 def test_a_group_whose_schema_the_centre_would_refuse_is_refused_here() -> None:
     with pytest.raises(ConfigError, match=r"plc\.g: two tags of the schema have one name"):
         Plant([group("g", tags=[{"name": "t"}, {"name": "t"}])])
+
+
+async def test_values_asked_for_by_a_schema_that_was_replaced_are_none() -> None:
+    plant = Plant([{"name": "g", "interval": "1s", "tags": [{"name": "a"}]}])
+    async with plant.running():
+        await plant.clock.advance(2)
+        (schema,) = plant.poller.schemas()
+        found = plant.poller.latest_of(schema, {0: schema.tags[0]})
+        assert [value.tag for value in found] == ["a"]
+        other = Schema.of("plc", "g", schema.unit_id, [TagSchema("b", ValueType.UINT16)])
+        assert plant.poller.latest_of(other, {0: other.tags[0]}) == []

@@ -17,6 +17,7 @@ from edge_agent.drivers.modbus.address import Area
 from edge_agent.drivers.modbus.harvest import Harvest
 from edge_agent.drivers.modbus.plan import Block, ModbusPlan, plan
 from edge_agent.drivers.modbus.settings import ModbusConnection
+from edge_agent.wire.schema import _tags_of
 from edge_agent.wire.values import read_value
 
 GOLDEN = Path(__file__).parents[3] / "golden" / "modbus"
@@ -130,3 +131,14 @@ def test_each_area_has_its_own_request() -> None:
     connection = connection_of(tags)
     functions = [block.pdu[0] for block in plan(connection, connection.groups[0]).blocks]
     assert functions == [1, 2, 3, 4]
+
+
+def test_a_text_that_cannot_be_read_is_named_without_looking_at_the_schemas_tags() -> None:
+    tags = [{"name": "lot", "address": "holding:0", "type": "string", "length": 4, "encoding": "ascii"}]
+    connection = connection_of(tags)
+    made: ModbusPlan = pickle.loads(pickle.dumps(plan(connection, connection.groups[0])))
+    before = _tags_of.cache_info()
+    harvest = Harvest(made)
+    harvest.whole(0, b"\xff" * 4)
+    assert harvest.reading().errors == {"lot": "not a text in the tag's encoding"}
+    assert _tags_of.cache_info() == before
