@@ -5,14 +5,12 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final
 
-import orjson
-
 from edge_agent.app.compiled import Compiled, unpacked, write_out
 from edge_agent.app.connections import ConnectionSet
 from edge_agent.app.values import TagSearch
 from edge_agent.buffer.trend import read_trend
 from edge_agent.config.child import call_in_child
-from edge_agent.config.secrecy import masked
+from edge_agent.config.secrecy import masked_data
 from edge_agent.contracts.inspection import (
     LogPage,
     RetryLater,
@@ -73,6 +71,6 @@ class Inspector:
     def log(self, after: int, level: str, limit: int) -> LogPage:
         """Nothing secret is logged; should something be all the same, it is not shown."""
         secrets = self._running().secrets
-        lines = self._ring.lines(after, level, limit)
-        text = masked(orjson.dumps(lines).decode(), secrets)
-        return LogPage(lines=orjson.loads(text), next=self._ring.newest)
+        found = self._ring.lines(after, level, limit)
+        lines = [{**masked_data(line, secrets), "id": line["id"]} for line in found]
+        return LogPage(lines=lines, next=self._ring.newest)

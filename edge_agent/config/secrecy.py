@@ -8,7 +8,8 @@ from typing import Any, Final
 from edge_agent.config.tree import containers
 
 _SECRET_KEY: Final = re.compile(r"token|passw|passphrase|secret|credential|private_?key", re.IGNORECASE)
-_USER_INFO: Final = re.compile(r"(://)[^/\s@'\"]+@")
+# Up to the last @ before the path: a password may have one that nobody encoded.
+_USER_INFO: Final = re.compile(r"(://)[^/\s'\"]+@")
 # Shorter ones would black out parts of ordinary words; where they stand, their messages are masked whole.
 _SHORTEST: Final = 4
 MASK: Final = "***"
@@ -44,3 +45,22 @@ def masked(message: str, secrets: Iterable[str], value: Any = None) -> str:
     if isinstance(value, str | int | float) and value != "" and str(value) in known:
         text = text.replace(repr(value), MASK).replace(str(value), MASK)
     return text
+
+
+def masked_data(value: Any, secrets: Iterable[str]) -> Any:
+    """A copy of plain data in which no text has a secret, and no number is one. Keys stay."""
+    if isinstance(value, dict):
+        return {key: masked_data(item, secrets) for key, item in value.items()}
+    if isinstance(value, list):
+        return [masked_data(item, secrets) for item in value]
+    if isinstance(value, str):
+        return masked(value, secrets, value)
+    return MASK if is_secret_number(value, secrets) else value
+
+
+def is_secret_number(value: Any, secrets: Iterable[str]) -> bool:
+    """Whether a number is a secret's. Short ones are not looked at: they stand everywhere."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    text = str(value)
+    return len(text) >= _SHORTEST and text in secrets

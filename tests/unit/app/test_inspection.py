@@ -1,9 +1,11 @@
 """What the local page sees of an agent: no secret in any of it, and not too much at once."""
 
 import asyncio
+import json
 import logging
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,10 @@ class NoConnections:
 
     def latest_of(self, schema: Schema, wanted: Any) -> list[Any]:
         raise AssertionError("there is nothing to read")
+
+
+def no_connections() -> Any:
+    return NoConnections()
 
 
 def no_status() -> AgentStatus:
@@ -69,8 +75,7 @@ def ring() -> LogRing:
 
 @pytest.fixture
 def inspector(running: Compiled, database: Path, ring: LogRing) -> Inspector:
-    nothing: Any = NoConnections()
-    return Inspector(no_status, nothing, lambda: running, database, ring)
+    return Inspector(no_status, no_connections(), lambda: running, database, ring)
 
 
 @pytest.mark.parametrize("whole", [False, True])
@@ -92,6 +97,26 @@ def test_a_secret_that_was_logged_all_the_same_is_not_shown(inspector: Inspector
     page = inspector.log(0, "info", 10)
     assert [line["event"] for line in page.lines] == ["token *** refused", "http://***@host is away", "plain"]
     assert page.next == 3
+
+
+def test_a_secret_is_found_however_json_writes_it(running: Compiled, database: Path, ring: LogRing) -> None:
+    quoted = 'say "\\friend'
+    wordy = replace(running, secrets=frozenset({quoted, "271828", "id", "1"}))
+    shown = Inspector(no_status, no_connections(), lambda: wordy, database, ring)
+    ring.setFormatter(logging.Formatter("%(message)s"))
+    line = {
+        "event": f"sent {quoted}",
+        "rest": [quoted, 271828, 1, True, {"id": "id"}],
+        "far": "http://u:p@ss@host/",
+    }
+    ring.handle(logging.LogRecord("test", logging.INFO, "", 0, json.dumps(line), None, None))
+    (found,) = shown.log(0, "info", 10).lines
+    assert found == {
+        "id": 1,
+        "event": "sent ***",
+        "rest": ["***", "***", 1, True, {"id": "***"}],
+        "far": "http://***@host/",
+    }
 
 
 async def test_trends_wait_for_one_another_and_not_too_many(inspector: Inspector) -> None:
