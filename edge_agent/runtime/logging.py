@@ -26,6 +26,10 @@ _CHATTY: Final = {
     "pymodbus": logging.CRITICAL,
     "snap7": logging.CRITICAL,
 }
+# As the journal has them: a dataclass shows what its own text shows.
+_AS_TEXTS: Final = (
+    orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+)
 
 
 class LogRing(logging.Handler):
@@ -47,11 +51,11 @@ class LogRing(logging.Handler):
         """Called under the handler's lock, from any thread."""
         try:
             text = self.format(record).encode("utf-8", "replace")
+            if len(text) > self.MAX_LINE_BYTES:
+                text = _shortened(text, self.MAX_LINE_BYTES)
         except Exception:  # noqa: BLE001 - as every handler does: a line that cannot be written stops nobody
             self.handleError(record)
             return
-        if len(text) > self.MAX_LINE_BYTES:
-            text = _shortened(text, self.MAX_LINE_BYTES)
         self.newest += 1
         self._lines.append((self.newest, record.levelno, text))
         self._bytes += len(text)
@@ -64,7 +68,9 @@ class LogRing(logging.Handler):
         assert self.lock is not None, "made by logging.Handler"
         with self.lock:
             found = [entry for entry in self._lines if entry[0] > after and entry[1] >= least]
-        return [{"id": number, **orjson.loads(text)} for number, _, text in found[-limit:]]
+        return [
+            {"id": number, **orjson.loads(text)} for number, _, text in found[max(0, len(found) - limit) :]
+        ]
 
 
 def _shortened(text: bytes, most: int) -> bytes:
@@ -126,9 +132,21 @@ def _ring_format(shared: list[Processor]) -> logging.Formatter:
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
+            structlog.processors.JSONRenderer(serializer=_strict_json),
         ],
     )
+
+
+def _strict_json(line: Mapping[str, Any], **_: Any) -> str:
+    """A line as JSON that every parser reads: NaN is null. Where that cannot be, all its fields are texts."""
+    try:
+        return orjson.dumps(line, default=str, option=_AS_TEXTS).decode()
+    except TypeError:  # a number of more than 64 bits, half of a surrogate pair
+        return orjson.dumps({_clean(key): _clean(value) for key, value in line.items()}).decode()
+
+
+def _clean(value: object) -> str:
+    return str(value).encode("utf-8", "replace").decode()
 
 
 def _for_people(environ: Mapping[str, str]) -> list[Processor]:

@@ -1,5 +1,7 @@
 import logging
+import math
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from io import StringIO
 
 import pytest
@@ -27,6 +29,12 @@ def ring(**bounds: int) -> LogRing:
     made = LogRing(**bounds)
     configure("debug", StringIO(), made)
     return made
+
+
+@dataclass
+class Place:
+    number: int
+    word: str = field(repr=False)
 
 
 log = structlog.stdlib.get_logger("edge_agent.test")
@@ -93,3 +101,35 @@ def test_one_huge_line_is_shortened() -> None:
     assert (line["level"], "payload" in line) == ("error", False)
     assert line["event"].startswith("한한")
     assert len(line["event"].encode()) < LogRing.MAX_LINE_BYTES
+
+
+def test_what_json_has_no_word_for_is_shown_all_the_same() -> None:
+    kept = ring()
+    log.info("odd", nan=math.nan, broken="\ud800", place=Place(1, "hidden"))
+    log.info("number", nan=math.nan, far=math.inf, big=1, place=Place(1, "hidden"))
+    log.info("huge", big=1 << 70)
+    odd, number, huge = kept.lines(0, "debug", 10)
+    assert (odd["nan"], odd["broken"]) == ("nan", "?")
+    assert (number["nan"], number["far"], number["big"]) == (None, None, 1)
+    assert number["place"] == odd["place"]
+    assert "hidden" not in number["place"]
+    assert huge["big"] == str(1 << 70)
+
+
+def test_a_huge_line_with_odd_fields_is_shortened_and_stops_nobody() -> None:
+    kept = ring()
+    log.error("x" * 10_000, nan=math.nan)
+    assert [line["level"] for line in kept.lines(0, "debug", 10)] == ["error"]
+
+
+def test_a_huge_line_that_is_no_json_stops_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+    kept = LogRing()
+    kept.handle(logging.LogRecord("test", logging.INFO, "", 0, "no JSON" * 10_000, None, None))
+    assert kept.lines(0, "debug", 10) == []
+    assert "JSONDecodeError" in capsys.readouterr().err
+
+
+def test_no_lines_wanted_is_none() -> None:
+    kept = ring()
+    log.info("one")
+    assert events(kept, limit=0) == []
