@@ -175,6 +175,7 @@ class Agent:
             connections=len(self._keeper.running.names),
             recovered_frames=self._store.recovered_frames,
             run=self._identity.run,
+            page=self._settings.agent.page_listen and f"http://{self._settings.agent.page_listen}/",
         )
 
     def _spawn(self, root: asyncio.TaskGroup, name: str, factory: Callable[[], Awaitable[None]]) -> None:

@@ -70,8 +70,20 @@ def _one_of(error: Details, key: str) -> str:
     expected = str(_context(error, key))
     known = re.findall(r"'([^']*)'", expected) or [expected]
     given = _context(error, "tag") if key == "expected_tags" else error["input"]
-    near = closest(given, known) if isinstance(given, str) else ""
+    near = ""
+    if isinstance(given, str):
+        usual = _USUAL_TYPES.get(given.strip().lower())
+        near = f", did you mean '{usual}'?" if usual in known else closest(given, known)
     return f"needs one of {', '.join(known)} (got {shown(given)}){near}"
+
+
+# What other systems call our types. `float` looks like float64, which would read another value.
+_USUAL_TYPES: Final = {
+    "float": "float32", "real": "float32", "single": "float32", "double": "float64", "lreal": "float64",
+    "word": "uint16", "uint": "uint16", "short": "int16", "int": "int16", "dword": "uint32",
+    "udint": "uint32", "long": "int32", "dint": "int32", "lword": "uint64", "lint": "int64",
+    "byte": "uint8", "bit": "bool", "boolean": "bool", "str": "string",
+}  # fmt: skip
 
 
 def _text_expected(error: Details) -> str:

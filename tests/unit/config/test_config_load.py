@@ -277,3 +277,13 @@ def test_thousands_of_problems_end_in_a_count(errors_of: ErrorsOf) -> None:
     found = errors_of(with_tags(*lines))
     assert len(found) == 1001
     assert found[-1] == "1010:36: and 500 more problems from here on"
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("float", "float32"), ("REAL", "float32"), ("word", "uint16"), ("boolean", "bool")]
+)
+def test_a_type_of_another_system_is_understood_as_what_it_is_there(
+    errors_of: ErrorsOf, written: str, meant: str
+) -> None:
+    (problem,) = errors_of(DOCUMENT.replace("address: ", f"type: {written}, address: ", 1))
+    assert problem.endswith(f"did you mean '{meant}'?")
