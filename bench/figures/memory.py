@@ -22,7 +22,7 @@ async def run(order: Order) -> list[Outcome]:
         tree = ProcessTree(plant.agent.pid)
         begin = time.monotonic()
         while (passed := time.monotonic() - begin) < order.seconds:
-            points.append((round(passed, 1), round(await asyncio.to_thread(tree.pss_bytes) / 2**20, 2)))
+            points.append((round(passed, 1), round(await asyncio.to_thread(tree.private_bytes) / 2**20, 2)))
             await asyncio.sleep(min(_EVERY_SECONDS, order.seconds / 30))
         account = await plant.drained()
     line = least_squares([point for point in points if point[0] >= _WARM_UP * order.seconds])
@@ -31,7 +31,7 @@ async def run(order: Order) -> list[Outcome]:
         Outcome(
             "memory_growth", round(growth, 2), "MiB/h", f"flat: within ± {_GOAL_MIB:g} MiB over the hour",
             abs(growth) <= _GOAL_MIB if order.seconds >= 3600 else None,
-            f"proportional set size of the agent at the reference line for {order.seconds:g} s, least "
+            f"private memory (USS) of the agent at the reference line for {order.seconds:g} s, least "
             "squares without the first twelfth",
             None,
             {
