@@ -113,23 +113,24 @@ class _Api:
 
     async def latest(self, request: web.Request) -> web.StreamResponse:
         connection = request.query.get("connection")
-        values = self._control.latest(connection)
-        if connection and not values:
-            names = [report.name for report in self._control.status().connections]
-            if connection not in names:
-                known = ", ".join(names) or "none"
-                raise web.HTTPNotFound(text=f"there is no connection {connection!r}; there are: {known}")
+        names = [report.name for report in self._control.status().connections]
+        if connection and connection not in names:
+            known = ", ".join(names) or "none"
+            raise web.HTTPNotFound(text=f"there is no connection {connection!r}; there are: {known}")
         response = web.StreamResponse()
         response.content_type = "application/json"
         await response.prepare(request)
         separator = '{"items":['
-        for start in range(0, len(values), _VALUES_A_PIECE):
-            piece = values[start : start + _VALUES_A_PIECE]
-            text = ",".join(value.model_dump_json() for value in piece)
-            await response.write(f"{separator}{text}".encode())
+        for name in [connection] if connection else names:
+            values = self._control.latest(name)
             await asyncio.sleep(0)
-            separator = ","
-        await response.write(f"{'' if values else separator}]}}".encode())
+            for start in range(0, len(values), _VALUES_A_PIECE):
+                piece = values[start : start + _VALUES_A_PIECE]
+                text = ",".join(value.model_dump_json() for value in piece)
+                await response.write(f"{separator}{text}".encode())
+                await asyncio.sleep(0)
+                separator = ","
+        await response.write(f"{'' if separator == ',' else separator}]}}".encode())
         await response.write_eof()
         return response
 
