@@ -4,6 +4,10 @@ A line carries noise, echoes of our own requests and late replies, and it cannot
 of them. So, unlike on a TCP stream, nothing that is odd ends the link: it is passed over. A reply is taken
 where unit, function, length and checksum are those of the request; the length tells a late reply to
 another request of the same unit, unless both asked for as much (SerialLink waits for those).
+
+The echo of an adapter is told by being the request itself, byte for byte, as it may pass for its reply:
+that to a read of 17 to 24 bits at 0x0300 to 0x03FF announces as many bytes as the address does. Without an
+echo a true reply equal to its request is therefore not seen, and its tags are bad for that read.
 Source: Modbus over Serial Line V1.02, 2.5.1.
 """
 
@@ -29,6 +33,7 @@ class SerialFraming:
         self._unit = 0
         self._function = 0
         self._data_bytes: int | None = None
+        self._sent = b""
         self._awaiting = False
         self._buffer = b""
 
@@ -39,16 +44,18 @@ class SerialFraming:
         self._buffer = b""
         self.untouched = True
         self.discarded = ""
-        frame: bytes = rtu_framer().encode(pdu, unit_id, 0)
-        return frame
+        self._sent = rtu_framer().encode(pdu, unit_id, 0)
+        return self._sent
 
     def receive(self, data: bytes) -> bytes | None:
         if not self._awaiting:
             return None
         self.untouched = False
         self._buffer = data = (self._buffer + data)[-_KEPT_BYTES:]
+        echo = data.find(self._sent)
+        echoed = range(echo, echo + len(self._sent)) if echo >= 0 else range(0)
         for start in range(len(data) - _LEAST_BYTES + 1):
-            if data[start] == self._unit and (pdu := self._reply_at(data, start)):
+            if data[start] == self._unit and start not in echoed and (pdu := self._reply_at(data, start)):
                 self._awaiting = False
                 self._buffer = b""
                 return pdu

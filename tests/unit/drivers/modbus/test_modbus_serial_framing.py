@@ -51,6 +51,25 @@ def test_the_reply_is_found_within_one_piece(framing: SerialFraming) -> None:
     assert framing.receive(b"\x07\x83" + frame(9, REPLY) + frame(7, REPLY) + b"\xff") == REPLY
 
 
+@pytest.mark.parametrize("function", [1, 2])
+def test_an_echo_that_looks_like_the_reply_is_passed_over(function: int) -> None:
+    framing = SerialFraming()
+    request = framing.request(1, bytes((function,)) + bytes.fromhex("03000014"))
+    reply = bytes((function,)) + bytes.fromhex("03ffffff")
+    for byte in request:
+        assert framing.receive(bytes((byte,))) is None
+    assert framing.receive(frame(1, reply)) == reply
+    framing.request(1, request[1:-2])
+    assert framing.receive(request + frame(1, reply)) == reply, "in one piece, too"
+
+
+def test_a_reply_equal_to_its_request_is_known_by_the_echo_before_it() -> None:
+    framing = SerialFraming()
+    request = framing.request(1, bytes.fromhex("0103000014"))
+    assert framing.receive(request) is None
+    assert framing.receive(request) == request[1:-2]
+
+
 def test_an_exception_is_a_reply(framing: SerialFraming) -> None:
     assert framing.receive(frame(7, b"\x83\x02")) == b"\x83\x02"
 
