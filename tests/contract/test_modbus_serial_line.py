@@ -158,6 +158,24 @@ async def test_a_silent_unit_holds_up_no_other_and_its_late_reply_is_no_value(be
     assert bench.line.requests[-1][1] - begun >= 0.9 * TIMEOUT_SECONDS  # it was given time to be quiet
 
 
+async def test_a_unit_is_left_alone_on_the_next_link_too_where_the_first_ended_meanwhile(
+    bench: Bench,
+) -> None:
+    bench.line.answers[1] = silent
+    assert (await bench.read(1)).unanswered
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(_outcome(bench.read(1)))
+        await asyncio.sleep(0)  # it waits for the unit to fall quiet
+        await bench.driver.close()
+    assert task.result() == "closed"
+    await bench.driver.connect()
+    bench.line.answers[1] = honest
+    await bench.check(1)
+    assert bench.line.requests[-1][1] - begun >= 0.9 * TIMEOUT_SECONDS
+
+
 async def test_frames_are_kept_apart_by_silence() -> None:
     """At 1,200 baud 3.5 characters take 32 ms."""
     line = Line()

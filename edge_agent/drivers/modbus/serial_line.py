@@ -3,7 +3,8 @@
 Between frames the line is silent for 3.5 characters (timing.py). Before a request whatever came unasked
 is thrown away. A unit that did not answer is asked again only once it has been quiet for as long again:
 RTU has no transaction ids, so the reply that it may still send could be taken for that to the next
-request. Other units are not held up by that.
+request. Other units are asked at once in the meantime; but where the silent unit's own turn comes before
+that wait is over, the rest of it is spent within `request`, and the line is idle for everyone.
 """
 
 import asyncio
@@ -29,7 +30,8 @@ class SerialLink(Link):
     """Made by `open_serial`.
 
     port: an open `serial.Serial`, closed with the link. late: until when (loop time) which units may
-    still send a reply that nobody waits for; it outlives the link, as such a reply does.
+    still send a reply that nobody waits for; it outlives the link, as such a reply does. A mark is void
+    once its time is over, and a later one of the unit replaces it: there are as many as units, at most.
     """
 
     def __init__(
@@ -49,7 +51,6 @@ class SerialLink(Link):
 
     async def request(self, unit_id: int, pdu: bytes) -> bytes:
         await self._rest(self._late.get(unit_id, 0.0) - self._loop.time())
-        self._late.pop(unit_id, None)
         patience = self._loop.time() + self._timeout
         while (now := self._loop.time()) < self._silent_from and not self.lost:
             if now > patience:
