@@ -66,4 +66,6 @@ async def open_datagrams(host: str, port: int, timeout_seconds: float) -> Datagr
         raise NotConnected(f"{host} was not found within {timeout_seconds:g} s") from error
     except OSError as error:
         raise NotConnected(f"cannot reach {host}:{port}: {error.strerror or error}") from error
+    except (ValueError, TypeError) as error:  # a name that the resolver cannot even be asked for
+        raise NotConnected(f"cannot reach {host}:{port}: {error}") from error
     return link

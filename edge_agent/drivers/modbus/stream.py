@@ -69,6 +69,9 @@ async def open_stream(
         hint = refusal_hint(transport)
     loop = asyncio.get_running_loop()
     try:
+        if context is not None:
+            # asyncio leaves the socket open where TLS cannot take the name, so it is tried without one.
+            context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=name)
         async with asyncio.timeout(timeout):
             _, link = await loop.create_connection(
                 lambda: StreamLink(framing, timeout, hint), transport.host, transport.port,
@@ -78,4 +81,6 @@ async def open_stream(
         raise NotConnected(f"{where} does not answer within {timeout:g} s") from error
     except OSError as error:
         raise NotConnected(f"cannot connect to {where}: {tls_error_text(error)}") from error
+    except (ValueError, TypeError) as error:  # a name that the resolver or TLS cannot even be asked for
+        raise NotConnected(f"cannot connect to {where}: {error}") from error
     return link

@@ -4,7 +4,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from edge_agent.config.models import TransportSettings
 
@@ -22,12 +22,26 @@ class Parity(StrEnum):
     ODD = "odd"
 
 
+def _host_name(name: str) -> str:
+    """The name, if a resolver and TLS can be asked for it. Raises ValueError."""
+    try:
+        name.encode("idna")
+    except UnicodeError:
+        raise ValueError(f"{name!r} is no host name: a part of it is empty, too long or no text") from None
+    if "\0" in name:
+        raise ValueError(f"{name!r} is no host name: there is a NUL in it")
+    return name
+
+
+HostName = Annotated[str, AfterValidator(_host_name)]
+
+
 class _ModbusTransport(TransportSettings):
     unit_id: int = Field(1, ge=0, le=255, description="Station, where a group names no other.")
 
 
 class _NetworkTransport(_ModbusTransport):
-    host: str = Field(min_length=1, description="Host name or IP address.", examples=["192.0.2.10"])
+    host: HostName = Field(min_length=1, description="Host name or IP address.", examples=["192.0.2.10"])
     port: int = Field(502, ge=1, le=65535, description="Port.")
 
 
@@ -71,7 +85,7 @@ class TlsTransport(_NetworkTransport):
         None, min_length=1, description="Key of cert_file, without a password (PEM); absent: in cert_file.",
         examples=["agent.key.pem"],
     )  # fmt: skip
-    server_name: str | None = Field(
+    server_name: HostName | None = Field(
         None, min_length=1, description="Name in the station's certificate; absent: host.",
         examples=["press1.plant.example"],
     )  # fmt: skip

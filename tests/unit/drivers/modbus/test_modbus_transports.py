@@ -32,11 +32,21 @@ def test_a_transport_without_a_type_is_tcp() -> None:
         ({"type": "serial", "port": "/dev/ttyS0", "data_bits": 7}, "Input should be 8"),
         ({"type": "tls", "host": "h", "key_file": "k"}, "key_file needs cert_file"),
         ({"type": "udp", "host": "h", "transaction_ids": "ignored"}, "Extra inputs"),
+        ({"host": "press1..plant"}, "host\n.*no host name"),
+        ({"type": "udp", "host": "x" * 64}, "host\n.*no host name"),
+        ({"type": "rtu_over_tcp", "host": "press1\0"}, "host\n.*no host name"),
+        ({"type": "tls", "host": "h", "server_name": ".plant"}, "server_name\n.*no host name"),
+        ({"type": "tls", "host": "h", "server_name": "a\0b"}, "server_name\n.*no host name"),
     ],
 )
 def test_what_can_never_work_is_refused(transport: dict[str, Any], text: str) -> None:
     with pytest.raises(ValidationError, match=text):
         connection(transport)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "fe80::1%eth0", "press1.plant.", "프레스.plant"])
+def test_hosts_are_names_and_addresses_of_any_kind(host: str) -> None:
+    assert connection({"host": host}).transport.model_dump()["host"] == host
 
 
 @pytest.mark.parametrize(
