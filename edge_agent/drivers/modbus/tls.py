@@ -2,34 +2,75 @@
 
 Source: MODBUS/TCP Security Protocol Specification v2.1: Modbus TCP frames inside of TLS 1.2 or later, and
 certificates on both sides. The role in a client's certificate is the station's to judge.
+
+A context with the system's authorities takes most of a MiB, so connections with the same files share one.
 """
 
 import asyncio
 import ssl
+import threading
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, NamedTuple
 
 from edge_agent.contracts.errors import NotConnected
 from edge_agent.drivers.modbus.transports import TlsTransport
 
+_KEPT_CONTEXTS: Final = 16
+# Many connections are opened at once: without it each of their threads would build the first context.
+_BUILDING: Final = threading.Lock()
+
+
+class _Files(NamedTuple):
+    """What a context is made from. versions: of each file that is read; other where one was renewed."""
+
+    ca_file: str | None
+    cert_file: str | None
+    key_file: str | None
+    versions: tuple[tuple[int, ...], ...]
+
 
 async def tls_context(transport: TlsTransport) -> ssl.SSLContext:
-    """Raises NotConnected where a file cannot be used. Files are read anew, so that they may be renewed."""
-    return await asyncio.to_thread(_context, transport)
+    """The context of all connections with the same files. A renewed file makes a new one.
+
+    Raises NotConnected where a file cannot be used.
+    """
+    return await asyncio.to_thread(_shared_context, transport)
 
 
-def _context(transport: TlsTransport) -> ssl.SSLContext:
+def _shared_context(transport: TlsTransport) -> ssl.SSLContext:
+    named = (transport.ca_file, transport.cert_file, transport.key_file)
+    system = ssl.get_default_verify_paths()
+    read = named if transport.ca_file else (*named, system.cafile, system.capath)
+    # Before they are read: what is renewed meanwhile is seen at the next connecting.
+    files = _Files(*named, tuple(_version(file) for file in read if file))
+    with _BUILDING:
+        return _context(files)
+
+
+def _version(file: str) -> tuple[int, ...]:
     try:
-        context = ssl.create_default_context(cafile=transport.ca_file)
+        found = Path(file).stat()
+    except (OSError, ValueError):  # reading it says what is wrong
+        return ()
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+@lru_cache(maxsize=_KEPT_CONTEXTS)
+def _context(files: _Files) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=files.ca_file)
     except (OSError, ValueError) as error:
-        raise NotConnected(f"ca_file {transport.ca_file}: {_file_text(error)}") from error
+        raise NotConnected(f"ca_file {files.ca_file}: {_file_text(error)}") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if transport.cert_file is None:
+    if files.cert_file is None:
         return context
     try:
         # The password is asked for on the terminal where none is given.
-        context.load_cert_chain(transport.cert_file, transport.key_file, password="")
+        context.load_cert_chain(files.cert_file, files.key_file, password="")
     except (OSError, ValueError) as error:
-        files = transport.cert_file + (f", key_file {transport.key_file}" if transport.key_file else "")
-        raise NotConnected(f"cert_file {files}: {_file_text(error)}") from error
+        named = files.cert_file + (f", key_file {files.key_file}" if files.key_file else "")
+        raise NotConnected(f"cert_file {named}: {_file_text(error)}") from error
     return context
 
 
