@@ -1,7 +1,8 @@
 """YAML that explains itself, from the schema: what is required stands there, the rest is commented out."""
 
+import math
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from edge_agent.config.scalars import word
@@ -98,25 +99,45 @@ def value_of(name: str, field: Schema) -> Any:
 
 
 def flow(value: Any) -> str:
-    """A value as YAML on one line. Texts are quoted where they would be read as something else."""
+    """A value as a sample shows it: as `exact`, with `!secret name` as what it stands for."""
+    return _line(value, lambda text: text if text.startswith("!secret ") else _text(text))
+
+
+def exact(value: Any) -> str:
+    """A value as YAML on one line that reads back the same. Texts are quoted where they would be read as
+    something else; variables in them (`${NAME}`) stay what they are."""
+    return _line(value, _text)
+
+
+def _line(value: Any, text: Callable[[str], str]) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if value is None:
         return "null"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{flow(str(key))}: {flow(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{text(str(key))}: {_line(item, text)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
-        return "[" + ", ".join(flow(item) for item in value) + "]"
+        return "[" + ", ".join(_line(item, text) for item in value) + "]"
     if isinstance(value, str):
-        return _text(value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        return text(value)
+    return _float(value) if isinstance(value, float) else str(value)
+
+
+def _float(value: float) -> str:
+    if not math.isfinite(value):
+        return ".nan" if math.isnan(value) else f"{'-' if value < 0 else ''}.inf"
+    short = f"{value:g}"
+    return short if float(short) == value and short != "-0" else repr(value)
 
 
 def _text(value: str) -> str:
-    if value.startswith("!secret "):
-        return value
     # A colon is harmless between letters, as in holding:100 and https://.
     plain = value.replace(":", "") if not value.endswith(":") and ": " not in value else value
     if plain and set(plain) <= _PLAIN and value[0] not in "-:%" and isinstance(word(value), str):
         return value
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    quoted = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{quoted if quoted.isprintable() else "".join(map(_escaped, quoted))}"'
+
+
+def _escaped(character: str) -> str:
+    return character if character.isprintable() else f"\\U{ord(character):08X}"
