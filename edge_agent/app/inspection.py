@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -22,8 +23,29 @@ from edge_agent.contracts.inspection import (
 from edge_agent.contracts.status import AgentStatus
 from edge_agent.runtime.logging import LogRing
 
-# Trends that wait while one is read: a page asks for one at a time.
+# Questions of a kind that wait while one is answered: a page asks for one at a time.
 MAX_WAITING: Final = 4
+
+
+class _Turns:
+    """One at a time, and not too many who wait."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._lock = asyncio.Lock()
+        self._asking = 0
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[None]:
+        """Raises RetryLater."""
+        if self._asking > MAX_WAITING:
+            raise RetryLater(f"other {self._what} are being read")
+        self._asking += 1
+        try:
+            async with self._lock:
+                yield
+        finally:
+            self._asking -= 1
 
 
 class Inspector:
@@ -43,27 +65,22 @@ class Inspector:
         self._database = database
         self._ring = ring
         self._search = TagSearch(connections.schemas, connections.latest_of)
-        self._turn = asyncio.Lock()
-        self._asking = 0
+        self._trends = _Turns("trends")
+        self._texts = _Turns("configs")
 
     async def values(self, query: ValueQuery) -> ValuePage:
         return await self._search.find(query)
 
     async def trend(self, query: TrendQuery) -> TrendPiece:
-        if self._asking > MAX_WAITING:
-            raise RetryLater("other trends are being read")
-        self._asking += 1
-        try:
-            async with self._turn:
-                return await asyncio.to_thread(read_trend, self._database, query)
-        finally:
-            self._asking -= 1
+        async with self._trends.one():
+            return await asyncio.to_thread(read_trend, self._database, query)
 
     async def config_text(self, *, whole: bool = False) -> AsyncIterator[str]:
         running = self._running()
         text = running.text
         if whole:
-            text = await call_in_child(write_out, (running.running,), "the config in force")
+            async with self._texts.one():  # each is a process
+                text = await call_in_child(write_out, (running.running,), "the config in force")
         for piece in unpacked(text):
             yield piece
             await asyncio.sleep(0)

@@ -101,7 +101,7 @@ class Inspection(Protocol):
 
     def config_text(self, *, whole: bool = False) -> AsyncIterator[str]:
         """The config in force as YAML in small pieces, every secret masked; not `whole`: the first tags of
-        each group."""
+        each group. With the first piece: raises RetryLater where too many ask for the whole at once."""
         ...
 
     def log(self, after: int, level: str, limit: int) -> LogPage:

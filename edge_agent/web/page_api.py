@@ -19,6 +19,7 @@ MAX_BUCKETS: Final = 2_000
 _MAX_CONFIG_CHARACTERS: Final = 1 << 20
 _LEVELS: Final = ("debug", "info", "warning", "error")
 _MOST: Final = (1 << 63) - 1
+_MOST_DIGITS: Final = 19  # of _MOST; Python takes long to read very long numbers
 
 
 class PageApi:
@@ -63,7 +64,7 @@ class PageApi:
         except NoTrend as error:
             raise web.HTTPNotFound(text=str(error)) from error
         except RetryLater as error:
-            raise web.HTTPServiceUnavailable(text=str(error)) from error
+            raise _later(error) from error
         return _json(request, piece.model_dump_json().encode())
 
     async def config(self, request: web.Request) -> web.Response:
@@ -79,6 +80,11 @@ class PageApi:
 
     async def download(self, request: web.Request) -> web.StreamResponse:
         device = self._inspection.status().device
+        pieces = self._inspection.config_text(whole=True)
+        try:  # before the head is sent: an error is then an answer of its own
+            first = await anext(pieces, "")
+        except RetryLater as error:
+            raise _later(error) from error
         response = web.StreamResponse(
             headers={
                 "Content-Type": "application/yaml; charset=utf-8",
@@ -87,7 +93,8 @@ class PageApi:
             }
         )
         await response.prepare(request)
-        async for piece in self._inspection.config_text(whole=True):
+        await response.write(first.encode())
+        async for piece in pieces:
             await response.write(piece.encode())
         await response.write_eof()
         return response
@@ -97,8 +104,12 @@ class PageApi:
         if level not in _LEVELS:
             raise web.HTTPBadRequest(text=f"level is one of {', '.join(_LEVELS)}")
         after = _number(request, "after", 0)
-        page = self._inspection.log(after, level, _number(request, "limit", 200, most=MAX_LIMIT))
+        page = self._inspection.log(after, level, _number(request, "limit", 200, least=1, most=MAX_LIMIT))
         return _json(request, page.model_dump_json().encode())
+
+
+def _later(error: RetryLater) -> web.HTTPServiceUnavailable:
+    return web.HTTPServiceUnavailable(text=str(error))
 
 
 def _json(request: web.Request, body: bytes) -> web.Response:
@@ -120,6 +131,8 @@ def _number(
     request: web.Request, name: str, default: int | None = None, *, least: int = 0, most: int = _MOST
 ) -> int:
     text = request.query.get(name, None if default is None else str(default))
-    if text is None or not (text.isascii() and text.isdigit()) or not least <= int(text[:20]) <= most:
-        raise web.HTTPBadRequest(text=f"{name} must be a whole number from {least} to {most}")
-    return int(text)
+    if text is not None and len(text) <= _MOST_DIGITS and text.isascii() and text.isdigit():
+        number = int(text)
+        if least <= number <= most:
+            return number
+    raise web.HTTPBadRequest(text=f"{name} must be a whole number from {least} to {most}")

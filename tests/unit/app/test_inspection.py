@@ -128,5 +128,18 @@ async def test_trends_wait_for_one_another_and_not_too_many(inspector: Inspector
         await inspector.trend(QUERY)
 
 
+async def test_downloads_wait_for_one_another_and_not_too_many(inspector: Inspector) -> None:
+    async def download() -> str:
+        return "".join([piece async for piece in inspector.config_text(whole=True)])
+
+    asked = [asyncio.ensure_future(download()) for _ in range(MAX_WAITING + 3)]
+    done, waiting = await asyncio.wait(asked, return_when=asyncio.FIRST_EXCEPTION)
+    assert [type(each.exception()) for each in done if each.exception()] == [RetryLater] * 2
+    for each in waiting:
+        each.cancel()
+    await asyncio.wait(asked)
+    assert "press-shop-01" in await download()
+
+
 async def test_nothing_runs_and_nothing_is_shown(inspector: Inspector) -> None:
     assert (await inspector.values(ValueQuery())).total == 0

@@ -60,6 +60,8 @@ class FakeInspection:
 
     async def config_text(self, *, whole: bool = False) -> AsyncIterator[str]:
         self.asked.append(whole)
+        if self.refuse is not None:
+            raise self.refuse
         for piece in ("agent:\n", '  id: press-shop-01\ncentral: {token: "***"}\n'):
             yield piece
 
@@ -177,7 +179,9 @@ async def test_a_page_of_values_is_asked_for_as_it_is_shown(
 @pytest.mark.parametrize(
     "path",
     ["/api/values?limit=501", "/api/values?offset=-1", "/api/values?limit=x", "/api/values?offset=1e9",
-     f"/api/values?offset={'9' * 30}", "/api/log?level=all", "/api/log?after=²", "/api/trend",
+     f"/api/values?offset={'9' * 30}", f"/api/values?offset={'0' * 30}1",
+     f"/api/log?after={'9' * 5_000}", "/api/log?limit=0", "/api/log?level=all",
+     "/api/log?after=²", "/api/trend",
      TREND.replace("&tag=t", ""), TREND.replace("bucket_ms=100", "bucket_ms=0"),
      TREND.replace("bucket_ms=100", "bucket_ms=29"), TREND.replace("end=60000", "end=0")],
 )  # fmt: skip
@@ -219,6 +223,16 @@ async def test_the_config_is_shown_in_part_and_downloaded_in_whole(
         assert response.headers["Cache-Control"] == "no-store"
     assert whole == shown["text"] == 'agent:\n  id: press-shop-01\ncentral: {token: "***"}\n'
     assert inspection.asked == [False, True]
+
+
+@pytest.mark.parametrize(("why", "status"), [(ConfigError("a bug"), 500), (RetryLater("busy"), 503)])
+async def test_a_download_that_cannot_begin_is_a_problem(
+    page: aiohttp.ClientSession, inspection: FakeInspection, why: Exception, status: int
+) -> None:
+    inspection.refuse = why
+    async with page.get("/api/config.yaml") as response:
+        assert (response.status, response.content_type) == (status, "application/problem+json")
+        assert "Content-Disposition" not in response.headers
 
 
 async def test_the_log_goes_on_where_it_ended(
