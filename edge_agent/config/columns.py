@@ -10,8 +10,10 @@ from enum import Enum
 from typing import Any, Final
 
 _SEPARATORS: Final = re.compile(r"[\s_-]+")
-_PAIR: Final = re.compile(r"\s*([-+]?[0-9]+)\s*[=:]\s*(\S.*?)\s*", re.DOTALL)
+# Digits are bounded because Python refuses to turn very many into a number.
+_PAIR: Final = re.compile(r"\s*([-+]?[0-9]{1,40})\s*[=:]\s*(\S.*?)\s*", re.DOTALL)
 _DECIMAL_COMMA: Final = re.compile(r"([-+]?[0-9]*),([0-9]+)")
+_THOUSANDS: Final = re.compile(r"[-+]?[1-9][0-9]{0,2},[0-9]{3}")
 ENUM_RULE: Final = "needs numbers and names such as 0=stop; 1=run"
 
 
@@ -68,10 +70,19 @@ def meaning(heading: str) -> str | Use:
     return _SEPARATORS.sub("_", heading.strip()).casefold() if known is None else known
 
 
-def number(cell: str, decimal_comma: bool) -> str:
-    """The cell with a decimal point: where commas do not part the cells, they part the digits."""
-    found = _DECIMAL_COMMA.fullmatch(cell) if decimal_comma and "," in cell else None
-    return f"{found[1]}.{found[2]}" if found else cell
+def number(cell: str, delimiter: str) -> str:
+    """The cell with a decimal point: where commas do not part the cells, they part the digits.
+
+    Semicolons come from where the comma is the decimal sign, tabs from everywhere: with those `1,000` may
+    be a thousand. Raises ValueError for it.
+    """
+    found = _DECIMAL_COMMA.fullmatch(cell) if delimiter != "," and "," in cell else None
+    if found is None:
+        return cell
+    if delimiter == "\t" and _THOUSANDS.fullmatch(cell):
+        plain = cell.replace(",", "")
+        raise ValueError(f"'{cell}' is {found[1]}.{found[2]} or {plain}: write one of these, without a comma")
+    return f"{found[1]}.{found[2]}"
 
 
 def type_name(cell: str) -> str:
@@ -87,31 +98,33 @@ def enum_names(cell: str) -> dict[str, str]:
         pair = _PAIR.fullmatch(part)
         if pair is None and part.strip():
             raise ValueError(f"{ENUM_RULE} (got '{part.strip()}')")
-        if pair and pair[1] in names:
-            raise ValueError(f"{ENUM_RULE}: {pair[1]} is there twice")
-        if pair:
-            names[pair[1]] = pair[2]
+        if pair is None:
+            continue
+        value = str(int(pair[1]))  # +1 and 01 are 1
+        if value in names:
+            raise ValueError(f"{ENUM_RULE}: {value} is there twice")
+        names[value] = pair[2]
     return names
 
 
-def deadband(cell: str, decimal_comma: bool) -> dict[str, Any]:
-    """`0.2` is an absolute deadband, `1 %` one in percent, `change` keeps every change."""
+def deadband(cell: str, delimiter: str) -> dict[str, Any]:
+    """`0.2` is an absolute deadband, `1 %` one in percent, `change` keeps every change. Raises ValueError."""
     lowered = cell.lower()
     if lowered in ("change", "on_change", "on change", "변화"):
         return {"on_change": True}
     if lowered.endswith("%"):
-        return {"percent": number(cell[:-1].strip(), decimal_comma)}
-    return {"absolute": number(cell, decimal_comma)}
+        return {"percent": number(cell[:-1].strip(), delimiter)}
+    return {"absolute": number(cell, delimiter)}
 
 
-def converters(keys: Sequence[str], decimal_comma: bool) -> dict[str, Callable[[str], Any]]:
+def converters(keys: Sequence[str], delimiter: str) -> dict[str, Callable[[str], Any]]:
     """For those of the columns whose cells are not taken as they are: from the text to the setting.
 
     They raise ValueError with what the cell needs.
     """
 
     def as_number(cell: str) -> str:
-        return number(cell, decimal_comma)
+        return number(cell, delimiter)
 
     known: dict[str, Callable[[str], Any]] = {
         "type": type_name, "scale": as_number, "offset": as_number, "enum": enum_names,

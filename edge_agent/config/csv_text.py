@@ -24,6 +24,12 @@ _KOREAN: Final = "cp949"
 _SEPARATOR_LINE: Final = re.compile(r'"?sep=([,;\t])"?\s*', re.IGNORECASE)
 _QUOTED: Final = re.compile(r'"(?:[^"]|"")*"')
 _LINE_BREAK: Final = re.compile(r"\r\n|\r|\n")
+# What two Western letters in a row become. A lone syllable beside a Latin letter is seldom a Korean word.
+_WESTERN: Final = re.compile(
+    "[\u4e00-\u9fff\uf900-\ufaff]"
+    "|(?<=[A-Za-z])[\uac00-\ud7a3](?![\uac00-\ud7a3])"
+    "|(?<![\uac00-\ud7a3])[\uac00-\ud7a3](?=[A-Za-z])"
+)
 
 
 class SheetError(Exception):
@@ -62,9 +68,8 @@ def decode(data: bytes, file: str, encoding: str | None = None) -> Decoded:
 def _strict(data: bytes, file: str, encoding: str) -> str:
     try:
         return data.decode(encoding)
-    except UnicodeDecodeError as error:
-        before = _LINE_BREAK.split(data[: error.start].decode(encoding, "replace"))
-        place = Place(file, len(before), len(before[-1]) + 1)
+    except UnicodeError as error:
+        place = _place_of(error, data, file, encoding)
         what = "neither UTF-8 nor CP949" if encoding == _KOREAN else f"not {encoding}"
         message = f"this is {what}: save the file as 'CSV UTF-8', or name its encoding: beside the include"
         raise SheetError(Problem(place, "", message)) from None
@@ -73,17 +78,39 @@ def _strict(data: bytes, file: str, encoding: str) -> str:
         raise SheetError(Problem(Place(file), "", message)) from None
 
 
+def _place_of(error: UnicodeError, data: bytes, file: str, encoding: str) -> Place:
+    try:
+        readable = data[: error.start] if isinstance(error, UnicodeDecodeError) else b""
+        before = _LINE_BREAK.split(readable.decode(encoding, "replace"))
+    except UnicodeError:  # of codecs that know no «replace», as that of domain names
+        return Place(file)
+    return Place(file, len(before), len(before[-1]) + 1)
+
+
 def _doubts(text: str, file: str) -> Iterator[Problem]:
-    """Western text that happens to be CP949, too, has syllables of its extension: `°C` becomes one."""
+    """The first character that Western text may have become which happens to be CP949, too.
+
+    `°C` is a syllable of CP949's extension, `ß` behind `ö` an ideograph, `Ä` before `Ö` a common syllable:
+    that is doubted only where it stands alone beside a Latin letter.
+    """
     for number, line in enumerate(_LINE_BREAK.split(text), 1):
-        for column, character in enumerate(line, 1):
-            if character > "\x7f" and any(byte < 0xA1 for byte in character.encode(_KOREAN)):
-                message = (
-                    f"the file is not UTF-8 and is read as Korean (CP949), where this is '{character}'; "
-                    "if that is wrong, name its encoding: beside the include, such as cp1252"
-                )
-                yield Problem(Place(file, number, column), "", message)
-                return
+        if line.isascii():
+            continue
+        found = _WESTERN.search(line)
+        before = line[: found.start()] if found else line
+        extended = (index for index, character in enumerate(before) if _is_of_extension(character))
+        index = next(extended, found.start() if found else None)
+        if index is not None:
+            message = (
+                f"the file is not UTF-8 and is read as Korean (CP949), where this is '{line[index]}'; "
+                "if that is wrong, name its encoding: beside the include, such as cp1252"
+            )
+            yield Problem(Place(file, number, index + 1), "", message)
+            return
+
+
+def _is_of_extension(character: str) -> bool:
+    return character > "\x7f" and any(byte < 0xA1 for byte in character.encode(_KOREAN))
 
 
 class Sheet:

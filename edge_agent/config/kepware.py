@@ -30,6 +30,12 @@ _MODBUS: Final = re.compile(
     r"([0134][0-9]{4,5})(?:\.([0-9]{1,3})([HL]))?\s*((?:\[[0-9]{1,5}\]\s*){0,3})", re.IGNORECASE
 )
 _SHORT_NUMBER: Final = re.compile(r"[1-9][0-9]{0,3}")
+# What a six-digit address becomes when a spreadsheet takes it for a number, and what it may hide among.
+_FIVE_DIGITS: Final = re.compile(r"[134][0-9]{4}")
+_SIX_DIGITS: Final = re.compile(r"[0134][0-9]{5}(?![0-9])")
+_FIRST_BIT: Final = re.compile(r"[34][0-9]{4,5}\.1")
+# Exact arithmetic would write all of its digits.
+_LONG_EXPONENT: Final = re.compile(r"e[-+]?[\d_]{4,}", re.IGNORECASE)
 _ENDS: Final = ("rawlow", "rawhigh", "scaledlow", "scaledhigh")
 _TRUE: Final = ("1", "true", "yes", "-1")
 # The columns of which `shared` makes something. Respect Data Type and Description make no difference here.
@@ -65,14 +71,14 @@ def is_known(heading: str) -> bool:
     return squeezed(heading) in _KNOWN
 
 
-def shared(cells: Mapping[str, str], decimal_comma: bool = False) -> Row:
+def shared(cells: Mapping[str, str], delimiter: str = ",") -> Row:
     """What all rows with these cells have in common: everything but name and address.
 
     cells: those that are not empty, by squeezed heading.
     """
     row = Row({}, {}, [])
     _type(row, cells)
-    _scaling(row, cells, decimal_comma)
+    _scaling(row, cells, delimiter)
     _take(row, "unit", cells.get("engunits"), "engunits")
     row.findings.extend(_not_done(cells))
     return row
@@ -99,6 +105,41 @@ def address(written: str) -> Row:
     return row
 
 
+class CutZeros:
+    """What only the whole list shows of zeros that a spreadsheet may have cut off its addresses."""
+
+    def __init__(self) -> None:
+        self._has_six_digits = False
+        self._first_bits: set[str] = set()
+
+    def note(self, written: str) -> Finding | None:
+        """Takes an address of the list as it is written. Returns what is to be warned of, if anything."""
+        if _SHORT_NUMBER.fullmatch(written) or _SIX_DIGITS.match(written):
+            self._has_six_digits = True
+        if _FIRST_BIT.fullmatch(written) is None:
+            return None
+        if written not in self._first_bits:
+            self._first_bits.add(written)
+            return None
+        message = "bit 1 is there twice: a spreadsheet makes .1 of .10, so one of them may be bit 10"
+        return Finding("address", message, False)
+
+    def refusal(self, five_digits: bool) -> Finding | None:
+        """Once all addresses are noted: what is wrong if some of them are plain ones of five digits."""
+        if not five_digits or not self._has_six_digits:
+            return None
+        message = (
+            "five digits among addresses of six: this is what a spreadsheet makes of a coil such as 010001, "
+            "or a discrete input or register: write it with six digits (010001 or 100001)"
+        )
+        return Finding("address", message, True)
+
+
+def has_five_digits(written: str) -> bool:
+    """Whether it may be a coil of six digits without its zero."""
+    return _FIVE_DIGITS.fullmatch(written) is not None
+
+
 def _take(row: Row, key: str, value: Any, column: str) -> None:
     if value is not None:
         row.settings[key] = value
@@ -117,7 +158,7 @@ def _type(row: Row, cells: Mapping[str, str]) -> None:
         row.findings.append(Finding("datatype", message, True))
 
 
-def _scaling(row: Row, cells: Mapping[str, str], decimal_comma: bool) -> None:
+def _scaling(row: Row, cells: Mapping[str, str], delimiter: str) -> None:
     kind = cells.get("scaling", "none").lower()
     if kind == "none":
         return
@@ -126,7 +167,13 @@ def _scaling(row: Row, cells: Mapping[str, str], decimal_comma: bool) -> None:
         row.findings.append(Finding("scaling", message, True))
         return
     sign = -1 if cells.get("negatevalue", "").lower() in _TRUE else 1
-    texts = [number(cells.get(column, ""), decimal_comma) for column in _ENDS]
+    texts: list[str] = []
+    for column in _ENDS:
+        try:
+            texts.append(number(cells.get(column, ""), delimiter))
+        except ValueError as error:
+            row.findings.append(Finding(column, str(error), True))
+            return
     found = _linear(*texts, sign)
     if isinstance(found, Finding):
         row.findings.append(found)
@@ -143,6 +190,8 @@ def _linear(
     ends: list[Fraction] = []
     for column, text in zip(_ENDS, (raw_low, raw_high, scaled_low, scaled_high), strict=True):
         try:
+            if _LONG_EXPONENT.search(text):
+                raise ValueError
             ends.append(Fraction(text))
         except (ValueError, ZeroDivisionError):
             return Finding(column, f"Linear scaling needs a number here (got '{text}')", True)

@@ -10,6 +10,7 @@ is set in two places is an error. An `include` that is alone in its mapping may 
 called .csv, .tsv or .txt are tag lists (`tag_list`): beside their `include` may stand an `encoding`.
 """
 
+import codecs
 import glob
 import os
 import stat
@@ -29,6 +30,8 @@ MAX_SECRET_BYTES: Final = 64 << 10
 _MAX_INCLUDE_DEPTH: Final = 10
 _MAX_DEPTH: Final = 100
 JOINED_LISTS: Final = ("connections", "groups", "tags")
+# Escapes and spellings of domain names: Python calls them character sets, and no spreadsheet writes them.
+_NO_CHARACTER_SETS: Final = ("idna", "punycode", "unicode-escape", "raw-unicode-escape")
 _NOT_HERE: Final = "a tag list is an item of tags, with nothing but its encoding: tags: [{include: tags.csv}]"
 
 
@@ -285,7 +288,8 @@ def _is_special(value: Any) -> bool:
 def _is_encoding(name: str) -> bool:
     """Whether Python knows it, and as one of text."""
     try:
-        return isinstance("A".encode(name), bytes)
+        known = isinstance("A".encode(name), bytes)
+        return known and codecs.lookup(name).name not in _NO_CHARACTER_SETS
     except (LookupError, ValueError):
         return False
 

@@ -72,6 +72,8 @@ def parse_tags(data: bytes, file: str, encoding: str | None = None) -> TagList:
         rows = _Exported(sheet) if kepware.is_export(sheet.headings) else _Plain(sheet)
         if not rows.problems:
             _read_rows(sheet, rows, result.tags)
+            if isinstance(rows, _Exported):
+                rows.end()
     except SheetError as error:
         result.problems.append(error.problem)
         return result
@@ -123,12 +125,11 @@ class _Plain:
         self.problems: list[Problem] = []
         self.remarks = _Remarks()
         self._sheet = sheet
-        self._decimal_comma = sheet.delimiter != ","
         meanings = [meaning(heading) for heading in sheet.headings]
         self._columns = {key: index for index, key in enumerate(meanings) if isinstance(key, str)}
         self._noted = [index for index, use in enumerate(meanings) if use is Use.NOTED]
         self._unnamed = [index for index, heading in enumerate(sheet.headings) if not heading]
-        self._convert = converters(list(self._columns), self._decimal_comma)
+        self._convert = converters(list(self._columns), sheet.delimiter)
         self._has_deadband = any(part in self._columns for part in DEADBAND_PARTS)
         # In the order of the columns, as in YAML.
         self._taken = [(index, key) for key, index in self._columns.items() if key not in DEADBAND_PARTS]
@@ -140,7 +141,7 @@ class _Plain:
             if key in settings:
                 settings[key] = self._converted(convert, settings[key], line, self._columns[key])
         columns: Mapping[str, int] = self._columns
-        if self._has_deadband and (band := self._deadband(place, cells)):
+        if self._has_deadband and (band := self._deadband(line, place, cells)):
             settings["deadband"] = band
             columns = {**columns, "deadband": min(band.indexes)}
         for index in self._noted:
@@ -160,15 +161,19 @@ class _Plain:
             self.problems.append(_problem(self._sheet, line, index, str(error)))
             return {}
 
-    def _deadband(self, place: Place, cells: list[str]) -> "_Band | None":
+    def _rule(self, cell: str) -> dict[str, Any]:
+        return deadband(cell, self._sheet.delimiter)
+
+    def _deadband(self, line: int, place: Place, cells: list[str]) -> "_Band | None":
         settings: dict[str, Any] = {}
         columns: dict[str, int] = {}
         for part in DEADBAND_PARTS:
             index = self._columns.get(part)
             if index is None or not cells[index]:
                 continue
-            is_rule = part == "deadband"
-            values = deadband(cells[index], self._decimal_comma) if is_rule else {part: cells[index]}
+            values: Any = {part: cells[index]}
+            if part == "deadband":
+                values = self._converted(self._rule, cells[index], line, index)
             settings |= values
             columns |= dict.fromkeys(values, index)
         if not settings:
@@ -193,7 +198,6 @@ class _Exported:
         self.problems: list[Problem] = []
         self.remarks = _Remarks()
         self._sheet = sheet
-        self._decimal_comma = sheet.delimiter != ","
         keys = [squeezed(heading) for heading in sheet.headings]
         self._indexes = {key: index for index, key in enumerate(keys)}
         self.problems += _heading_problems(sheet, keys, "tagname")
@@ -209,6 +213,8 @@ class _Exported:
         self._shared = [key for key in kepware.SHARED if key in self._indexes]
         self._shared_indexes = [self._indexes[key] for key in self._shared]
         self._rows: dict[tuple[str, ...], tuple[kepware.Row, dict[str, int]]] = {}
+        self._cut = kepware.CutZeros()
+        self._doubtful_line = 0
 
     def take(self, line: int, place: Place, cells: list[str]) -> TagRow:
         name, address = (cells[index] for index in self._own)
@@ -218,16 +224,28 @@ class _Exported:
         if address:
             own = kepware.address(address)
             self._tell(own.findings, line)
+            self._note(address, line)
             settings = {**own.settings, **settings}
             if len(own.settings) > 1:
                 columns = {**dict.fromkeys(own.settings, self._own[1]), **columns}
         return TagRow(settings, self._sheet, place, columns)
 
+    def end(self) -> None:
+        """After the last row."""
+        if refusal := self._cut.refusal(self._doubtful_line > 0):
+            self._tell([refusal], self._doubtful_line)
+
+    def _note(self, address: str, line: int) -> None:
+        if kepware.has_five_digits(address):
+            self._doubtful_line = self._doubtful_line or line
+        if finding := self._cut.note(address):
+            self._tell([finding], line)
+
     def _of_shared(self, cells: tuple[str, ...]) -> tuple[kepware.Row, dict[str, int]]:
         known = self._rows.get(cells)
         if known is None:
             named = {key: cell for key, cell in zip(self._shared, cells, strict=True) if cell}
-            row = kepware.shared(named, self._decimal_comma)
+            row = kepware.shared(named, self._sheet.delimiter)
             own = dict(zip(("name", "address"), self._own, strict=True))
             known = row, own | {key: self._indexes.get(column, 0) for key, column in row.columns.items()}
             self._rows[cells] = known

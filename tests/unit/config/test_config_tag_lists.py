@@ -6,13 +6,12 @@ from pathlib import Path
 import pytest
 
 from edge_agent.config.csv_text import letters
-from edge_agent.config.tag_list import MAX_ROWS, is_tag_list, parse_tags
-from edge_agent.config.tree import PlacedMap
+from edge_agent.config.tag_list import MAX_ROWS, is_tag_list
 from tests.unit.config.conftest import DOCUMENT, ErrorsOf, LoadText
 from tests.unit.config.sample_driver import SampleConnection, SampleTag
+from tests.unit.config.tag_lists import complaints, read, warnings
 
 INLINE = '[{name: oil_temp, address: "holding:100"}]'
-EXPORT = "Tag Name,Address,Data Type,Client Access"
 
 
 def including(tags: str) -> str:
@@ -23,25 +22,6 @@ def tags_of(loaded: object) -> list[SampleTag]:
     connection = loaded.document.connections[0]  # type: ignore[attr-defined]
     assert isinstance(connection, SampleConnection)
     return connection.groups[0].tags
-
-
-def read(text: str | bytes, encoding: str | None = None) -> list[dict[str, object]]:
-    """The tags of a list in which nothing is wrong."""
-    listed = parse_tags(text.encode() if isinstance(text, str) else text, "t.csv", encoding)
-    assert listed.problems == []
-    assert listed.warnings == []
-    return listed.tags
-
-
-def complaints(text: str | bytes, encoding: str | None = None) -> list[str]:
-    listed = parse_tags(text.encode() if isinstance(text, str) else text, "t.csv", encoding)
-    return [str(problem) for problem in listed.problems]
-
-
-def warnings(text: str | bytes) -> list[str]:
-    listed = parse_tags(text.encode() if isinstance(text, str) else text, "t.csv")
-    assert listed.problems == []
-    return [str(problem) for problem in listed.warnings]
 
 
 # --- including them ---------------------------------------------------------------------------------
@@ -147,7 +127,11 @@ def test_an_encoding_can_be_named(load_text: LoadText) -> None:
     assert (tag.name, tag.unit) == ("tür", "°C")
 
 
-@pytest.mark.parametrize("encoding", ["5", "rot13", "base64", '"a\\0b"', "nothing-of-this-kind"])
+@pytest.mark.parametrize(
+    "encoding",
+    ["5", "rot13", "base64", '"a\\0b"', "nothing-of-this-kind", "idna", "punycode", "undefined",
+     "Unicode_Escape", "raw-unicode-escape"],
+)  # fmt: skip
 def test_a_character_set_that_is_none(errors_of: ErrorsOf, encoding: str) -> None:
     tags = f"[{{include: t.csv, encoding: {encoding}}}]"
     files = {"t.csv": "name,address\none,holding:1\n"}
@@ -165,6 +149,30 @@ def test_bytes_that_are_no_text_have_a_place() -> None:
     assert complaints(b"name\n\xc3\xa9\xff", "utf-8") == [
         "t.csv:2:2: this is not utf-8: save the file as 'CSV UTF-8', or name its encoding: beside the include"
     ]
+
+
+@pytest.mark.parametrize("encoding", ["idna", "undefined"])
+def test_bytes_that_a_codec_refuses_without_a_place_are_a_problem_of_the_file(encoding: str) -> None:
+    (complaint,) = complaints(b"name,address\n\xff-x,holding:0\n", encoding)
+    assert complaint.startswith("t.csv:")
+    assert f"this is not {encoding}" in complaint
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "read_as"),
+    [("Größe", 3, "秤"), ("x,Größe", 5, "秤"), ("ÄÖx", 1, "켯"), ("xÄÖ", 2, "켯"), ("ÄÖ", 0, "켯")],
+)
+def test_western_letters_that_are_korean_too_are_doubted(name: str, column: int, read_as: str) -> None:
+    told = warnings(f"name,address,note\n{name},\n".encode("cp1252"))
+    assert told == [
+        f"t.csv:2:{column}: the file is not UTF-8 and is read as Korean (CP949), where this is '{read_as}'; "
+        "if that is wrong, name its encoding: beside the include, such as cp1252"
+    ] * bool(column)
+
+
+def test_korean_words_beside_latin_letters_are_not_doubted() -> None:
+    text = "name,address,note\n압력A,holding:1,PLC상태\n밸브 B,holding:2,1호기\n온도_입구,holding:3,\n"
+    assert warnings(text.encode("cp949")) == []
 
 
 def test_western_text_that_is_korean_too_is_doubted() -> None:
@@ -195,6 +203,27 @@ def test_a_comma_in_a_number_is_a_mistake_where_commas_part_cells(errors_of: Err
     files = {"t.csv": 'name,address,scale\na,holding:1,"0,5"\n'}
     (error,) = errors_of(including("[{include: t.csv}]"), files=files)
     assert error.endswith("tags[a].scale: needs a number (got '0,5'), column C 'scale'")
+
+
+@pytest.mark.parametrize("cell", ["1,000", "-12,500", "+999,999"])
+def test_behind_tabs_what_may_be_thousands_is_refused(cell: str) -> None:
+    plain, decimal = cell.replace(",", ""), cell.replace(",", ".")
+    for heading in ("scale", "offset", "deadband"):
+        (complaint,) = complaints(f"name\taddress\t{heading}\nx\tholding:0\t{cell}\n")
+        assert complaint == (
+            f"t.csv:2:13: '{cell}' is {decimal} or {plain}: write one of these, without a comma, "
+            f"column C '{heading}'"
+        )
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "cell", "number"),
+    [("\t", "0,125", "0.125"), ("\t", "1,5", "1.5"), ("\t", "1000,125", "1000.125"), (";", "1,000", "1.000")],
+)
+def test_a_comma_that_parts_no_thousands_is_decimal(delimiter: str, cell: str, number: str) -> None:
+    text = f"name,address,scale\nx,holding:0,{cell.replace(',', '#')}\n"
+    (tag,) = read(text.replace(",", delimiter).replace("#", ","))
+    assert tag["scale"] == number
 
 
 def test_places_behind_line_breaks_in_cells() -> None:
@@ -270,6 +299,10 @@ def test_what_the_config_says_is_ignored_with_a_warning(heading: str) -> None:
             "name,enum\na,0=x;0=y\n",
             "t.csv:2:3: needs numbers and names such as 0=stop; 1=run: 0 is there twice, column B 'enum'",
         ),
+        (
+            "name,enum\na,+1=x;01=y\n",
+            "t.csv:2:3: needs numbers and names such as 0=stop; 1=run: 1 is there twice, column B 'enum'",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_table(text: str, error: str) -> None:
@@ -298,88 +331,3 @@ def test_an_unknown_column_is_said_once_at_its_heading(errors_of: ErrorsOf) -> N
         "t.csv:1:6: connections[press1].groups[fast].tags[a].adress: unknown column 'adress', "
         "did you mean 'address'?, column B 'adress'"
     )
-
-
-# --- Kepware ----------------------------------------------------------------------------------------
-
-
-def exported(cells: str, more: str = "") -> str:
-    return f"{EXPORT}{more}\nt,{cells}\n"
-
-
-@pytest.mark.parametrize(
-    ("type_", "expected"),
-    [
-        ("Boolean", "bool"), ("Char", "int8"), ("Byte", "uint8"), ("Short", "int16"), ("Word", "uint16"),
-        ("Long", "int32"), ("DWord", "uint32"), ("LLong", "int64"), ("QWord", "uint64"), ("Float", "float32"),
-        ("Double", "float64"), ("String", "string"), ("DWord Array", "uint32"),
-    ],
-)  # fmt: skip
-def test_types_of_kepware(type_: str, expected: str) -> None:
-    assert read(exported(f"400001,{type_},RO")) == [{"name": "t", "address": "400001", "type": expected}]
-
-
-@pytest.mark.parametrize(
-    ("address", "expected"),
-    [
-        ("40001", {"address": "40001"}),
-        ("000017", {"address": "000017"}),
-        ("400001.15", {"address": "400001.15"}),
-        ("400001.10H", {"address": "400001", "type": "string", "length": 10, "byte_order": "big"}),
-        ("400001.240l", {"address": "400001", "type": "string", "length": 240, "byte_order": "little"}),
-        ("400001[3]", {"address": "400001", "count": 3}),
-        ("400001 [2] [4]", {"address": "400001", "count": 8}),
-        ("DB1,W4", {"address": "DB1,W4"}),
-    ],
-)
-def test_addresses_of_kepware(address: str, expected: Mapping[str, object]) -> None:
-    assert read(exported(f'"{address}",Default,RO')) == [{"name": "t", **expected}]
-
-
-def test_zeros_that_a_spreadsheet_cut_off_are_put_back() -> None:
-    listed = parse_tags(exported("17,Boolean,RO").encode(), "t.csv")
-    assert listed.tags == [{"name": "t", "address": "000017", "type": "bool"}]
-    assert [each.message for each in listed.warnings] == [
-        "a spreadsheet has cut off the address's leading zeros; it is read as a coil (six digits) (1 row), "
-        "column B 'Address'"
-    ]
-
-
-SCALING = ",Scaling,Raw Low,Raw High,Scaled Low,Scaled High,Negate Value"
-
-
-@pytest.mark.parametrize(
-    ("cells", "scale", "offset"),
-    [
-        ("Linear,0,1000,0,100,0", 0.1, 0.0),
-        ("Linear,0,3,0,0.3,0", 0.1, 0.0),
-        ("Linear,4000,20000,0,100,0", 0.00625, -25.0),
-        ("Linear,0,100,100,0,0", -1.0, 100.0),
-        ("Linear,-32768,32767,-3276.8,3276.7,1", -0.1, 0.0),
-    ],
-)
-def test_linear_scaling_is_exact(cells: str, scale: float, offset: float) -> None:
-    (tag,) = read(exported(f"400001,Word,RO,{cells}", SCALING))
-    assert (tag["scale"], tag["offset"]) == (scale, offset)
-
-
-def test_rows_that_share_their_cells_keep_their_own_names_and_places() -> None:
-    text = f"{EXPORT}\na,400001,Word,RO\nbcd,400002[2],Word,RO\nc,400004,Word,RO\n,400005,Word,RO\n"
-    tags = read(text)
-    assert [tag.get("name") for tag in tags] == ["a", "bcd", "c", None]
-    assert [tag.get("count") for tag in tags] == [None, 2, None, None]
-    places = [tag.where("type") for tag in tags if isinstance(tag, PlacedMap)]
-    assert [str(place[1]) for place in places if place] == [
-        "t.csv:2:10",
-        "t.csv:3:15",
-        "t.csv:4:10",
-        "t.csv:5:9",
-    ]
-    assert [str(place[0]) for place in places if place] == ["t.csv:1:18"] * 4
-
-
-def test_a_heading_that_no_export_has() -> None:
-    assert complaints(f"{EXPORT},Clam Low,\na,400001,Word,RO,,x\n") == [
-        "t.csv:1:42: unknown column 'Clam Low' of a Kepware export"
-    ]
-    assert complaints("Tag Name,Client Access\na,RO\n") == ["t.csv:1:1: the column 'Address' is missing"]
