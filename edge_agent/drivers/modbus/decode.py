@@ -80,7 +80,7 @@ class RowProgram:
             data = payload[place.start : place.start + place.nbytes + place.nbytes % 2]
             try:
                 values.append(string(data, place.nbytes, place.encoding, swapped=place.swapped))
-            except UnicodeDecodeError:
+            except UnicodeError:
                 values.append(None)
                 bad.append(index)
         return tuple(values), tuple(bad)
@@ -93,7 +93,7 @@ def spread(data: bytes) -> bytes:
 
 
 def string(data: bytes, nbytes: int, encoding: str, *, swapped: bool) -> str:
-    """A fixed field's text without its padding. Raises UnicodeDecodeError.
+    """A fixed field's text without its padding. Raises UnicodeError.
 
     data: whole registers; swapped: their bytes stand in reverse. The text ends at the first NUL; blanks
     at its end are padding. A character that the end of the field cuts in two is left out.

@@ -43,6 +43,12 @@ def test_strings_lose_their_padding_and_nothing_else(
     assert string(data, nbytes, encoding, swapped=swapped) == text
 
 
+@pytest.mark.parametrize("encoding", ["idna", "punycode"])
+def test_a_codec_of_names_makes_a_bad_value_of_what_it_refuses(encoding: str) -> None:
+    program = RowProgram.of([Place(0, 4, encoding=encoding)], [4])
+    assert program.text(b"\xff-xn") == ((None,), (0,))
+
+
 def test_bytes_that_are_no_text_are_not_guessed() -> None:
     with pytest.raises(UnicodeDecodeError):
         string(b"A\xffBC", 4, "utf-8", swapped=False)
