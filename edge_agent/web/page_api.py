@@ -9,6 +9,7 @@ from typing import Final
 
 import orjson
 from aiohttp import web
+from pydantic import JsonValue
 
 from edge_agent.contracts.inspection import Inspection, NoTrend, RetryLater, TrendQuery, ValueQuery
 from edge_agent.runtime import health
@@ -19,6 +20,7 @@ MAX_BUCKETS: Final = 2_000
 _MAX_CONFIG_CHARACTERS: Final = 1 << 20
 _LEVELS: Final = ("debug", "info", "warning", "error")
 _MOST: Final = (1 << 63) - 1
+_MOST_EXACT: Final = (1 << 53) - 1  # JavaScript's Number.MAX_SAFE_INTEGER
 _MOST_DIGITS: Final = 19  # of _MOST; Python takes long to read very long numbers
 
 
@@ -48,7 +50,8 @@ class PageApi:
             limit=_number(request, "limit", 100, most=MAX_LIMIT),
         )
         page = await self._inspection.values(query)
-        return _json(request, page.model_dump_json().encode())
+        items = [item.model_copy(update={"value": _for_browsers(item.value)}) for item in page.items]
+        return _json(request, page.model_copy(update={"items": items}).model_dump_json().encode())
 
     async def trend(self, request: web.Request) -> web.Response:
         start, end = _number(request, "start"), _number(request, "end")
@@ -106,6 +109,15 @@ class PageApi:
         after = _number(request, "after", 0)
         page = self._inspection.log(after, level, _number(request, "limit", 200, least=1, most=MAX_LIMIT))
         return _json(request, page.model_dump_json().encode())
+
+
+def _for_browsers(value: JsonValue) -> JsonValue:
+    """A value in which whole numbers that a browser would round are texts."""
+    if isinstance(value, list):
+        return [_for_browsers(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _for_browsers(item) for key, item in value.items()}
+    return str(value) if isinstance(value, int) and abs(value) > _MOST_EXACT else value
 
 
 def _later(error: RetryLater) -> web.HTTPServiceUnavailable:

@@ -22,10 +22,14 @@ const byId = (id) => document.getElementById(id);
 const meter = new Meter();
 let view = { name: "", shown: {} };
 let overview = null;
+// Milliseconds that the agent's clock is ahead of the browser's. Ages and trends are by the agent's.
+let ahead = 0;
 let timer = 0;
 // What is replaced between a finger's going down and up would miss the tap.
 const PRESS_MS = 700;
 let pressedAt = -PRESS_MS;
+
+const now = () => Date.now() + ahead;
 
 async function ask(path) {
   const response = await fetch(path, { signal: AbortSignal.timeout(TIMEOUT_MS) });
@@ -38,6 +42,7 @@ async function look() {
   clearTimeout(timer);
   try {
     overview = await ask("/api/overview");
+    ahead = overview.now - Date.now();
     meter.add(overview.status);
     showContact(true);
     if (performance.now() - pressedAt > PRESS_MS) view.shown.update?.(overview);
@@ -71,7 +76,7 @@ function open() {
   root.dataset.view = wanted;
   view = { name: wanted, shown: {} };
   showTabs();
-  view.shown = VIEWS[wanted].open(root, { ask, meter, query: new URLSearchParams(query) }) ?? {};
+  view.shown = VIEWS[wanted].open(root, { ask, meter, now, query: new URLSearchParams(query) }) ?? {};
   if (overview) view.shown.update?.(overview);
   look();
 }

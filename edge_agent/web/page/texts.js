@@ -57,11 +57,26 @@ export function rate(perSecond, written = count) {
   return t("per_second", { count: written(perSecond < 10 ? Math.round(perSecond * 10) / 10 : Math.round(perSecond)) });
 }
 
-// A value as it is, without the digits that a float32 has only by accident.
+// The shortest number that is the same float32; a float64 keeps its digits, but for what arithmetic left in
+// the last of them (3 × 0.1).
+function shortest(number) {
+  if (Number(number.toPrecision(9)) === number) return number;
+  if (Math.fround(number) === number) {
+    for (let digits = 1; digits < 9; digits += 1) {
+      const short = Number(number.toPrecision(digits));
+      if (Math.fround(short) === number) return short;
+    }
+    return number;
+  }
+  const round = Number(number.toPrecision(12));
+  return Math.abs(round - number) <= Math.abs(number) * Number.EPSILON ? round : number;
+}
+
+// A value as it is, without the digits that a float has only by accident.
 export function value(item) {
   if (item == null) return "–";
   if (typeof item === "number") {
-    const clean = Number.isInteger(item) ? item : Number(item.toPrecision(7));
+    const clean = Number.isInteger(item) ? item : shortest(item);
     if (clean && (Math.abs(clean) < 1e-4 || Math.abs(clean) >= 1e21)) return clean.toExponential();
     return clean.toLocaleString(language, { maximumSignificantDigits: 17, useGrouping: false });
   }

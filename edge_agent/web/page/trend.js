@@ -11,7 +11,7 @@ const REFRESH_MS = 2000;
 const PAUSE_MS = 50;
 const KEY = "holdfast-span";
 
-export function openTrend(root, item, ask, closed) {
+export function openTrend(root, item, { ask, now }, closed) {
   let span = Number(sessionStorage.getItem(KEY)) || SPANS[0];
   let work = new AbortController();
   const note = make("p", { class: "soft", role: "status" });
@@ -30,11 +30,11 @@ export function openTrend(root, item, ask, closed) {
         await pause(REFRESH_MS, signal);
         continue;
       }
-      const now = Date.now();
-      const first = Math.floor((now - span * 1000) / bucket);
+      const time = now();
+      const first = Math.floor((time - span * 1000) / bucket);
       const from = series?.points.length ? series.points.at(-1).at : first;
       try {
-        const fresh = await read(from, Math.floor(now / bucket) + 1, bucket, signal, series ? null : (part) => draw(part, first, bucket));
+        const fresh = await read(from, Math.floor(time / bucket) + 1, bucket, signal, series ? null : (part) => draw(part, first, bucket));
         if (signal.aborted) return;
         series = series ? renew(series, fresh, from, first) : fresh;
         draw(series, first, bucket);
@@ -65,7 +65,7 @@ export function openTrend(root, item, ask, closed) {
     return series;
   }
 
-  const draw = (series, first, bucket) => chart.show(series, first, Math.floor(Date.now() / bucket) + 1, bucket);
+  const draw = (series, first, bucket) => chart.show(series, first, Math.floor(now() / bucket) + 1, bucket);
 
   function showSpans() {
     spans.replaceChildren(

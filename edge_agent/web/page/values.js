@@ -14,7 +14,7 @@ export const glance = true;
 // Survives a look at another view, and the switch of the language.
 let kept = { connection: "", q: "" };
 
-export function open(root, { ask, query }) {
+export function open(root, { ask, now, query }) {
   if (query.has("connection")) kept = { connection: query.get("connection"), q: "" };
   const wanted = { ...kept, offset: 0 };
   const parts = build(root);
@@ -46,8 +46,8 @@ export function open(root, { ask, query }) {
       parts.body.replaceChildren(...arrange(items, [...rows.values()]));
       if (wanted.offset >= total && total) return turn(-wanted.offset);
     }
-    const now = Date.now();
-    items.forEach((item, place) => fill(rows.get(keys[place]), item, now));
+    const time = now();
+    items.forEach((item, place) => fill(rows.get(keys[place]), item, time));
     const last = Math.min(wanted.offset + LIMIT, total);
     const text = { from: count(wanted.offset + 1), to: count(last), total: count(total) };
     write(parts.note, total ? t("page.count", text) : t("page.none"));
@@ -64,7 +64,7 @@ export function open(root, { ask, query }) {
 
   function choose(item) {
     trend?.close();
-    trend = openTrend(parts.trend, item, ask, () => {
+    trend = openTrend(parts.trend, item, { ask, now }, () => {
       trend = null;
       known = "";
     });

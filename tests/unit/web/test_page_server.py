@@ -38,6 +38,7 @@ class FakeInspection:
     shown: AgentStatus
     asked: list[Any] = field(default_factory=list)
     refuse: Exception | None = None
+    value: Any = 1.5
     busy: asyncio.Event | None = None
 
     def status(self) -> AgentStatus:
@@ -45,7 +46,9 @@ class FakeInspection:
 
     async def values(self, query: ValueQuery) -> ValuePage:
         self.asked.append(query)
-        item = LatestValue(connection="press1", group="fast", tag="온도", value=1.5, quality="good", time=5)
+        item = LatestValue(
+            connection="press1", group="fast", tag="온도", value=self.value, quality="good", time=5
+        )
         return ValuePage(total=1_000, items=[item])
 
     async def trend(self, query: TrendQuery) -> TrendPiece:
@@ -174,6 +177,16 @@ async def test_a_page_of_values_is_asked_for_as_it_is_shown(
     async with page.get("/api/values") as response:
         assert response.status == 200
     assert inspection.asked == [ValueQuery("press1", "온도", 200, 50), ValueQuery(None, "", 0, 100)]
+
+
+async def test_whole_numbers_that_a_browser_would_round_are_texts(
+    page: aiohttp.ClientSession, inspection: FakeInspection
+) -> None:
+    inspection.value = [1 << 53, -(1 << 53), (1 << 53) - 1, True, 1.5, {"n": (1 << 64) - 1}]
+    async with page.get("/api/values") as response:
+        (item,) = (await response.json())["items"]
+    big = "9007199254740992"
+    assert item["value"] == [big, f"-{big}", (1 << 53) - 1, True, 1.5, {"n": "18446744073709551615"}]
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,12 @@ def test_the_scripts_put_nothing_into_the_page_as_markup() -> None:
         assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", text), name
 
 
+def test_ages_and_spans_are_by_the_agents_clock() -> None:
+    """One script knows how far the browser's clock is off; the others ask it."""
+    reading = {name for name, text in SCRIPTS.items() if "Date.now" in text}
+    assert reading == {"app.js"}
+
+
 @pytest.mark.parametrize("path", sorted(PAGE.glob("*.[jc]s*")), ids=lambda path: path.name)
 def test_no_file_is_too_long(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 400
