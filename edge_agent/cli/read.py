@@ -50,8 +50,10 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
         values = asyncio.run(app.read_once(loaded or app.load_config(path), connection, context.warn))
     if tag is not None:
+        read = len(values)
         values = [value for value in values if value.tag == tag]
-        if not values:
+        # An agent that has read nothing yet knows of no tag whether it is there.
+        if not values and (read or not running):
             raise UsageError(f"there is no tag {tag!r} in {connection}; see `edge-agent read {connection}`")
     _print(values, context, as_json=args.json, running=running)
     return exit_code(values)

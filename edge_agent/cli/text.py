@@ -49,23 +49,25 @@ def width(text: str) -> int:
     """Columns that a printable text takes on a terminal (UAX #11: wide and full-width take two)."""
     if text.isascii():
         return len(text)
-    return sum(
-        0
-        if unicodedata.category(char) in _UNSEEN
-        else 2
-        if unicodedata.east_asian_width(char) in ("W", "F")
-        else 1
-        for char in text
-    )
+    return sum(map(_columns, text))
+
+
+def _columns(char: str) -> int:
+    if unicodedata.category(char) in _UNSEEN:
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in ("W", "F") else 1
 
 
 def shortened(text: str, columns: int) -> str:
     """The text, cut to at most `columns` with an ellipsis."""
-    if width(text) <= columns:
-        return text
-    while text and width(text) > columns - 1:
-        text = text[:-1]
-    return f"{text}…"
+    taken = end = 0
+    for index, char in enumerate(text, 1):
+        taken += _columns(char)
+        if taken < columns:
+            end = index  # so far there is room for an ellipsis behind it
+        elif taken > columns:
+            return f"{text[:end]}…"
+    return text
 
 
 def table(

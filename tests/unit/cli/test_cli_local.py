@@ -66,6 +66,15 @@ def test_read_takes_what_the_running_agent_has(cli: Any, app: Any) -> None:
     assert cli.out == "the running agent has read nothing yet\n"
 
 
+def test_an_agent_that_has_read_nothing_yet_says_of_no_tag_that_it_is_not_there(cli: Any, app: Any) -> None:
+    app.running, app.values = True, []
+    assert cli("read", "-c", "a.yaml", "press1.oil_temp") == 0
+    assert (cli.out, cli.err) == ("the running agent has read nothing yet\n", "")
+    app.running = False
+    assert cli("read", "-c", "a.yaml", "press1.oil_temp") == 2
+    assert "there is no tag 'oil_temp' in press1" in cli.err
+
+
 def test_read_reads_a_config_from_a_pipe_once(cli: Any, app: Any, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     app.running = True

@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+
 import pytest
 
 from edge_agent.cli import figures
@@ -46,6 +48,22 @@ def test_long_text_is_cut_by_columns() -> None:
     assert shortened("abcdef", 6) == "abcdef"
     assert shortened("abcdefg", 6) == "abcde…"
     assert shortened("가나다라", 6) == "가나…"
+    assert shortened("가나다라", 8) == "가나다라"
+    assert shortened("e\u0301" * 3, 2) == "e\u0301…"
+    assert [shortened("", 0), shortened("a", 0), shortened("가", 1)] == ["", "…", "…"]
+
+
+def test_a_long_text_is_cut_in_one_pass() -> None:
+    class Counted(str):
+        looks = 0
+
+        def __iter__(self) -> Iterator[str]:
+            for char in str.__iter__(self):
+                Counted.looks += 1
+                yield char
+
+    assert shortened(Counted("가" * 100_000), 40) == "가" * 19 + "…"
+    assert Counted.looks <= 41
 
 
 @pytest.mark.parametrize(
