@@ -1,7 +1,8 @@
 """`edge-agent check`: whether a config is valid, without touching a PLC or the centre.
 
-Exit code 2: it is not, and no agent takes it. 1: an agent runs with it, and something in it cannot work
-here: a file that is missing, an interval that the wire's physics forbid.
+Exit code 2: it is not, and no agent takes it; among it what a driver's planning refuses, such as a serial
+line that cannot carry its intervals at its baud rate. 1: an agent runs with it, and something in it cannot
+work here: a file that is missing, an interval that the wire's physics forbid elsewhere.
 """
 
 import argparse
@@ -33,13 +34,17 @@ def run(args: argparse.Namespace, context: Context) -> int:
     path = config_path.existing(args.config, context.environ)
     try:
         loaded = context.app.load_config(path)
-        plans = context.app.plans(loaded)
     except ConfigError as error:
         return _refuse(_problems(error, str(path)), (), context, args.json, ExitCode.WRONG)
-    verdict = judge(plans)
     problems = [_record(each) for each in loaded.warnings if each.of_machine]
-    problems += [_record_of(text, str(path)) for text in verdict.errors]
     warnings = [_record(each) for each in loaded.warnings if not each.of_machine]
+    try:
+        plans = context.app.plans(loaded)
+    except ConfigError as error:
+        problems = [*_problems(error, str(path)), *problems]
+        return _refuse(problems, warnings, context, args.json, ExitCode.WRONG)
+    verdict = judge(plans)
+    problems += [_record_of(text, str(path)) for text in verdict.errors]
     warnings += [_record_of(text, str(path)) for text in verdict.warnings]
     if not args.json:
         for line in note_lines(plans):

@@ -1,6 +1,8 @@
 """`edge-agent plan`: which requests serve which tags, and whether their intervals can be kept.
 
-`headroom` judges, this prints. Exit code 1: the wire's physics forbid an interval.
+`headroom` judges, this prints. Exit code 1: the wire's physics forbid an interval, and an agent polls as
+often as it can. 2: there is no plan, as no agent takes the config; among it a serial line that cannot carry
+its intervals at its baud rate, which the driver refuses.
 """
 
 import argparse

@@ -124,6 +124,7 @@ class FakeApp:
         return 0
 
     def plans(self, loaded: FakeLoaded) -> Sequence[FakePlan]:
+        self.fail()
         return self.planned
 
     async def measure(

@@ -110,6 +110,29 @@ def test_check_shows_a_problem_that_has_no_place(cli: Any, app: Any) -> None:
     assert cli.out.splitlines()[0] == "a.yaml: press1: a serial line of 9600 baud cannot do this"
 
 
+def test_check_tells_the_rest_beside_what_cannot_be_planned(cli: Any, app: Any) -> None:
+    missing = _problem("there is no such file")
+    missing.of_machine = True
+    refused = ConfigError("meters: a serial line of 1200 baud cannot do this")
+
+    def checked(*arguments: str) -> int:
+        app.error, app.after_load = None, refused
+        app.warnings = [_problem("is the host name"), missing]
+        code: int = cli("check", "-c", "a.yaml", *arguments)
+        return code
+
+    assert checked() == 2, "no agent takes it"
+    assert cli.out.splitlines() == [
+        "a.yaml: meters: a serial line of 1200 baud cannot do this",
+        "a.yaml:3:5: agent.id: there is no such file",
+        "warning: a.yaml:3:5: agent.id: is the host name",
+        "not valid: 2 problems",
+    ]
+    assert checked("--json") == 2
+    answer = json.loads(cli.out)
+    assert [each["message"] for each in answer["warnings"]] == ["is the host name"]
+
+
 def test_plan_prints_requests_bytes_bus_time_and_headroom(cli: Any, app: Any, plans: Any) -> None:
     app.planned = plans
     assert cli("plan", "-c", "a.yaml") == 1, "the wire forbids it"
