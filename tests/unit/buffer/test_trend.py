@@ -4,6 +4,7 @@ import asyncio
 import random
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -286,6 +287,25 @@ def test_each_bound_leaves_a_piece_to_go_on_from(tmp_path: Path, bounds: Bounds)
         found += [point[4] for point in piece.points]
         before = piece.next
     assert (found, before) == ([3, 2, 1], None)
+
+
+def test_a_span_far_away_is_reached_in_pieces(tmp_path: Path) -> None:
+    store = Store(tmp_path / "buffer.db")
+    for n in range(700):
+        store.add([frame(n + 1, NOW + n, n)])
+    seconds = iter(range(1_000_000))
+    wanted, pieces = query(start=NOW, end=NOW + 10, bucket_ms=1), 0
+    found: list[TrendPoint] = []
+    while True:
+        piece = read_trend(store.path, wanted, clock=lambda: next(seconds), rest=lambda _: None)
+        pieces += 1
+        found = [*piece.points, *found]
+        if piece.next is None:
+            break
+        assert piece.next < (wanted.before or 1 << 62)
+        wanted = replace(wanted, before=piece.next)
+    assert pieces > 3, "each look at 200 rows may be the last of its piece"
+    assert [point[1] for point in found] == list(range(10))
 
 
 def test_the_thread_rests_as_long_as_it_worked(tmp_path: Path) -> None:
