@@ -93,17 +93,16 @@ def read_trend(
 ) -> TrendPiece:
     """Blocking: call it in a thread. Raises NoTrend, sqlite3.Error."""
     with closing(sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True, isolation_level=None)) as db:
-        wanted = _wanted(db, query)
+        wanted = _Places(db, query)
         reader = _Reader(db, query, wanted, bounds, clock, rest)
         parts = list(reader.parts())
     parts.reverse()
     joined = join(parts)
     points = buckets(joined.samples, query)
-    unit = list(wanted.values())[-1].tag.unit
     return TrendPiece(
         start=query.start,
         bucket_ms=query.bucket_ms,
-        unit=unit,
+        unit=wanted.unit,
         points=points,
         head=joined.head,
         tail=joined.tail,
@@ -132,24 +131,49 @@ class _Place:
         return self.schema.tags[self.index]
 
 
-def _wanted(db: sqlite3.Connection, query: TrendQuery) -> dict[str, _Place]:
-    """The group's schemas that have the tag, by name, the newest last."""
-    found: dict[str, _Place] = {}
-    # The canonical bytes begin with the sorted keys connection and group: no other schema is unpacked.
-    start = orjson.dumps({"connection": query.connection, "group": query.group})[:-1]
-    for name, body in db.execute(
-        "SELECT hash, body FROM schema WHERE substr(body, 1, ?) = ? ORDER BY rowid", (len(start), start)
-    ):
-        schema = Schema.from_bytes(body)
-        index = schema.index(query.tag)
-        if (schema.connection, schema.group) == (query.connection, query.group) and index is not None:
-            found[name] = _Place(schema, index)
-    if not found:
-        raise NoTrend(f"nothing is stored of {query.connection}.{query.tag}")
-    numeric = {name: place for name, place in found.items() if _is_number(place.tag)}
-    if not numeric:
-        raise NoTrend(f"{query.connection}.{query.tag} is no number")
-    return numeric
+class _Places:
+    """Where the tag stands in its group's schemas, by their names. Parsed are the newest that has the tag
+    as a number, whose `unit` the trend shows, and those that batches of the span name.
+    """
+
+    def __init__(self, db: sqlite3.Connection, query: TrendQuery) -> None:
+        """Raises NoTrend."""
+        self._db = db
+        self._query = query
+        # The canonical bytes begin with the sorted keys connection and group: no other schema is looked at.
+        start = orjson.dumps({"connection": query.connection, "group": query.group})[:-1]
+        rows = db.execute(
+            "SELECT hash FROM schema WHERE substr(body, 1, ?) = ? ORDER BY rowid DESC", (len(start), start)
+        )
+        self._names = dict.fromkeys(name for (name,) in rows)
+        self._found: dict[str, _Place | None] = {}
+        self.unit = self._newest().tag.unit
+
+    def get(self, name: str) -> _Place | None:
+        """None for a schema of another group, or in which the tag is not there or no number."""
+        if name not in self._names:
+            return None
+        if name not in self._found:
+            self._found[name] = self._parsed(name)
+        place = self._found[name]
+        return place if place is not None and _is_number(place.tag) else None
+
+    def _parsed(self, name: str) -> _Place | None:
+        row = self._db.execute("SELECT body FROM schema WHERE hash = ?", (name,)).fetchone()
+        if row is None:  # pruned meanwhile
+            return None
+        schema = Schema.from_bytes(row[0])
+        index = schema.index(self._query.tag)
+        return None if index is None else _Place(schema, index)
+
+    def _newest(self) -> _Place:
+        for name in self._names:
+            if (place := self.get(name)) is not None:
+                return place
+        called = f"{self._query.connection}.{self._query.tag}"
+        if any(self._found.values()):
+            raise NoTrend(f"{called} is no number")
+        raise NoTrend(f"nothing is stored of {called}")
 
 
 def _is_number(tag: TagSchema) -> bool:
@@ -166,7 +190,7 @@ class _Reader:
         self,
         db: sqlite3.Connection,
         query: TrendQuery,
-        wanted: dict[str, _Place],
+        wanted: _Places,
         bounds: Bounds,
         clock: Callable[[], float],
         rest: Callable[[float], None],
@@ -232,7 +256,7 @@ class _Reader:
 # --- from bytes to samples -----------------------------------------------------------------------------
 
 
-def samples_of(body: bytes, codec: int, raw: int, wanted: dict[str, _Place], query: TrendQuery) -> Part:
+def samples_of(body: bytes, codec: int, raw: int, wanted: _Places, query: TrendQuery) -> Part:
     """The tag's samples in one batch. A batch that cannot be read has none."""
     part = Part()
     try:

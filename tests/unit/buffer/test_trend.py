@@ -308,6 +308,17 @@ def test_a_span_far_away_is_reached_in_pieces(tmp_path: Path) -> None:
     assert [point[1] for point in found] == list(range(10))
 
 
+def test_only_the_schemas_that_the_span_needs_are_parsed(tmp_path: Path) -> None:
+    store = Store(tmp_path / "buffer.db")
+    store.add([frame(1, NOW, 1.5)])
+    with closing(sqlite3.connect(store.path)) as db:
+        older = SCHEMA.canonical[:60] + b"cannot be read"
+        db.execute("INSERT INTO schema(rowid, hash, body) VALUES(-1, 'older', ?)", (older,))
+        db.commit()
+    piece = read_trend(store.path, query())
+    assert (piece.unit, [point[1] for point in piece.points]) == ("l/min", [1.5])
+
+
 def test_the_thread_rests_as_long_as_it_worked(tmp_path: Path) -> None:
     store = Store(tmp_path / "buffer.db")
     for n in range(1, 4):
