@@ -2,8 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from statistics import median
 from typing import Any, Final
 
@@ -76,10 +78,10 @@ async def _observe(plant: Plant, seconds: float) -> tuple[Span, dict[str, Any]]:
     usage = await watch(plant.pids(), seconds)
     span = int(begin * 1000), int(time.time() * 1000)
     after = await plant.status()
-    counts = [new - old for new, old in zip(after.lateness.counts, before.lateness.counts, strict=True)]
+    late = lateness_between(before, after)
     return span, {
-        "lateness_p99_ms": _upper_bound(after.lateness.bounds_ms, counts, 0.99),
-        "lateness_counts": dict(zip([*map(str, after.lateness.bounds_ms), "more"], counts, strict=True)),
+        "lateness_p99_ms": upper_bound(late, 0.99),
+        "lateness_counts": {str(bound): count for bound, count in late.items()},
         "agent": usage["agent"],
         "centre_cpu_percent": usage["centre"].cpu_percent,
         "simulator_cpu_percent": usage["simulator"].cpu_percent,
@@ -91,13 +93,20 @@ def overruns(status: AgentStatus) -> int:
     return sum(report.overruns for report in status.connections)
 
 
-def _upper_bound(bounds: Sequence[float], counts: Sequence[int], share: float) -> float | None:
+def lateness_between(before: AgentStatus, after: AgentStatus) -> Counter[float]:
+    """How many cycles began how late: counts by their upper bound in milliseconds, the last one infinite."""
+    bounds = [*after.lateness.bounds_ms, inf]
+    counts = zip(after.lateness.counts, before.lateness.counts, strict=True)
+    return Counter({bound: new - old for bound, (new, old) in zip(bounds, counts, strict=True)})
+
+
+def upper_bound(counts: Mapping[float, int], share: float) -> float | None:
     """The bound below which this share of the counted lies; None: above all of them."""
     reached = 0
-    for bound, count in zip(bounds, counts, strict=False):
-        reached += count
-        if reached >= share * sum(counts):
-            return bound
+    for bound in sorted(counts):
+        reached += counts[bound]
+        if reached >= share * sum(counts.values()):
+            return None if bound == inf else bound
     return None
 
 
