@@ -83,7 +83,10 @@ def test_tags_come_back(rows: list[tuple[str, str, float, str]], encoding: str, 
     text = written([["Name", "주소", "TYPE", "배율", "Unit"], *table], delimiter, csv.QUOTE_ALL, "\r\n")
     listed = parse_tags(text.encode(encoding), "t.csv")
     assert listed.problems == []
-    assert listed.warnings == []
+    # Some Korean names could be Western ones that were misread: that is said, and they are taken as they are.
+    doubts = [problem for problem in listed.warnings if "is read as Korean (CP949)" in problem.message]
+    assert listed.warnings == (doubts if encoding == "cp949" else [])
+    assert parse_tags(text.encode(encoding), "t.csv", encoding).warnings == []
     keys = ("name", "address", "type", "scale", "unit")
     assert listed.tags == [dict(zip(keys, row, strict=True)) for row in table]
 
