@@ -23,6 +23,7 @@ from central_sync.api.openapi import openapi
 from central_sync.api.route import Services
 from central_sync.api.server import ROUTES, make_application
 from central_sync.console.pages import add_pages
+from central_sync.notify import Notifier
 from central_sync.services.clock import Clock, SystemClock
 from central_sync.services.configs import ConfigService
 from central_sync.services.devices import DeviceService
@@ -208,10 +209,13 @@ async def _run(settings: Settings, ready: Callable[[Centre], None]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with running(settings) as centre:
-        ready(centre)
-        await stop.wait()
-        logger.info("stopping")
+    with Notifier.from_environment() as notifier:
+        async with running(settings) as centre:
+            ready(centre)
+            notifier.ready(f"listening on {centre.url}")
+            await stop.wait()
+            logger.info("stopping")
+            notifier.stopping()
 
 
 # --- for the command line -------------------------------------------------------------------------------
