@@ -1,6 +1,6 @@
 """What can go wrong in the buffer, by what the caller must do."""
 
-from edge_agent.contracts.errors import ConfigError
+from edge_agent.contracts.errors import ConfigError, StorageFailed
 
 
 class BufferFault(Exception):
@@ -19,5 +19,5 @@ class NewerDatabase(BufferFault, ConfigError):
     """The database was written by a newer version: refuse to start rather than damage it."""
 
 
-class NotStored(BufferFault):
+class NotStored(BufferFault, StorageFailed):
     """A commit failed: nothing of it is stored, keep what you have and try again."""

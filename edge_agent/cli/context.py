@@ -5,24 +5,15 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from edge_agent.contracts.exit_codes import ExitCode as ExitCode
+
 if TYPE_CHECKING:
     from edge_agent.contracts.driver import RequestSummary
     from edge_agent.contracts.status import AgentStatus, LatestValue, ReloadResult
-
-
-class ExitCode(IntEnum):
-    """What the shell is told."""
-
-    GOOD = 0
-    FOUND = 1  # a check found something
-    WRONG = 2  # wrong use, or an invalid config
-    UNREACHABLE = 3  # something could not be reached
-    INTERRUPTED = 130
 
 
 class UsageError(Exception):

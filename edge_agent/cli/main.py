@@ -13,14 +13,14 @@ from edge_agent.cli import check, completion, demo, docs, init, plan, read, relo
 from edge_agent.cli.context import App, Context, ExitCode, UsageError
 from edge_agent.cli.parser import Parser
 from edge_agent.cli.text import printable
-from edge_agent.contracts.errors import ConfigError, NotConnected, Unsupported
+from edge_agent.contracts.errors import ConfigError, NotConnected, Unavailable, Unsupported
 
 _EPILOG: Final = (
     "exit codes: 0 good; 1 a check found something; 2 wrong use or invalid config; "
-    "3 could not reach something"
+    "3 could not reach or use something; 4 an essential part failed"
 )
 # Errors that tell their reader what to do. Any other is a bug, and its trace is what helps.
-_KNOWN: Final = (ConfigError, UsageError, Unsupported, NotConnected, OSError)
+_KNOWN: Final = (ConfigError, UsageError, Unsupported, NotConnected, Unavailable, OSError)
 
 
 class Command(Protocol):
@@ -99,7 +99,8 @@ def _fail(context: Context, errors: Sequence[Exception]) -> int:
             text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or text
         for line in text.splitlines() or [type(error).__name__]:
             context.warn(printable(line))
-    return ExitCode.UNREACHABLE if isinstance(errors[0], NotConnected) else ExitCode.WRONG
+    later = isinstance(errors[0], (NotConnected, Unavailable))
+    return ExitCode.UNREACHABLE if later else ExitCode.WRONG
 
 
 def _process_context() -> Context:

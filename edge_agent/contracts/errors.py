@@ -5,6 +5,15 @@ class NotConnected(Exception):
     """There is no usable link: connect (again), with backoff. The message is for people."""
 
 
+class Unavailable(Exception):
+    """A port, a file or a disk cannot be used now: end, and begin again later. The message is for people."""
+
+
+class StorageFailed(Exception):
+    """What is kept could not be written or read: keep what you have and try again. It heals by itself, so
+    that it is no reason to give up."""
+
+
 class ConfigError(Exception):
     """Refuse: what was configured can never work, however often it is tried."""
 

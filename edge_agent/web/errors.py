@@ -1,13 +1,13 @@
 """What can go wrong between the agent and those who ask it on its own machine."""
 
-from edge_agent.contracts.errors import ConfigError, NotConnected, Unsupported
+from edge_agent.contracts.errors import ConfigError, NotConnected, Unavailable, Unsupported
 
 
 class WebError(Exception):
     """Root of this room's errors."""
 
 
-class SocketTaken(WebError, ConfigError):
+class SocketTaken(WebError, Unavailable):
     """The socket or port cannot be opened, or something else has it: do not start a second agent."""
 
 
