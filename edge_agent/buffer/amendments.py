@@ -44,10 +44,13 @@ class Amendment:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a body did: the record that it stored, what that writes off, and how the sums change."""
+    """What a body did: the record that it stored, what that writes off, and how the sums change.
 
-    saved: Saved
-    unsized: tuple[int, int]
+    saved: None where it wrote nothing.
+    """
+
+    saved: Saved | None
+    unsized: tuple[int, int] = (0, 0)
     record: tuple[int, int, EncodedBatch] | None = None
     off: tuple[WrittenOff, ...] = ()
     names: Names | None = None
@@ -109,12 +112,17 @@ class Amendments:
         return Amendment((epoch_no, missing), body, self._apply)
 
     def resend(self, epoch_no: int, missing: Ranges) -> Amendment | None:
-        """The sink lacks what it once acknowledged: held again where retained, else a loss."""
+        """The sink lacks what it once acknowledged: held again where retained, else a loss.
+
+        What is retained costs no write: it is noted with the next acknowledgements, and a process that
+        is killed before that is asked again.
+        """
         ledger = self.state.ledger
         epoch = ledger.epochs.get(epoch_no)
         if epoch is None:
             return None
         missing = ranges.subtract(ranges.intersect(missing, epoch.settled), ledger.off(epoch_no))
+        missing = ranges.subtract(missing, ledger.told(epoch_no, missing))
         if not missing:
             return None
         saved, name, _ = self._begin(epoch_no, missing)
@@ -123,11 +131,11 @@ class Amendments:
 
         def body(db: sqlite3.Connection) -> Written | None:
             stored = rows.select_stored(db, epoch_no, missing)
-            saved.totals.hold(stored.nbytes, stored.samples)
             urgent = [seq for seq in rows.select_urgent(db, epoch_no) if ranges.contains(stored.seqs, seq)]
             gone = ranges.subtract(missing, stored.seqs)
             if not gone:
-                return Written(saved, self._save(db, saved), stored=stored, urgent=urgent)
+                return Written(None, stored=stored, urgent=urgent)
+            saved.totals.hold(stored.nbytes, stored.samples)
             why = "acknowledged once, missing at the centre, and no longer retained here"
             loss = self._loss(LossReason.CENTRE_FORGOT, epoch_no, gone, why)
             written = self._write_off(db, saved, name, epoch_no, gone, [loss])
@@ -135,6 +143,7 @@ class Amendments:
 
         def applied(written: Written) -> None:
             ledger.unsettle(epoch_no, missing)
+            self.state.changes += 1
             if epoch_no == ledger.current.no:
                 self.state.urgent |= set(written.urgent)
             if written.stored is not None:
@@ -232,7 +241,8 @@ class Amendments:
         state.ledger.written_off = [*follow(state.ledger.written_off, written.names or {}), *written.off]
         for entry in written.off:
             state.left(entry.epoch_no, entry.seqs)
-        state.was_saved(written.saved, written.unsized)
+        if written.saved is not None:
+            state.was_saved(written.saved, written.unsized)
         if written.record is not None:
             epoch_no, seq, batch = written.record
             state.committed(epoch_no, [(seq, batch)], self.clock.monotonic())

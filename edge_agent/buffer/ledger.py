@@ -6,6 +6,7 @@ promises follows from that alone. A seq that was written off is not sent any mor
 before its loss record is delivered.
 """
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -14,6 +15,8 @@ from edge_agent.wire import ranges
 from edge_agent.wire.ranges import Ranges
 
 SEQ_BITS: Final = 40
+# Delivered records that are remembered. Who asks again for what an older one names gets another record.
+_TOLD: Final = 1_000
 
 
 def batch_id(epoch_no: int, seq: int) -> int:
@@ -69,6 +72,7 @@ class Ledger:
     def __init__(self) -> None:
         self.epochs: dict[int, Epoch] = {}
         self.written_off: list[WrittenOff] = []
+        self._told: deque[WrittenOff] = deque(maxlen=_TOLD)
 
     @property
     def current(self) -> Epoch:
@@ -105,6 +109,7 @@ class Ledger:
         for entry in list(self.written_off):
             if entry.record_epoch == epoch_no and ranges.contains(known, entry.record_seq):
                 self.written_off.remove(entry)
+                self._told.append(entry)
                 lost_in = self.epochs.get(entry.epoch_no)
                 if lost_in is not None:
                     lost_in.settled = ranges.union(lost_in.settled, entry.seqs)
@@ -114,6 +119,27 @@ class Ledger:
         """The sink lost what it once acknowledged."""
         epoch = self.epochs[epoch_no]
         epoch.settled = ranges.subtract(epoch.settled, missing)
+
+    def told(self, epoch_no: int, missing: Ranges) -> Ranges:
+        """Those of `missing` that a delivered record of this process names: the sink asks in error.
+
+        Not where the record is missing too, or was written off itself: then the sink never had it, or has
+        lost it for good.
+        """
+        found: Ranges = []
+        for entry in self._told:
+            named = ranges.intersect(entry.seqs, missing) if entry.epoch_no == epoch_no else []
+            asked = entry.record_epoch == epoch_no and ranges.contains(missing, entry.record_seq)
+            if named and not asked and not self._is_written_off(entry.record_epoch, entry.record_seq):
+                found = ranges.union(found, named)
+        return found
+
+    def _is_written_off(self, epoch_no: int, seq: int) -> bool:
+        return any(
+            entry.epoch_no == epoch_no and ranges.contains(entry.seqs, seq)
+            for entries in (self.written_off, self._told)
+            for entry in entries
+        )
 
     def records_among(self, epoch_no: int, seqs: Ranges) -> set[int]:
         """Those of `seqs` that carry the loss record of something written off."""
