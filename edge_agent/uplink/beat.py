@@ -51,6 +51,7 @@ class Heartbeats:
         on_hint: Callable[[str | None], None],
         on_pace: Callable[[float | None], None] = _nothing,
         on_resend: Callable[[Resend], Awaitable[None]] = _no_epochs,
+        random: Random | None = None,
     ) -> None:
         """on_hint: gets the centre's config ETag. on_pace: gets the time it wants between uploads.
         on_resend: gets what the centre lacks of an epoch although it once acknowledged it."""
@@ -62,7 +63,7 @@ class Heartbeats:
         self._on_pace = on_pace
         self._on_resend = on_resend
         self._soon = asyncio.Event()
-        self._random = Random()
+        self._random = random or Random()
         self._outages = OutageLog(logger, clock)
         self.answered = False
         self.offset_ms: float | None = None
