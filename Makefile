@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 FOR    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test crash test-integration test-system bench lint format docs clean system-packages
+.PHONY: help demo test crash test-integration test-system soak bench lint format docs clean system-packages
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -40,6 +40,10 @@ test-system: $(VENV)/.dev system-packages  ## the installed programs as a user r
 crash: $(VENV)/.dev  ## crash tests in their long form: FOR=300 seconds of kills, an outage of OUTAGE=600
 	HOLDFAST_CRASH_SECONDS=$(or $(FOR),300) HOLDFAST_OUTAGE_SECONDS=$(or $(OUTAGE),600) \
 	    $(BIN)/python -m pytest -s tests/crash
+
+soak: $(VENV)/.dev  ## agent and centre over a link that breaks at random, for an hour: FOR=3600 SEED= OUT=soak.jsonl
+	HOLDFAST_SOAK_SECONDS=$(or $(FOR),3600) HOLDFAST_SOAK_OUT=$(or $(OUT),soak.jsonl) $(if $(SEED),SEED=$(SEED)) \
+	    $(BIN)/python -m pytest -s tests/crash/test_soak.py
 
 # FOR=600: seconds a figure. QUICK=1: under 90 s, and fails where a ratio is far above the stored one. OUT: lines for `bench report`.
 bench: $(VENV)/.dev  ## the figures of docs/performance.md, one JSON line each: ONLY="name name", QUICK=1, OUT=FILE

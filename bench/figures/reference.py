@@ -20,7 +20,7 @@ from bench.processes import Usage, watch
 from edge_agent.contracts.status import AgentStatus
 from edge_agent.demo.centre import Account
 from edge_agent.demo.children import output_of
-from tests.crash.rig import judge
+from tests.crash.judge import judge
 
 _GOAL_CPU: Final = 10.0
 _GOAL_RATIO: Final = 1.5

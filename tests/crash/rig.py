@@ -1,20 +1,19 @@
-"""A whole Holdfast of real processes for the crash tests, and the judge of what arrived.
+"""A whole Holdfast of real processes for the crash tests: simulator, centre, agent, and the links between.
 
-The judge reads the centre's database and decodes every batch itself: it believes no counter. The values
-are checked against the simulator's formula for a holding register, written here once more:
-`(7 k + 31 address) mod 65536` at tick k.
+`judge` says what arrived. A test that is run against a mutant (`mutations`) hands that on to the processes
+through its environment.
 """
 
 import asyncio
 import contextlib
+import shutil
 import socket
-import sqlite3
 import tempfile
 import time
-from array import array
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,110 +21,126 @@ import aiohttp
 import yaml
 
 from edge_agent.contracts.errors import NotConnected
+from edge_agent.contracts.status import AgentStatus
 from edge_agent.demo.centre import Account, CentreApi
 from edge_agent.demo.children import Child, output_of
 from edge_agent.web.client import LocalClient
-from edge_agent.wire.batch import Batch
-from edge_agent.wire.ranges import Ranges, size, subtract, union
-from edge_agent.wire.schema import Schema
+from tests.crash.fault_proxy import FaultProxy
+from tests.crash.judge import TICK_MS, Judgement, Run, judge
 
 DEVICE = "rig"
-TICK_MS = 1000
-# A frame of 1,000 registers is eight requests: each block may see another tick than the last one.
-BLOCK = 125
-TOLERANCE_TICKS = 3
-STEP, SLOPE, MODULUS = 7, 31, 1 << 16
-
-Run = tuple[str, str]  # (run of the agent, connection)
 
 
-@dataclass
-class Judgement:
-    """What the centre really has."""
+@dataclass(frozen=True)
+class Setup:
+    """How a rig differs from the plainest one.
 
-    batches: int = 0
-    frames: int = 0
-    framed: int = 0
-    read: int = 0
-    suppressed: int = 0
-    bad_frames: int = 0
-    wrong_rows: int = 0
-    doubled: int = 0
-    samples: dict[Run, int] = field(default_factory=dict)
-    numbers: dict[Run, Ranges] = field(default_factory=dict)
+    proxied: the agent reaches centre and PLCs through `Rig.to_centre` and `Rig.to_plcs`.
+    agent_data, central_data: directories other than those beside each other in the rig's own.
+    buffer: settings of that section. launch_agent, launch_centre: what comes before the program's own
+    arguments, as `tests.crash.launch` takes them.
+    """
 
-    def holes(self) -> list[str]:
-        """Frame numbers that are missing below the last one of their run and connection."""
-        return [
-            f"{run}: {missing}"
-            for run, numbers in self.numbers.items()
-            if (missing := subtract([(1, numbers[-1][1])], numbers))
-        ]
-
-    def summary(self) -> str:
-        return (
-            f"{self.batches} batches, {self.frames} frames, {self.framed} samples of {len(self.numbers)} "
-            f"(run, connection); wrong {self.wrong_rows}, bad {self.bad_frames}, doubled {self.doubled}"
-        )
+    proxied: bool = False
+    agent_data: Path | None = None
+    central_data: Path | None = None
+    buffer: Mapping[str, Any] = field(default_factory=dict)
+    launch_agent: Sequence[str] = ()
+    launch_centre: Sequence[str] = ()
 
 
 class Rig:
     """Simulator, centre and agent; `async with` ends them all."""
 
-    def __init__(self, directory: Path, connections: int, tags: int, interval: str = "1s") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        connections: int,
+        tags: int,
+        interval: str = "1s",
+        setup: Setup | None = None,
+    ) -> None:
         self._directory = directory
         self._connections = connections
         self._tags = tags
         self._interval = interval
-        self._runtime = Path(tempfile.mkdtemp(prefix="holdfast-rig-", dir="/dev/shm"))
+        self._setup = setup or Setup()
+        self.runtime = Path(tempfile.mkdtemp(prefix="holdfast-rig-", dir="/dev/shm"))
+        self._stack = contextlib.AsyncExitStack()
         self._config = directory / "edge-agent.yaml"
-        self._simulator: Child | None = None
-        self.central_database = directory / "central" / "central.db"
-        self.agent = Child("agent", ["edge_agent", "run", "-c", str(self._config)], directory / "agent.log")
+        self.simulator: Child
+        central_data = self._setup.central_data or directory / "central"
+        self.central_data = central_data
+        self.central_database = central_data / "central.db"
+        self.edge_database = (self._setup.agent_data or directory) / "buffer.db"
+        self.agent: Child
         self.centre: Child
         self.api: CentreApi
+        self.to_centre: FaultProxy
+        self.to_plcs: list[FaultProxy] = []
 
     async def __aenter__(self) -> Self:
-        data = str(self._directory / "central")
-        token = await output_of("central_sync", "token", "create", "--data", data, "--device", DEVICE)
-        operator = await output_of("central_sync", "token", "create", "--data", data, "--role", "operator")
-        self._simulator = Child(
-            "simulator",
-            [
-                "edge_agent", "simulate", "modbus", "--json",
-                "--ports", str(self._connections), "--tick-ms", str(TICK_MS),
-            ],
-            self._directory / "simulator.log",
-        )  # fmt: skip
-        await self._simulator.start()
-        ports = (await self._simulator.ready())["ports"]
-        port = free_port()
-        self.centre = Child(
-            "centre",
-            ["central_sync", "run", "--data", data, "--listen", f"127.0.0.1:{port}", "--json"],
-            self._directory / "central.log",
-        )
-        self.api = CentreApi(f"http://127.0.0.1:{port}", operator, DEVICE)
-        self._config.write_text(yaml.safe_dump(self._document(f"http://127.0.0.1:{port}", token, ports)))
+        try:
+            await self._build()
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
 
+    async def _build(self) -> None:
+        data = str(self.central_data)
+        token = await output_of("central_sync", "token", "create", "--data", data, "--device", DEVICE)
+        operator = await output_of("central_sync", "token", "create", "--data", data, "--role", "operator")
+        arguments = ["--ports", str(self._connections), "--tick-ms", str(TICK_MS)]
+        arguments = ["edge_agent", "simulate", "modbus", "--json", *arguments]
+        self.simulator = self._child("simulator", (), arguments)
+        await self.simulator.start()
+        plcs = (await self.simulator.ready())["ports"]
+        port = free_port()
+        self.api = CentreApi(f"http://127.0.0.1:{port}", operator, DEVICE)
+        seen = port
+        if self._setup.proxied:
+            self.to_centre = await self._stack.enter_async_context(FaultProxy("127.0.0.1", port))
+            for plc in plcs:
+                self.to_plcs.append(await self._stack.enter_async_context(FaultProxy("127.0.0.1", plc)))
+            seen, plcs = self.to_centre.port, [proxy.port for proxy in self.to_plcs]
+        arguments = ["central_sync", "run", "--data", data, "--listen", f"127.0.0.1:{port}", "--json"]
+        self.centre = self._child("centre", self._setup.launch_centre, arguments)
+        arguments = ["edge_agent", "run", "-c", str(self._config)]
+        self.agent = self._child("agent", self._setup.launch_agent, arguments)
+        self._config.write_text(yaml.safe_dump(self._document(f"http://127.0.0.1:{seen}", token, plcs)))
+
+    def _child(self, name: str, launch: Sequence[str], arguments: Sequence[str]) -> Child:
+        before = ["tests.crash.launch", *launch] if launch else []
+        child = Child(name, [*before, *arguments], self.log(name))
+        self._stack.push_async_callback(child.stop)
+        return child
+
+    def log(self, name: str) -> Path:
+        """Where simulator, centre and agent log to."""
+        return self._directory / f"{name}.log"
+
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
     ) -> None:
-        for child in (self.agent, self.centre, self._simulator):
-            if child is not None:
-                await child.stop()
-        for path in self._runtime.glob("*"):
-            path.unlink()
-        self._runtime.rmdir()
+        await self._stack.aclose()
+        shutil.rmtree(self.runtime)
+
+    def clear_runtime(self) -> None:
+        """What another boot does to the runtime directory."""
+        shutil.rmtree(self.runtime)
+        self.runtime.mkdir(mode=0o700)
 
     def _document(self, url: str, token: str, ports: list[int]) -> dict[str, Any]:
         last = self._tags - 1
         tags = [{"name": f"t[0..{last}]", "address": f"holding:0..{last}", "type": "uint16"}]
         return {
-            "agent": {"id": DEVICE, "runtime_dir": str(self._runtime)},
+            "agent": {"id": DEVICE, "runtime_dir": str(self.runtime), "page_listen": None},
             "central": {"url": url, "token": token, "heartbeat_interval": "2s"},
-            "buffer": {"path": "buffer.db"},
+            "buffer": {"path": str(self.edge_database), **self._setup.buffer},
             "connections": [
                 {
                     "name": f"plc{index:02d}",
@@ -165,15 +180,40 @@ class Rig:
         await self.note_promises(promised)
         return promised
 
+    async def kill_in_turn(self, kills: int, random: Random) -> dict[Run, int]:
+        """So many kills of agent and centre in turn, at random moments of a life: half of the agent's as
+        soon as it says what it has framed, and all may fall into a start. Returns what was promised."""
+        promised: dict[Run, int] = {}
+        for number in range(kills):
+            victim = self.agent if number % 2 == 0 else self.centre
+            if random.random() < 0.5:
+                await until(self.agent_answers, 30)
+                await self.note_promises(promised)
+            await asyncio.sleep(random.uniform(0.0, 0.9))
+            if victim is self.agent:
+                await self.try_to_note(promised)
+            await victim.kill()
+            await victim.start()
+        await until(self.agent_answers, 30)
+        await self.note_promises(promised)
+        return promised
+
+    async def status(self) -> AgentStatus:
+        """Raises NotConnected while the agent does not answer."""
+        return await asyncio.to_thread(LocalClient(self.runtime / "agent.sock").status)
+
     async def note_promises(self, promised: dict[Run, int]) -> None:
-        client = LocalClient(self._runtime / "agent.sock")
-        status = await asyncio.to_thread(client.status)
+        status = await self.status()
         for entry in status.accounting:
             promised[status.run, entry.connection] = entry.framed
 
+    async def try_to_note(self, promised: dict[Run, int]) -> None:
+        with contextlib.suppress(NotConnected):
+            await self.note_promises(promised)
+
     async def agent_answers(self) -> bool:
         with contextlib.suppress(NotConnected):
-            await asyncio.to_thread(LocalClient(self._runtime / "agent.sock").status)
+            await self.status()
             return True
         return False
 
@@ -185,6 +225,12 @@ class Rig:
 
         await until(nothing_pending, seconds)
         return await self.api.account()
+
+    async def fresh_value(self, connection: str = "plc00", within_ms: int = 3000) -> bool:
+        """Whether the centre has a good value that is that young."""
+        now = time.time_ns() // 1_000_000
+        points = await self.api.points(connection, "t0", now - within_ms, now)
+        return any(quality == "good" for _, _, quality in points)
 
     async def judged(self) -> Judgement:
         return await asyncio.to_thread(judge, self.central_database, self._tags)
@@ -199,59 +245,6 @@ async def until(condition: Callable[[], Awaitable[bool]], seconds: float) -> flo
                 return time.monotonic() - begin
         assert time.monotonic() - begin < seconds, f"not within {seconds} s"
         await asyncio.sleep(0.05)
-
-
-def judge(database: Path, tags: int) -> Judgement:
-    """Decodes every batch that the centre stores."""
-    found = Judgement()
-    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
-        schemas = {
-            name: Schema.from_bytes(bytes(body)) for name, body in db.execute("SELECT hash, body FROM schema")
-        }
-        for codec, raw, body in db.execute("SELECT codec, raw, body FROM batch ORDER BY arrival"):
-            found.batches += 1
-            batch = Batch.open(body, codec, raw)
-            for index, entry in enumerate(batch.sections):
-                if entry["k"] == "frames":
-                    _judge_section(found, batch, index, schemas[entry["s"]], tags)
-    return found
-
-
-def _judge_section(found: Judgement, batch: Batch, index: int, schema: Schema, tags: int) -> None:
-    run = (batch.origin.run, schema.connection)
-    # Rows are in schema order, which for equal types is that of the config: t0, t1, …
-    assert [tag.name for tag in schema.tags] == [f"t{number}" for number in range(tags)]
-    for frame in batch.frames(index, schema):
-        known = found.numbers.get(run, [])
-        found.numbers[run] = union(known, [(frame.n, frame.n)])
-        if size(found.numbers[run]) == size(known):
-            found.doubled += 1
-        found.frames += 1
-        found.framed += frame.samples
-        found.read += frame.read
-        found.suppressed += frame.suppressed
-        found.samples[run] = found.samples.get(run, 0) + frame.samples
-        if frame.quality:
-            found.bad_frames += 1
-        elif not row_is_right(frame.row, frame.wall_ms):
-            found.wrong_rows += 1
-
-
-def row_is_right(row: bytes, wall_ms: int) -> bool:
-    """Whether each block of the row is the formula's at some tick at or shortly before the frame's time."""
-    values = array("H", row)
-    values.byteswap()
-    newest = wall_ms // TICK_MS
-    for start in range(0, len(values), BLOCK):
-        block = values[start : start + BLOCK]
-        ticks = range(newest - TOLERANCE_TICKS, newest + 1)
-        if not any(block == expected_block(start, len(block), tick) for tick in ticks):
-            return False
-    return True
-
-
-def expected_block(start: int, count: int, tick: int) -> "array[int]":
-    return array("H", ((STEP * tick + SLOPE * (start + at)) % MODULUS for at in range(count)))
 
 
 def free_port() -> int:

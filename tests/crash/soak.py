@@ -1,0 +1,154 @@
+"""A soak: agent, centre and simulator for a long time over a link that breaks at random.
+
+Memory and file handles of agent and centre are sampled into a JSONL file, one line each time; `Series`
+says what they did after the first quarter. `test_soak` runs it: `make soak` for an hour, CI for half a
+minute.
+"""
+
+import asyncio
+import contextlib
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from tests.crash.fault_proxy import HEALTHY, play, schedule
+from tests.crash.judge import Judgement
+from tests.crash.rig import Rig, Setup
+
+MIB: Final = 1 << 20
+PROGRESS_SECONDS: Final = 60.0
+# How long good and bad times of the links last in the mean.
+GOOD_SECONDS: Final = 10.0
+BAD_SECONDS: Final = 4.0
+PLC_GOOD_SECONDS: Final = 60.0
+PLC_BAD_SECONDS: Final = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One process at one time. private_bytes: what would be free if it ended (smaps_rollup)."""
+
+    process: str
+    seconds: float
+    rss_bytes: int
+    pss_bytes: int
+    private_bytes: int
+    handles: int
+
+
+def sample(process: str, pid: int, seconds: float) -> Sample:
+    """Raises OSError where the process is gone."""
+    sizes: dict[str, int] = {}
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
+        name, kib, _ = line.split()
+        sizes[name.removesuffix(":")] = int(kib) * 1024
+    private = sizes["Private_Clean"] + sizes["Private_Dirty"] + sizes["Private_Hugetlb"]
+    handles = sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+    return Sample(process, round(seconds, 1), sizes["Rss"], sizes["Pss"], private, handles)
+
+
+class Series:
+    """The samples of one process after a warm-up: the first quarter of the soak."""
+
+    def __init__(self, samples: Sequence[Sample], process: str) -> None:
+        own = [each for each in samples if each.process == process]
+        self.all = own
+        self.settled = [each for each in own if each.seconds >= own[-1].seconds / 4]
+
+    @property
+    def slope_mib_an_hour(self) -> float:
+        """Of private memory: the median of the slopes between all pairs of samples (Theil and Sen)."""
+        points = [(each.seconds / 3600, each.private_bytes / MIB) for each in self.settled]
+        slopes = [
+            (y2 - y1) / (x2 - x1)
+            for index, (x1, y1) in enumerate(points)
+            for x2, y2 in points[index + 1 :]
+            if x2 > x1
+        ]
+        return statistics.median(slopes)
+
+    @property
+    def handles(self) -> tuple[int, int, int]:
+        """Fewest in the first and in the last third of what is looked at, and the most. A handle that is
+        never closed lifts the fewest; connections that come and go do not."""
+        counts = [each.handles for each in self.settled]
+        third = max(1, len(counts) // 3)
+        return min(counts[:third]), min(counts[-third:]), max(counts)
+
+    def summary(self) -> str:
+        first, last, most = self.handles
+        private = [each.private_bytes / MIB for each in self.settled]
+        return (
+            f"{len(self.settled)} samples; private memory {private[0]:.2f} → {private[-1]:.2f} MiB "
+            f"({min(private):.2f} to {max(private):.2f}), slope {self.slope_mib_an_hour:+.2f} MiB/h; "
+            f"handles at least {first} → {last}, at most {most}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Soaked:
+    agent: Series
+    centre: Series
+    judgement: Judgement
+    gaps: int
+    duplicates: int
+    pending: int
+
+
+async def soak(directory: Path, seconds: float, every_seconds: float, seed: int, out: Path) -> Soaked:
+    """Runs it, drains, and judges. The link to the centre breaks about every 14 s, those to PLCs seldom."""
+    samples: list[Sample] = []
+    async with Rig(directory, connections=4, tags=1000, setup=Setup(proxied=True)) as rig:
+        await rig.start_centre()
+        await rig.start_agent()
+        players = [
+            asyncio.create_task(play(rig.to_centre, schedule(seed, GOOD_SECONDS, BAD_SECONDS))),
+            *(
+                asyncio.create_task(play(plc, schedule(seed + at, PLC_GOOD_SECONDS, PLC_BAD_SECONDS)))
+                for at, plc in enumerate(rig.to_plcs[:2], 1)
+            ),
+        ]
+        try:
+            await _watch(rig, samples, seconds, every_seconds, out)
+        finally:
+            for player in players:
+                player.cancel()
+            await asyncio.gather(*players, return_exceptions=True)
+        for proxy in (rig.to_centre, *rig.to_plcs):
+            await proxy.set(HEALTHY)
+        await rig.agent.stop()
+        await rig.agent.start()
+        account = await rig.settled(120)
+        await rig.agent.stop()
+    return Soaked(
+        Series(samples, "agent"), Series(samples, "centre"), await rig.judged(),
+        account.gaps, account.duplicates, account.pending,
+    )  # fmt: skip
+
+
+async def _watch(rig: Rig, samples: list[Sample], seconds: float, every: float, out: Path) -> None:
+    began = told = time.monotonic()
+    with out.open("ab") as lines:
+        while (now := time.monotonic()) - began < seconds:
+            for child in (rig.agent, rig.centre):
+                assert child.running, f"{child.name} ended: {rig.log(child.name).read_text()[-2000:]}"
+                taken = await asyncio.to_thread(sample, child.name, child.pid, now - began)
+                samples.append(taken)
+                lines.write(orjson.dumps(asdict(taken)) + b"\n")
+            lines.flush()
+            if now - told >= PROGRESS_SECONDS:
+                told = now
+                _tell(samples, rig, now - began)
+            await asyncio.sleep(max(0.0, now + every - time.monotonic()))
+
+
+def _tell(samples: Sequence[Sample], rig: Rig, seconds: float) -> None:
+    print(f"{seconds:6.0f} s, link {rig.to_centre.fault}, {rig.to_centre.accepted} connections", flush=True)
+    for process in ("agent", "centre"):
+        with contextlib.suppress(statistics.StatisticsError):
+            print(f"         {process}: {Series(samples, process).summary()}", flush=True)
