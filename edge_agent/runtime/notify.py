@@ -56,6 +56,10 @@ class Notifier:
         """The sign of life. Only to be given while the agent makes progress."""
         return self._send("WATCHDOG=1")
 
+    def extend(self, seconds: float) -> bool:
+        """The start takes longer: systemd waits for another `seconds` from now on."""
+        return self._send(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}")
+
     def status(self, text: str) -> bool:
         """The line that `systemctl status` shows."""
         return self._send(f"STATUS={_one_line(text)}")
