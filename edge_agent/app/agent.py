@@ -24,10 +24,12 @@ from edge_agent.app.transaction import ConfigKeeper
 from edge_agent.buffer.outbox import StoredOutbox
 from edge_agent.buffer.recovery import Identity
 from edge_agent.buffer.ring import FrameRing
-from edge_agent.buffer.store import Store, StoreSettings
+from edge_agent.buffer.settings import StoreSettings
+from edge_agent.buffer.store import Store
 from edge_agent.config.last_good import LastGood
 from edge_agent.contracts.status import AgentStatus, LatestValue, PageReport, ReloadResult, SinkReport
 from edge_agent.pipeline.build import Workshop
+from edge_agent.pipeline.watch import LivenessWatch
 from edge_agent.runtime import logging as logs
 from edge_agent.runtime.atomic import write_atomic
 from edge_agent.runtime.backoff import Backoff
@@ -77,6 +79,8 @@ class Agent:
                 settings.buffer.max_bytes,
                 settings.buffer.retain_delivered,
                 settings.central is not None,
+                settings.buffer.min_free_bytes,
+                settings.buffer.on_full == "drop_oldest",
             ),
             self._identity,
             ring,
@@ -126,6 +130,7 @@ class Agent:
         spawn = partial(self._spawn, root)
         spawn("writer", self._store.run_flushes)
         spawn("clock", ClockWatch(self._clock, self._store).run)
+        spawn("liveness", LivenessWatch(self._clock, self._store, self._connections.pollers).run)
         spawn("reload", self._run_reloads)
         self._board = StatusBoard(
             self._identity,

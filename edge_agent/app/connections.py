@@ -110,6 +110,9 @@ class ConnectionSet:
 
     # --- telling ---------------------------------------------------------------------------------
 
+    def pollers(self) -> list[Poller]:
+        return [running.poller for running in self._running.values()]
+
     def healthy(self) -> dict[str, bool]:
         return {name: running.poller.healthy for name, running in self._running.items()}
 

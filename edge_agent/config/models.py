@@ -122,6 +122,18 @@ class GroupSettings(Settings):
         None, ge=0, le=255, description="Station behind the transport, where it is not the transport's.",
         examples=[7],
     )  # fmt: skip
+    liveness: Annotated[Duration, between("100ms", "30d")] | None = Field(
+        None,
+        description="How long the group may bring nothing; then the link is built anew, after twice as long "
+        "its values are stale, after three times an event is recorded. Default: 5 intervals, at least 30s.",
+        examples=["60s"],
+    )
+
+    @model_validator(mode="after")
+    def _liveness_leaves_room(self) -> "GroupSettings":
+        if self.liveness is not None and self.liveness < 2 * self.interval:
+            raise ValueError("liveness is shorter than two intervals: every late poll would count as silence")
+        return self
 
 
 class ConnectionSettings(Settings):

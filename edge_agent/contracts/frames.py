@@ -17,7 +17,7 @@ class FrameSink(Protocol):
         ...
 
     def record(self, kind: Kind, record: dict[str, Any]) -> None:
-        """Adds an event or a clock reading to the next batch."""
+        """Adds an event or a clock reading to the next batch. Never raises."""
         ...
 
     async def announce(self, schemas: list[Schema]) -> None:

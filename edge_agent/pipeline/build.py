@@ -17,8 +17,10 @@ from edge_agent.contracts.errors import ConfigError
 from edge_agent.contracts.frames import FrameSink
 from edge_agent.pipeline.group import Counts, FrameCounters, Group, GroupRules
 from edge_agent.pipeline.link import Lateness
-from edge_agent.pipeline.poller import Line, Poller, Scheduled
+from edge_agent.pipeline.liveness import default_deadline
+from edge_agent.pipeline.poller import Line, Poller
 from edge_agent.pipeline.schedule import Schedule
+from edge_agent.pipeline.scheduled import Scheduled
 from edge_agent.pipeline.unit import Unit
 from edge_agent.wire.errors import WireError
 from edge_agent.wire.schema import Schema
@@ -114,6 +116,10 @@ def _without(settings: Any, name: str) -> Any:
     return settings.model_copy(update={name: []}) if hasattr(settings, name) else settings
 
 
+def _bus_seconds(plan: Plan) -> float:
+    return sum(request.bus_seconds for request in plan.requests)
+
+
 def build_poller(drawn: Blueprint, spec: DriverSpec, workshop: Workshop) -> tuple[Poller, list[Schema]]:
     """A poller that has not started, and the schemas to announce before it does.
 
@@ -125,9 +131,11 @@ def build_poller(drawn: Blueprint, spec: DriverSpec, workshop: Workshop) -> tupl
     units: dict[int | None, Unit] = {}
     scheduled: list[Scheduled] = []
     now = workshop.clock.mono_ns()
+    line_seconds = sum(_bus_seconds(rules.plan) for _, rules in drawn.groups)
     for settings, rules in drawn.groups:
         plan = rules.plan
-        bus_seconds = sum(request.bus_seconds for request in plan.requests)
+        bus_seconds = _bus_seconds(plan)
+        liveness = settings.liveness or default_deadline(settings.interval, line_seconds)
         unit = units.setdefault(plan.schema.unit_id, Unit(plan.schema.unit_id))
         unit.groups += 1
         scheduled.append(
@@ -137,13 +145,15 @@ def build_poller(drawn: Blueprint, spec: DriverSpec, workshop: Workshop) -> tupl
                 Schedule.starting(now, settings.interval, next(workshop.phases)),
                 # The driver bounds each request. A bad block is read again in halves, hence the factor.
                 read_cap_seconds=4 * ((len(plan.requests) + 2) * timeout + bus_seconds),
-                stale_seconds=3 * settings.interval + timeout,
+                stale_seconds=min(liveness, 3 * settings.interval + timeout),
+                liveness_seconds=liveness,
             )
         )
     line = Line(connection.name, spec.name, address_of(connection), connect_cap_seconds=8 * timeout)
+    settled = located(connection, workshop.directory)
     poller = Poller(
         line,
-        spec.factory(located(connection, workshop.directory)),
+        lambda: spec.factory(settled),
         scheduled,
         counts,
         workshop.clock,

@@ -102,6 +102,10 @@ class Group:
         self._newest: _Newest | None = None
         self._silence: tuple[QualityRun, ...] = ()
         self._silent_since = 0
+        # When the device told something of a tag last, and when a cycle ended last, whatever it brought.
+        self.heard_ns = 0
+        self.heard_ms: int | None = None
+        self.cycled_ns = 0
 
     @property
     def silent(self) -> bool:
@@ -117,6 +121,12 @@ class Group:
         if len(reading.row) != self._row_bytes or self._texts or reading.quality:
             self._check(reading)
         reading = self._finite(reading)
+        self.cycled_ns = mono_ns
+        if not reading.quality or _tells(reading.quality, self._tags):
+            self.heard_ns, self.heard_ms = mono_ns, wall_ms
+        self._take(reading, mono_ns, wall_ms, mono_ns if planned_ns is None else planned_ns)
+
+    def _take(self, reading: Reading, mono_ns: int, wall_ms: int, planned_ns: int) -> None:
         self._newest = _Newest(reading, mono_ns, wall_ms)
         if not reading.row and _is_whole(reading.quality, self._tags):
             if self._silence == reading.quality and mono_ns - self._silent_since < REPEAT_BAD_NS:
@@ -124,12 +134,20 @@ class Group:
             self._silence, self._silent_since = reading.quality, mono_ns
         else:
             self._silence = ()
-        self._emit(reading, mono_ns, wall_ms, mono_ns if planned_ns is None else planned_ns)
+        self._emit(reading, mono_ns, wall_ms, planned_ns)
 
     def take_nothing(self, quality: Quality, mono_ns: int, wall_ms: int) -> None:
         """The group could not be read: every tag is bad, said at once and then once a minute."""
+        self.cycled_ns = mono_ns
+        self._nothing(quality, mono_ns, wall_ms)
+
+    def grow_stale(self, mono_ns: int, wall_ms: int) -> None:
+        """No cycle speaks for the group any more, and its last values count no more. As `take_nothing`."""
+        self._nothing(Quality.STALE, mono_ns, wall_ms)
+
+    def _nothing(self, quality: Quality, mono_ns: int, wall_ms: int) -> None:
         text = (None,) * self._texts if self._texts else None
-        self.take(Reading(b"", text, whole(self._tags, quality)), mono_ns, wall_ms)
+        self._take(Reading(b"", text, whole(self._tags, quality)), mono_ns, wall_ms, mono_ns)
 
     def _check(self, reading: Reading) -> None:
         """A reading that contradicts its schema would make the batch that holds it unreadable."""
@@ -192,14 +210,14 @@ class Group:
         newest = self._newest
         tags = dict(enumerate(self.schema.tags)) if wanted is None else wanted
         marks = {tag: run for run in newest.reading.quality for tag in _covered(run, wanted)}
-        usual = Quality.GOOD if newest.mono_ns >= fresh_since_ns else Quality.STALE
+        is_fresh = newest.mono_ns >= fresh_since_ns
         return [
             LatestValue(
                 connection=self.schema.connection,
                 group=self.schema.group,
                 tag=tag.name,
                 value=self._value(newest.reading, index, tag, marks.get(index)),
-                quality=(marks[index].quality if index in marks else usual).label,
+                quality=_shown(marks.get(index), is_fresh=is_fresh).label,
                 time=newest.wall_ms,
                 unit=tag.unit,
             )
@@ -213,6 +231,19 @@ class Group:
             return (reading.text or ())[index - self.schema.fixed_tags]
         offset = self.schema.edges[index]
         return read_value(tag, reading.row[offset : offset + tag.row_bytes])
+
+
+def _shown(mark: QualityRun | None, *, is_fresh: bool) -> Quality:
+    """What was bad stays what it was; a value that is not fresh is stale, an uncertain one too."""
+    if not is_fresh and (mark is None or not mark.null):
+        return Quality.STALE
+    return Quality.GOOD if mark is None else mark.quality
+
+
+def _tells(quality: tuple[QualityRun, ...], tags: int) -> bool:
+    """Whether the device said something of at least one tag, be it that it has no value for it."""
+    mute = (Quality.BAD_COMM, Quality.STALE)
+    return sum(run.count for run in quality if run.quality in mute) < tags
 
 
 def _covered(run: QualityRun, wanted: Mapping[int, TagSchema] | None) -> Iterable[int]:

@@ -1,13 +1,15 @@
 """One connection's life: connect, poll its groups when they are due, survive whatever the PLC does.
 
 A task of its own, so that no connection waits for another. It owns what drivers must not: reconnecting
-with back-off, the units' breakers, the cap on a read, and one log line down and one back.
+with back-off, the units' breakers, the cap on a read, and one log line down and one back. What it does
+about silence is asked of it from outside (`look`), since a driver that hangs keeps it waiting.
 """
 
 import asyncio
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 import structlog
@@ -17,13 +19,17 @@ from edge_agent.contracts.driver import Driver, Reading
 from edge_agent.contracts.errors import NotConnected
 from edge_agent.contracts.status import LatestValue
 from edge_agent.pipeline.breaker import BreakerState
-from edge_agent.pipeline.group import Counts, Group
+from edge_agent.pipeline.group import Counts
 from edge_agent.pipeline.introduction import Introduction
 from edge_agent.pipeline.link import Lateness, LinkState
-from edge_agent.pipeline.schedule import Schedule
+from edge_agent.pipeline.liveness import ConnectionLiveness, Subject, Verdict
+from edge_agent.pipeline.scheduled import Scheduled
+from edge_agent.pipeline.session import LeftBehind, Session
 from edge_agent.pipeline.unit import Unit
 from edge_agent.runtime.backoff import Backoff
+from edge_agent.runtime.liveness import Stage
 from edge_agent.runtime.logging import OutageLog
+from edge_agent.runtime.progress import Pulse
 from edge_agent.wire.messages import ConnectionReport
 from edge_agent.wire.quality import Quality
 from edge_agent.wire.schema import Schema, TagSchema
@@ -36,22 +42,9 @@ RECONNECT_MAX_SECONDS: Final = 15.0
 # A group that brought nothing is read again before its next turn, where that is further away than this.
 RETRY_SECONDS: Final = 5.0
 _MARGIN_NS: Final = 1_000_000
+# A call is capped here as well, for drivers that swallow the cancellation at their own cap.
+_OVERTIME_SECONDS: Final = 3.0
 _TEXT: Final = 2000
-
-
-@dataclass(slots=True)
-class Scheduled:
-    """A group with its unit and its place in time.
-
-    read_cap_seconds: bounds a driver that forgot a time-out. stale_seconds: a value older than this is not
-    shown as good any more.
-    """
-
-    group: Group
-    unit: Unit
-    schedule: Schedule
-    read_cap_seconds: float
-    stale_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +67,22 @@ class Poller:
     def __init__(
         self,
         line: Line,
-        driver: Driver,
+        make_driver: Callable[[], Driver],
         groups: Sequence[Scheduled],
         counts: Counts,
         clock: Clock,
         lateness: Lateness,
     ) -> None:
+        """make_driver: does no I/O. Called again where a driver hangs for ever."""
         self.name = line.name
         self.counts = counts
+        self.pulse = Pulse()
         self._line = line
-        self._driver = driver
+        self._make_driver = make_driver
+        self._driver = make_driver()
         self._groups = list(groups)
         self._units = list({id(item.unit): item.unit for item in self._groups}.values())
-        self._introduction = Introduction(driver, self._units)
+        self._introduction = Introduction(self._driver, self._units)
         self._queue: list[tuple[int, int]] = []
         self._clock = clock
         self._lateness = lateness
@@ -95,6 +91,15 @@ class Poller:
         self._outages = OutageLog(logger.bind(connection=line.name, driver=line.driver_name), clock)
         self._ready_ns = 0  # since when cycles can be served
         self._used = False  # a read has come back over this link
+        self._session = Session(f"connection {line.name}", clock)
+        self._liveness = ConnectionLiveness(
+            line.name,
+            [(each.unit.unit_id, each.group.schema.group, each.liveness_seconds) for each in groups],
+            clock.monotonic(),
+        )
+        self._rebuilds = 0
+        self._overdue_at = inf  # when what is awaited now hangs, and whom it was asked for
+        self._asked: Unit | None = None
 
     async def run(self) -> None:
         """Never returns by itself; closes the link when cancelled.
@@ -105,12 +110,13 @@ class Poller:
         try:
             while True:
                 try:
-                    await self._open()
-                    self._begin()
-                    await self._poll()
+                    await self._session.run(self._serve)
                 except NotConnected as error:
+                    self._expect(inf)
                     self._link.change("down", self._clock.wall_ms(), str(error))
                     self._outages.down(self.name, "connection is down", error=str(error))
+                    if isinstance(error, LeftBehind):
+                        await self._renew_driver()
                     await self._clock.sleep(self._backoff.next())
         except asyncio.CancelledError:
             stopped = True
@@ -121,21 +127,47 @@ class Poller:
             else:
                 self._link.change("down", self._clock.wall_ms(), "the driver failed in an unexpected way")
                 self._all_silent()
-            await self._driver.close()
+            self._expect(inf)
+            await self._session.close(self._driver.close)
+
+    async def _serve(self) -> None:
+        """Opens the link and polls over it. Raises NotConnected."""
+        await self._open()
+        self._begin()
+        await self._poll()
+
+    async def _renew_driver(self) -> None:
+        """A call of the driver hangs for ever: nobody knows what it holds, and it gets no other."""
+        old, self._driver = self._driver, self._make_driver()
+        self._introduction = Introduction(self._driver, self._units)
+        await self._session.close(old.close)
+
+    def _expect(self, seconds: float, unit: Unit | None = None) -> None:
+        """What is awaited next, for `unit`, takes at most so long: else it hangs."""
+        self._overdue_at = self._clock.monotonic() + seconds + _OVERTIME_SECONDS
+        self.pulse.beat(seconds)
+        self._asked = unit
 
     async def _open(self) -> None:
         """Opens the link. Raises NotConnected; then no group has a value any more."""
         self._used = False
         cap = self._line.connect_cap_seconds
+        self._expect(cap)
         try:
-            async with asyncio.timeout(cap):
-                await self._driver.connect()
+            await self._connect(cap)
         except TimeoutError as error:
             self._all_silent()
             raise NotConnected(f"the link was not open within {cap:g} s") from error
         except NotConnected:
             self._all_silent()
             raise
+
+    async def _connect(self, cap: float) -> None:
+        try:
+            async with asyncio.timeout(cap):
+                await self._driver.connect()
+        finally:
+            self._session.check()
 
     def _begin(self) -> None:
         """Cycles that passed without a link are no overruns. What was bad is read at once, the rest when due.
@@ -152,9 +184,11 @@ class Poller:
 
     async def _poll(self) -> None:
         """One cycle after the other, the one that is due first. Raises NotConnected."""
+        queue = self._queue
         while True:
-            due, index = self._queue[0]
+            due, index = queue[0]
             item = self._groups[index]
+            self._expect(max(0, due - self._clock.mono_ns()) / 1e9)
             await self._introduction.use_pause((due - self._clock.mono_ns()) / 1e9)
             # A turn for all others even where cycles are late and the driver has no reason to wait.
             await self._clock.sleep(max(0, due - self._clock.mono_ns()) / 1e9)
@@ -164,7 +198,7 @@ class Poller:
                 await self._cycle(item, planned)
             finally:
                 self._reschedule(item)
-                heapq.heapreplace(self._queue, (item.schedule.due, index))
+                heapq.heapreplace(queue, (item.schedule.due, index))
 
     def _reschedule(self, item: Scheduled) -> None:
         now = self._clock.mono_ns()
@@ -223,13 +257,20 @@ class Poller:
 
     async def _read_capped(self, item: Scheduled) -> Reading:
         cap = item.read_cap_seconds
+        self._expect(cap, item.unit)
         try:
-            async with asyncio.timeout(cap):
-                return await self._driver.read(item.group.plan)
+            return await self._read_once(item, cap)
         except TimeoutError as error:
             text = f"a read did not end within {cap:g} s"
             self._unit_failed(item.unit, text)
             raise _Hung(text) from error
+
+    async def _read_once(self, item: Scheduled, cap: float) -> Reading:
+        try:
+            async with asyncio.timeout(cap):
+                return await self._driver.read(item.group.plan)
+        finally:
+            self._session.check()
 
     def _blame(self, unit: Unit, error: NotConnected) -> bool:
         """A fresh link broke while this unit was asked: with others behind the link it is held against it.
@@ -267,19 +308,50 @@ class Poller:
         for item in self._groups:
             self._silent(item)
 
+    # --- liveness --------------------------------------------------------------------------------
+
+    def look(self, now: float, excused: float = 0.0) -> Verdict:
+        """Once a second or so: ends calls that hang, builds the link of a silent connection anew, and marks
+        as stale what no cycle speaks for. excused: for how long nobody could have polled."""
+        if excused:
+            self._liveness.excuse(excused)
+            self._overdue_at += excused
+        if now > self._overdue_at:
+            self._cut_off()
+        verdict = self._liveness.judge(now, [item.group.heard_ns / 1e9 for item in self._groups])
+        if verdict.rebuild and self._session.interrupt("no data for too long: the link is built anew"):
+            self._rebuilds += 1
+        for place in verdict.stale:
+            self._groups[place].grow_stale(self._clock.mono_ns(), self._clock.wall_ms())
+        return verdict
+
+    def _cut_off(self) -> None:
+        """What is awaited should have come, or failed, long ago."""
+        text = "a call of the driver did not end in time"
+        if self._asked is not None:
+            self._unit_failed(self._asked, text)
+        self._expect(inf)
+        if self._session.interrupt(text):
+            self._rebuilds += 1
+
+    def silence(self, subject: Subject, now: float) -> float | None:
+        """Seconds since its last sign of life; None: this connection has no such group or unit."""
+        return self._liveness.silence(subject, now)
+
     # --- telling ---------------------------------------------------------------------------------
 
     @property
     def healthy(self) -> bool:
-        return self._link.state == "connected" and all(unit.state == "answering" for unit in self._units)
+        now = self._clock.monotonic()
+        return (
+            self._link.state == "connected"
+            and all(unit.state == "answering" for unit in self._units)
+            and all(self._liveness.stage(place, now) < Stage.STALE for place in range(len(self._groups)))
+        )
 
     def latest(self) -> list[LatestValue]:
         now = self._clock.mono_ns()
-        return [
-            value
-            for item in self._groups
-            for value in item.group.latest(now - round(item.stale_seconds * 1e9))
-        ]
+        return [value for item in self._groups for value in item.latest(now)]
 
     def schemas(self) -> list[Schema]:
         """Of the groups, in the order of the config."""
@@ -293,10 +365,11 @@ class Poller:
             value
             for item in self._groups
             if item.group.schema == schema
-            for value in item.group.latest(now - round(item.stale_seconds * 1e9), wanted)
+            for value in item.latest(now, wanted)
         ]
 
     def report(self) -> ConnectionReport:
+        now = self._clock.monotonic()
         return ConnectionReport(
             name=self.name,
             driver=self._line.driver_name,
@@ -308,6 +381,11 @@ class Poller:
             overruns=sum(item.schedule.overruns for item in self._groups),
             samples=self.counts.read,
             units=[unit.report() for unit in self._units],
+            groups=[
+                item.report(self._liveness.stage(place, now), now) for place, item in enumerate(self._groups)
+            ],
+            rebuilds=self._rebuilds,
+            hung_calls=self._session.left_behind,
         )
 
 

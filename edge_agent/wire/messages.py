@@ -90,8 +90,24 @@ class UnitReport(Message):
     revision: Text = ""
 
 
+class GroupReport(Message):
+    """How long ago a group brought something. `state`: live; waiting (nothing has come yet); late, stale and
+    silent: nothing for one, two and three deadlines. last_data: on the wall clock."""
+
+    name: Text
+    unit_id: Number | None = None
+    state: str
+    last_data: Number | None = None
+    age_seconds: float | None = None
+    deadline_seconds: float = 0.0
+
+
 class ConnectionReport(Message):
-    """One connection as the agent sees it. `state`: connected, connecting, down, stopped."""
+    """One connection as the agent sees it. `state`: connected, connecting, down, stopped.
+
+    groups: in a heartbeat those that are late or worse. rebuilds: how often its link was built anew because
+    nothing came. hung_calls: calls of its driver that could not even be cancelled.
+    """
 
     name: Text
     driver: Text
@@ -103,9 +119,15 @@ class ConnectionReport(Message):
     overruns: Number = 0
     samples: Number = 0
     units: list[UnitReport] = []
+    groups: list[GroupReport] = []
+    rebuilds: Number = 0
+    hung_calls: Number = 0
 
 
 class BufferReport(Message):
+    """The buffer and its disk. `state`: ok, full (room was made, or samples refused, lately), failing (the
+    last write did not succeed). size_bytes: of batches; used_bytes: all that the quota covers."""
+
     pending_batches: Number = 0
     pending_bytes: Number = 0
     pending_samples: Number = 0
@@ -114,8 +136,15 @@ class BufferReport(Message):
     oldest_pending: Number | None = None
     uncommitted_frames: Number = 0
     uncommitted_age_seconds: float = 0.0
+    uncommitted_bytes: Number = 0
     flush_interval_seconds: float = 0.0
     commits: Number = 0
+    state: str = "ok"
+    error: str = ""
+    since: Number | None = None
+    used_bytes: Number = 0
+    free_bytes: Number | None = None
+    lost_samples: Number = 0
 
 
 class ClockReport(Message):

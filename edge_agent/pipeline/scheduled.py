@@ -1,0 +1,47 @@
+"""A group with its unit and its place in time: what a poller turns over."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edge_agent.contracts.status import LatestValue
+from edge_agent.pipeline.group import Group
+from edge_agent.pipeline.schedule import Schedule
+from edge_agent.pipeline.unit import Unit
+from edge_agent.runtime.liveness import Stage
+from edge_agent.wire.messages import GroupReport
+from edge_agent.wire.schema import TagSchema
+
+
+@dataclass(slots=True)
+class Scheduled:
+    """read_cap_seconds: bounds a driver that forgot a time-out. stale_seconds: a value older than this is not
+    shown as good any more. liveness_seconds: how long the group may bring nothing.
+    """
+
+    group: Group
+    unit: Unit
+    schedule: Schedule
+    read_cap_seconds: float
+    stale_seconds: float
+    liveness_seconds: float
+
+    def grow_stale(self, mono_ns: int, wall_ms: int) -> None:
+        """It is silent. Where cycles go on they say themselves what is wrong; else it is said here."""
+        if mono_ns - self.group.cycled_ns >= self.liveness_seconds * 1e9:
+            self.group.grow_stale(mono_ns, wall_ms)
+
+    def latest(self, mono_ns: int, wanted: Mapping[int, TagSchema] | None = None) -> list[LatestValue]:
+        """The newest values as they are to be shown at `mono_ns`; see `Group.latest`."""
+        return self.group.latest(mono_ns - round(self.stale_seconds * 1e9), wanted)
+
+    def report(self, stage: Stage, now: float) -> GroupReport:
+        heard_ms = self.group.heard_ms
+        waits = stage is Stage.LIVE and heard_ms is None
+        return GroupReport(
+            name=self.group.schema.group,
+            unit_id=self.unit.unit_id,
+            state="waiting" if waits else stage.label,
+            last_data=heard_ms,
+            age_seconds=None if heard_ms is None else round(max(0.0, now - self.group.heard_ns / 1e9), 3),
+            deadline_seconds=self.liveness_seconds,
+        )
