@@ -4,7 +4,7 @@ Each is imported where it is called: `edge-agent status` must not pay for the dr
 uplink.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from edge_agent.app.offline import GroupPlan
     from edge_agent.config.load import Head, Loaded
+    from edge_agent.contracts.diagnosis import Outcome
     from edge_agent.contracts.status import LatestValue
     from edge_agent.web.client import LocalClient
 
@@ -98,6 +99,21 @@ async def probe(driver: str, host: str, port: int, unit_id: int, timeout: float)
     from edge_agent.app import offline
 
     return await offline.probe(driver, host, port, unit_id, timeout)
+
+
+async def examine(
+    path: Path,
+    only: Collection[str],
+    *,
+    direct: bool,
+    tell: "Callable[[Outcome], None]",
+    starting: Callable[[str], None],
+) -> "list[Outcome]":
+    """Examines this machine. only: these checks; none: all. direct: asks PLCs although an agent runs.
+    tell: gets each outcome at once. starting: gets the name of each check before it begins."""
+    from edge_agent.app import doctor
+
+    return await doctor.examine(path, only, direct=direct, tell=tell, starting=starting)
 
 
 def simulators() -> Sequence[str]:

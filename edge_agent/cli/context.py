@@ -3,7 +3,7 @@
 import argparse
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 from edge_agent.contracts.exit_codes import ExitCode as ExitCode
 
 if TYPE_CHECKING:
+    from edge_agent.contracts.diagnosis import Outcome
     from edge_agent.contracts.driver import RequestSummary
     from edge_agent.contracts.status import AgentStatus, LatestValue, ReloadResult
 
@@ -111,6 +112,15 @@ class App(Protocol):
     def local_client(self, socket: Path) -> Client: ...
     def running_agent(self, head: Any) -> Client | None: ...
     def tag_names(self, loaded: Any) -> Mapping[str, Sequence[str]]: ...
+    async def examine(
+        self,
+        path: Path,
+        only: Collection[str],
+        *,
+        direct: bool,
+        tell: "Callable[[Outcome], None]",
+        starting: Callable[[str], None],
+    ) -> "Sequence[Outcome]": ...
     def simulators(self) -> Sequence[str]: ...
     def simulator_command(self, driver: str) -> Simulator: ...
     def generate_docs(self) -> Mapping[str, str]: ...

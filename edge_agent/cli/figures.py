@@ -1,38 +1,10 @@
 """Numbers, sizes and times as people read them. Pure."""
 
 from datetime import UTC, datetime
-from typing import Final
 
-NONE: Final = "–"
-_BINARY: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+from edge_agent.contracts.figures import NONE, size, span
 
-
-def size(size_bytes: int | None) -> str:
-    """`3.4 MiB`."""
-    if size_bytes is None:
-        return NONE
-    value, unit = float(size_bytes), _BINARY[0]
-    for larger in _BINARY[1:]:
-        if value < 1024:
-            break
-        value, unit = value / 1024, larger
-    return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
-
-
-def span(seconds: float) -> str:
-    """A duration by its two largest units: `3h 12m`, `4m 5s`, `12s`, `0.4s`."""
-    if seconds < 10:
-        return f"{max(seconds, 0):.1f}s"
-    whole = int(seconds)
-    for unit, length, smaller, shorter in (
-        ("d", 86_400, "h", 3_600),
-        ("h", 3_600, "m", 60),
-        ("m", 60, "s", 1),
-    ):
-        if whole >= length:
-            rest = whole % length // shorter
-            return f"{whole // length}{unit}" + (f" {rest}{smaller}" if rest else "")
-    return f"{whole}s"
+__all__ = ["NONE", "age", "interval", "milliseconds", "percent", "plural", "size", "span", "time"]
 
 
 def age(time_ms: int | None, now_ms: int) -> str:

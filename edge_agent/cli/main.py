@@ -9,7 +9,21 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from edge_agent import __version__
-from edge_agent.cli import check, completion, demo, docs, init, plan, read, reload, run, simulate, status, top
+from edge_agent.cli import (
+    check,
+    completion,
+    demo,
+    docs,
+    doctor,
+    init,
+    plan,
+    read,
+    reload,
+    run,
+    simulate,
+    status,
+    top,
+)
 from edge_agent.cli.context import App, Context, ExitCode, UsageError
 from edge_agent.cli.parser import Parser
 from edge_agent.cli.text import printable
@@ -35,7 +49,7 @@ class Command(Protocol):
 
 
 COMMANDS: Final[tuple[Command, ...]] = (
-    run, init, check, plan, read, status, top, reload, simulate, demo, completion, docs,
+    run, init, check, plan, read, status, top, reload, doctor, simulate, demo, completion, docs,
 )  # fmt: skip
 
 

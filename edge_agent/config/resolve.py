@@ -27,6 +27,8 @@ from edge_agent.config.tree import PlacedList, PlacedMap, SecretName, join, labe
 
 MAX_FILES: Final = 1_000
 MAX_SECRET_BYTES: Final = 64 << 10
+# How the warning about a secret that others can read begins.
+EXPOSED: Final = "everybody on this machine can read"
 _MAX_INCLUDE_DEPTH: Final = 10
 _MAX_DEPTH: Final = 100
 JOINED_LISTS: Final = ("connections", "groups", "tags")
@@ -255,7 +257,7 @@ class Resolver:
         if not text:
             self.problems.append(Problem(place, path, f"the secret '{name}' in {file} is empty"))
         if mode & stat.S_IROTH:
-            message = f"everybody on this machine can read {file}: chmod 600 it"
+            message = f"{EXPOSED} {file}: chmod 600 it"
             self.warnings.append(Problem(place, path, message))
         self.secrets.add(text)
         return text
@@ -265,7 +267,10 @@ class Resolver:
             return [self._base / name]
         candidates = [self._base / "secrets" / name, self._base / name]
         credentials = self._environ.get("CREDENTIALS_DIRECTORY", "")
-        return [Path(credentials) / name, *candidates] if credentials else candidates
+        if not credentials:
+            return candidates
+        # The second is the name of a file of a directory that is given as `LoadCredential=secret:DIRECTORY`.
+        return [Path(credentials) / name, Path(credentials) / f"secret_{name}", *candidates]
 
 
 def _parse_sections(data: bytes, file: str, sections: Collection[str]) -> Parsed:

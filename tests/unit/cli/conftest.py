@@ -2,7 +2,7 @@
 
 import argparse
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import pytest
 
 from edge_agent.cli.context import Context
 from edge_agent.cli.main import main
+from edge_agent.contracts.diagnosis import Outcome
 from edge_agent.contracts.driver import RequestSummary
 from edge_agent.contracts.errors import ConfigError
 from edge_agent.contracts.status import AgentStatus, LatestValue, ReloadResult
@@ -96,6 +97,7 @@ class FakeApp:
     running: bool = False
     measured: Mapping[tuple[str, str], float] = field(default_factory=dict)
     documents: Mapping[str, str] = field(default_factory=dict)
+    outcomes: Sequence[Outcome] = ()
     simulator: FakeSimulator = field(default_factory=FakeSimulator)
     asked: list[Any] = field(default_factory=list)
 
@@ -157,6 +159,21 @@ class FakeApp:
 
     def tag_names(self, loaded: FakeLoaded) -> Mapping[str, Sequence[str]]:
         return {"press1": ["oil_temp", "온도"], "meter": ["kWh"]}
+
+    async def examine(
+        self,
+        path: Path,
+        only: Collection[str],
+        *,
+        direct: bool,
+        tell: Callable[[Outcome], None],
+        starting: Callable[[str], None],
+    ) -> Sequence[Outcome]:
+        self.asked.append((path, list(only), direct))
+        for outcome in self.outcomes:
+            starting(outcome.check)
+            tell(outcome)
+        return self.outcomes
 
     def simulators(self) -> Sequence[str]:
         return ("modbus",)
