@@ -130,11 +130,13 @@ def simulator_command(driver: str) -> ModuleType:
     return simulation.simulator_command(driver)
 
 
-def starter_text(*, device: str, host: str, port: int, unit_id: int, central: str | None) -> str:
+def starter_text(
+    *, device: str, host: str, port: int, unit_id: int, central: str | None, service: bool
+) -> str:
     """A commented config to begin with."""
     from edge_agent.config.starter import starter
 
-    return starter(device=device, host=host, port=port, unit_id=unit_id, central=central)
+    return starter(device=device, host=host, port=port, unit_id=unit_id, central=central, service=service)
 
 
 def generate_docs() -> Mapping[str, str]:

@@ -58,6 +58,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         port=answers.port,
         unit_id=answers.unit_id,
         central=answers.central,
+        service=path is not None and path.absolute() == config_path.SYSTEM,
     )
     if path is None:
         context.out.write(text)

@@ -24,8 +24,9 @@ all of them is config/edge-agent.yaml; editors that understand JSON Schema take 
 - `${NAME}` in a value is that environment variable, `${NAME:-value}` has a default for when it is unset or
   empty, `$${` stands for `${`. A variable that is not set is an error.
 - `!secret NAME` is the content of a file, without blanks around it: `$CREDENTIALS_DIRECTORY/NAME`
-  (systemd's `LoadCredential=`), else `secrets/NAME`, else `NAME` beside the config file. A name with a
-  slash is a path relative to the config file. A file that everybody can read gives a warning.
+  or `$CREDENTIALS_DIRECTORY/secret_NAME` (systemd's `LoadCredential=NAME:FILE` or `=secret:DIRECTORY`),
+  else `secrets/NAME`, else `NAME` beside the config file. A name with a slash is a path relative to the
+  config file. A file that everybody can read gives a warning.
 - `include: FILE` takes the content of a file (or of several: a list, or a pattern such as
   `conf.d/*.yaml`), relative to the file it stands in. Mappings are merged; the lists `connections`,
   `groups` and `tags` are put one behind the other; a value that is set in two files is an error. Alone in

@@ -1,8 +1,9 @@
 """Reads the files: includes, `!secret` and `${NAME}` become what they stand for.
 
-A secret is looked up as `$CREDENTIALS_DIRECTORY/NAME` (systemd's LoadCredential), then as `secrets/NAME`
-and `NAME` beside the main config file; a name with a slash is a file relative to that directory, and
-nothing else. The document's own `secrets:` map is for what the centre sends and is not asked here.
+A secret is looked up as `$CREDENTIALS_DIRECTORY/NAME` or `…/secret_NAME` (systemd's LoadCredential), then
+as `secrets/NAME` and `NAME` beside the main config file; a name with a slash is a file relative to that
+directory, and nothing else. The document's own `secrets:` map is for what the centre sends and is not asked
+here.
 
 Includes are relative to the file they stand in. What they hold is merged where `include` stands:
 mappings into the mapping, the lists `connections`, `groups` and `tags` behind one another; a value that

@@ -1,15 +1,28 @@
 """The commented file that `edge-agent init` writes. Pure."""
 
+from typing import Final
+
 from edge_agent.config.environment import TOKEN_SECRET
 from edge_agent.config.sample import flow
 
+_BUFFER_BESIDE: Final = "path: buffer.db            # beside this file"
+_BUFFER_OF_SERVICE: Final = "path: /var/lib/holdfast/buffer.db  # where the unit lets it write"
+
 
 def starter(
-    *, device: str, host: str, port: int, unit_id: int, central: str | None = None, driver: str = "modbus"
+    *,
+    device: str,
+    host: str,
+    port: int,
+    unit_id: int,
+    central: str | None = None,
+    driver: str = "modbus",
+    service: bool = False,
 ) -> str:
     """A config with one connection, one group and six tags to be replaced.
 
-    central: address of the centre; None for an agent that works alone.
+    central: address of the centre; None for an agent that works alone. service: for the unit of systemd,
+    which lets the agent write in its own directories alone.
     """
     return f"""\
 # The config of edge-agent on this device. Every setting: config/edge-agent.yaml in the documentation.
@@ -21,7 +34,7 @@ agent:
 
 {_central(central)}
 buffer:
-  path: buffer.db            # beside this file
+  {_BUFFER_OF_SERVICE if service else _BUFFER_BESIDE}
   flush_interval: 1s         # 10s spares an SD card; a power cut loses at most this much
   max_bytes: 2GiB            # of which a quarter is for what the centre already has
 

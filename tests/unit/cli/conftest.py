@@ -145,7 +145,9 @@ class FakeApp:
         self.asked.append((driver, host, port, unit_id))
         return self.unreachable
 
-    def starter_text(self, *, device: str, host: str, port: int, unit_id: int, central: str | None) -> str:
+    def starter_text(
+        self, *, device: str, host: str, port: int, unit_id: int, central: str | None, service: bool
+    ) -> str:
         return f"agent: {{id: {device}}}  # {host} {port} {unit_id} {central}\n"
 
     def runtime_socket(self, loaded: FakeLoaded) -> Path:

@@ -157,6 +157,12 @@ def test_credentials_of_systemd_come_first(load_text: LoadText) -> None:
     assert token(loaded) == "from-systemd"
 
 
+def test_a_directory_given_as_the_credential_secret_holds_secrets(load_text: LoadText) -> None:
+    files = {"creds/secret_central-token": "of-the-directory\n", "secrets/central-token": "b"}
+    loaded = load_text(DOCUMENT + CENTRAL, {"CREDENTIALS_DIRECTORY": "creds"}, files)
+    assert token(loaded) == "of-the-directory"
+
+
 def test_then_the_directory_secrets_then_the_file_beside(load_text: LoadText) -> None:
     files = {"secrets/central-token": "from-secrets\n", "central-token": "c"}
     assert token(load_text(DOCUMENT + CENTRAL, files=files)) == "from-secrets"
@@ -176,7 +182,7 @@ def test_a_path_is_relative_to_the_config_file_alone(load_text: LoadText, errors
 def test_a_missing_secret_says_where_it_was_looked_for(errors_of: ErrorsOf) -> None:
     assert errors_of(DOCUMENT + CENTRAL, {"CREDENTIALS_DIRECTORY": "/creds"}) == [
         "10:36: central.token: the secret 'central-token' is not there; looked for "
-        "/creds/central-token, secrets/central-token, central-token"
+        "/creds/central-token, /creds/secret_central-token, secrets/central-token, central-token"
     ]
 
 

@@ -162,6 +162,11 @@ def test_the_starter_loads(load_text: LoadText, central: str | None) -> None:
     assert document.remote.manage == []
 
 
+def test_the_starter_for_the_unit_keeps_its_data_where_the_unit_may_write(load_text: LoadText) -> None:
+    text = starter(device="a", host="192.0.2.10", port=502, unit_id=1, service=True)
+    assert load_text(text).document.buffer.path == "/var/lib/holdfast/buffer.db"
+
+
 def test_the_starter_quotes_what_needs_it(load_text: LoadText) -> None:
     text = starter(device="123", host="fe80::1%eth0", port=502, unit_id=1, driver="modbus")
     document = load_text(text).document
