@@ -62,6 +62,11 @@ class Child:
     def running(self) -> bool:
         return self._process is not None and self._process.returncode is None
 
+    async def ended(self) -> int:
+        """Waits for the process that was started last; its exit code, negative after a signal."""
+        assert self._process is not None
+        return await self._process.wait()
+
     async def kill(self) -> None:
         """SIGKILL: what a crash, the OOM killer or an impatient operator does."""
         await self._end(signal.SIGKILL)
