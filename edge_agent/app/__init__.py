@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from edge_agent.config.load import Head, Loaded
     from edge_agent.contracts.diagnosis import Outcome
     from edge_agent.contracts.status import LatestValue
+    from edge_agent.support.archive import Packed
     from edge_agent.web.client import LocalClient
 
 
@@ -114,6 +115,14 @@ async def examine(
     from edge_agent.app import doctor
 
     return await doctor.examine(path, only, direct=direct, tell=tell, starting=starting)
+
+
+async def bundle(path: Path, out: Path | None) -> "tuple[Path, Packed]":
+    """Writes a support bundle and says what is in it. out: the file; None: one here, named by device and
+    time. Raises OSError where it cannot be written."""
+    from edge_agent.app import support
+
+    return await support.bundle(path, out)
 
 
 def simulators() -> Sequence[str]:

@@ -48,6 +48,18 @@ async def examine(
         site = await in_thread(lambda: site_of(path), LOAD_SECONDS)
     except TimeoutError:
         site = Site(path, os.environ, problems=(f"{path}: not read within {LOAD_SECONDS:g} s",))
+    return await examine_site(site, only, direct=direct, tell=tell, starting=starting)
+
+
+async def examine_site(
+    site: Site,
+    only: Collection[str] = (),
+    *,
+    direct: bool = False,
+    tell: Tell = _ignore,
+    starting: Callable[[str], None] = _ignore,
+) -> list[Outcome]:
+    """As `examine`, of a config that was read."""
     asker = _Asker(site.directory)
     return await run_checks(checks(asker, direct=direct), site, only, tell, starting)
 

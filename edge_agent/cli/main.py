@@ -22,6 +22,7 @@ from edge_agent.cli import (
     run,
     simulate,
     status,
+    support_bundle,
     top,
 )
 from edge_agent.cli.context import App, Context, ExitCode, UsageError
@@ -49,7 +50,8 @@ class Command(Protocol):
 
 
 COMMANDS: Final[tuple[Command, ...]] = (
-    run, init, check, plan, read, status, top, reload, doctor, simulate, demo, completion, docs,
+    run, init, check, plan, read, status, top, reload, doctor, support_bundle,
+    simulate, demo, completion, docs,
 )  # fmt: skip
 
 

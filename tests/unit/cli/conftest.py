@@ -71,6 +71,13 @@ class FakeClient:
         return self._app.result
 
 
+@dataclass(frozen=True)
+class FakePacked:
+    size_bytes: int = 2048
+    files: Sequence[Mapping[str, Any]] = ({"name": "versions.json", "about": "versions", "bytes": 100},)
+    left_out: Sequence[Mapping[str, Any]] = ({"name": "machine/clock.txt", "about": "time", "why": "absent"},)
+
+
 class FakeSimulator:
     def __init__(self) -> None:
         self.seen: list[argparse.Namespace] = []
@@ -176,6 +183,11 @@ class FakeApp:
             starting(outcome.check)
             tell(outcome)
         return self.outcomes
+
+    async def bundle(self, path: Path, out: Path | None) -> tuple[Path, FakePacked]:
+        self.asked.append((path, out))
+        self.fail()
+        return out or Path("holdfast-support-press-shop-01.tar.gz"), FakePacked()
 
     def simulators(self) -> Sequence[str]:
         return ("modbus",)

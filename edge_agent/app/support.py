@@ -1,0 +1,207 @@
+"""Collects a support bundle: the room's collectors, and those that need a config, an agent or the doctor."""
+
+import asyncio
+import http.client
+import os
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import orjson
+
+from edge_agent import __version__
+from edge_agent.app import doctor, local
+from edge_agent.app.config_text import pieces as config_pieces
+from edge_agent.config.load import Head
+from edge_agent.contracts.diagnosis import Outcome
+from edge_agent.contracts.status import AgentStatus
+from edge_agent.doctor.site import Site
+from edge_agent.doctor.waiting import in_thread
+from edge_agent.support import machine
+from edge_agent.support.archive import LeftOut, Packed, Piece, pack
+from edge_agent.support.collecting import Absent, Collector, collect
+from edge_agent.support.config_text import masked_config
+from edge_agent.support.scrub import Scrubber
+from edge_agent.support.secrets import known_secrets, last_config_secrets
+
+# All of it is there in half a minute: the collectors run side by side, and what takes longer is left out.
+COLLECT_SECONDS: Final = 22.0
+_LOAD_SECONDS: Final = 20.0
+_CALL_SECONDS: Final = 15.0
+_SHOWN_TAGS: Final = 20
+_LOG_LINES: Final = 500
+_MAX_CONFIG_BYTES: Final = 1 << 20
+_MAX_CONFIG_FILES: Final = 50
+_MAX_LOG_BYTES: Final = 4 << 20
+
+
+async def bundle(path: Path, out: Path | None) -> tuple[Path, Packed]:
+    """Writes the bundle and says what is in it. out: the file; None: named by device and time, here.
+
+    Raises OSError where it cannot be written: there is nothing else that stops it.
+    """
+    now = datetime.now(UTC)
+    try:
+        site = await in_thread(lambda: doctor.site_of(path), _LOAD_SECONDS)
+    except (TimeoutError, OSError) as error:
+        site = Site(path, os.environ, problems=(f"{path}: not read: {error or 'it took too long'}",))
+    files = await in_thread(lambda: _config_files(site), _CALL_SECONDS)
+    scrubber = Scrubber(await in_thread(lambda: _secrets(site, files), _CALL_SECONDS))
+    found, left_out = await collect(_collectors(site, files), COLLECT_SECONDS)
+    clean = [Piece(each.name, each.about, scrubber.clean(each.text), each.newest_last) for each in found]
+    left = [LeftOut(each.name, each.about, scrubber.clean(each.why)) for each in left_out]
+    device = site.running.device if site.running else _device(site)
+    target = out or Path(f"holdfast-support-{device}-{now:%Y%m%dT%H%M%SZ}.tar.gz")
+    head = {
+        "format": 1,
+        "made": f"{now:%Y-%m-%dT%H:%M:%SZ}",
+        "device": device,
+        "edge_agent": __version__,
+        "never_included": "values of tags, batches, secrets",
+    }
+    return target, await asyncio.to_thread(pack, target, clean, left, head)
+
+
+def _collectors(site: Site, files: dict[str, str]) -> list[Collector]:
+    """The most useful first: what comes last is left out where it becomes too much."""
+    thread = _in_thread
+    status = site.running
+    pid = None if status is None else status.pid
+    data = site.directory if site.document is None else site.database.parent
+    configs = [
+        Collector(f"config/{name}", "a config file, secrets masked", thread(partial(masked_config, text)))
+        for name, text in files.items()
+    ]
+    return [
+        Collector("versions.json", "this program, Python and packages", thread(machine.versions)),
+        Collector("doctor.json", "what `edge-agent doctor` finds", partial(_doctor, site)),
+        Collector("agent/status.json", "the running agent's status", thread(partial(_status, site))),
+        Collector("agent/metrics.txt", "the running agent's metrics", thread(partial(_metrics, site))),
+        Collector("agent/log.jsonl", "its newest log lines", thread(partial(_log, status)), newest_last=True),
+        Collector("config/problems.txt", "why the config is invalid", thread(partial(_problems, site))),
+        *configs,
+        Collector(
+            "config/in-force.yaml", "the config with its defaults, 20 tags of each group",
+            thread(partial(_in_force, site)),
+        ),
+        Collector(
+            "config/last-good.json", "which config of the centre was taken, without its content",
+            thread(partial(_last_good, site)),
+        ),
+        Collector("buffer/files.json", "the buffer's files", thread(partial(_buffer_files, site))),
+        Collector("machine/machine.json", "system, memory, disk", thread(partial(machine.machine, data))),
+        Collector("machine/mounts.txt", "file systems", thread(machine.mounts)),
+        Collector("machine/addresses.txt", "network addresses and routes", thread(machine.addresses)),
+        Collector("machine/clock.txt", "time synchronisation", thread(machine.clock)),
+        Collector(
+            "machine/journal.txt", "the journal's newest lines of the agent",
+            thread(partial(machine.journal, pid)), newest_last=True,
+        ),
+    ]  # fmt: skip
+
+
+def _in_thread(function: Callable[[], str]) -> Callable[[], Awaitable[str]]:
+    return lambda: in_thread(function, _CALL_SECONDS)
+
+
+def _config_files(site: Site) -> dict[str, str]:
+    """The texts of the config's files by their names in the bundle."""
+    found: dict[str, str] = {}
+    for path in (site.files or (site.config,))[:_MAX_CONFIG_FILES]:
+        try:
+            with path.open("rb") as file:
+                text = file.read(_MAX_CONFIG_BYTES).decode("utf-8", "replace")
+        except OSError:
+            continue
+        name = path.name if path.name not in found else f"{len(found)}-{path.name}"
+        found[name] = text
+    return found
+
+
+def _secrets(site: Site, files: dict[str, str]) -> set[str]:
+    known = known_secrets(site.config, files.values(), site.environ) | site.secrets
+    if site.document is not None:
+        known |= last_config_secrets(site.database.with_name("central-config.json"))
+    return known
+
+
+async def _doctor(site: Site) -> str:
+    outcomes: list[Outcome] = []
+    try:
+        async with asyncio.timeout(COLLECT_SECONDS - 3):
+            await doctor.examine_site(site, tell=outcomes.append)
+    except TimeoutError:
+        return machine.as_json({"finished": False, "checks": [outcome.record() for outcome in outcomes]})
+    return machine.as_json({"finished": True, "checks": [outcome.record() for outcome in outcomes]})
+
+
+def _status(site: Site) -> str:
+    if site.running is None:
+        raise Absent(site.running_fault or "no agent runs with this config")
+    return machine.as_json(site.running.model_dump(mode="json"))
+
+
+def _metrics(site: Site) -> str:
+    head = None if site.document is None else Head(site.document.agent)
+    client = None if head is None or site.running is None else local.running_agent(head)
+    if client is None:
+        raise Absent(site.running_fault or "no agent runs with this config")
+    return client.metrics()
+
+
+def _log(status: AgentStatus | None) -> str:
+    """From the agent's page, which serves the log that it holds in memory."""
+    if status is None or status.page is None or status.page.state != "open":
+        raise Absent("no agent with an open page: see machine/journal.txt")
+    place = urlsplit(f"http://{status.page.address}")
+    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=5)
+    try:
+        connection.request("GET", f"/api/log?level=debug&limit={_LOG_LINES}")
+        response = connection.getresponse()
+        lines = orjson.loads(response.read(_MAX_LOG_BYTES))["lines"]
+    finally:
+        connection.close()
+    return "".join(f"{orjson.dumps(line).decode()}\n" for line in lines)
+
+
+def _problems(site: Site) -> str:
+    if site.document is not None:
+        raise Absent("the config is valid")
+    return "\n".join(site.problems) + "\n"
+
+
+def _in_force(site: Site) -> str:
+    if site.document is None:
+        raise Absent("the config is invalid: see config/problems.txt")
+    return "".join(config_pieces(site.document, _SHOWN_TAGS))
+
+
+def _last_good(site: Site) -> str:
+    if site.document is None:
+        raise Absent("the config is invalid, so that the buffer's directory is not known")
+    path = site.database.with_name("central-config.json")
+    if not path.exists():
+        raise Absent("the centre has sent no config")
+    status = path.stat()
+    data = path.read_bytes().split(b"\n", 2)
+    return machine.as_json(
+        {
+            "bytes": status.st_size,
+            "changed": int(status.st_mtime * 1_000),
+            "head": orjson.loads(data[0]),
+            "kept": orjson.loads(data[1]),
+        }
+    )
+
+
+def _buffer_files(site: Site) -> str:
+    if site.document is None:
+        raise Absent("the config is invalid, so that the buffer's directory is not known")
+    return machine.database_files(site.database)
+
+
+def _device(site: Site) -> str:
+    return "unknown" if site.document is None else site.document.agent.id
