@@ -62,7 +62,7 @@ class StatusBoard:
             components=self.components.reports(),
             lateness=self.connections.lateness(),
             stored_samples=self.store.stored_samples,
-            lost_samples=self.store.memory.dropped_samples,
+            lost_samples=self.store.lost_samples,
             page=self.page(),
         )
 
@@ -87,6 +87,6 @@ class StatusBoard:
             connections=connections,
             heads=self.outbox.heads(),
             read_samples=sum(entry.read for entry in self.connections.accounting()),
-            lost_samples=self.store.memory.dropped_samples,
+            lost_samples=self.store.lost_samples,
             labels=self.labels,
         )

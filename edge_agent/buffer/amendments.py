@@ -1,5 +1,5 @@
 """Changes of the account that are no flush: a batch rejected or unreadable, seqs asked for again, names
-that were taken.
+that were taken. `room` has those that make room.
 
 Each is one transaction: prepared on the event loop from the state, executed in the writer's thread on
 copies, applied to the state after the commit (`Store.amend`). The record of a loss is committed together
@@ -73,24 +73,24 @@ class Amendments:
         seqs = ranges.intersect(self.state.ledger.held(epoch_no), [(seq, seq)])
         if not seqs:
             return None
-        saved, name, lost_records = self._begin(epoch_no, seqs)
+        saved, name, lost_records = self.begin(epoch_no, seqs)
 
         def body(db: sqlite3.Connection) -> Written | None:
             stored = rows.select_stored(db, epoch_no, seqs)
-            connections, carried = _contents(db, epoch_no, seq)
-            loss = self._loss(
+            connections, carried = contents(db, epoch_no, seq)
+            loss = self.loss(
                 LossReason.REJECTED, epoch_no, seqs, why, connections=connections,
                 most=None if connections is not None else stored.samples,
             )  # fmt: skip
             if carried is None:
                 carried = lost_records
             saved.totals.release(stored.nbytes, stored.samples)
-            return replace(self._write_off(db, saved, name, epoch_no, seqs, [loss, *carried]), stored=stored)
+            return replace(self.write_off(db, saved, name, epoch_no, seqs, [loss, *carried]), stored=stored)
 
         def applied(written: Written) -> None:
             if written.stored is not None:
                 self.state.totals.release(written.stored.nbytes, written.stored.samples)
-            self._apply(written)
+            self.apply(written)
 
         return Amendment((epoch_no, seqs), body, applied)
 
@@ -99,17 +99,17 @@ class Amendments:
         missing = ranges.intersect(self.state.ledger.held(epoch_no), missing)
         if not missing:
             return None
-        saved, name, _ = self._begin(epoch_no, missing)
+        saved, name, _ = self.begin(epoch_no, missing)
 
         def body(db: sqlite3.Connection) -> Written | None:
             gone = ranges.subtract(missing, rows.select_stored(db, epoch_no, missing).seqs)
             if not gone:
                 return None
-            loss = self._loss(LossReason.UNREADABLE, epoch_no, gone, "not in the database any more")
-            lost_records = self._lost_records(saved, epoch_no, gone)
-            return self._write_off(db, saved, name, epoch_no, gone, [loss, *lost_records])
+            loss = self.loss(LossReason.UNREADABLE, epoch_no, gone, "not in the database any more")
+            lost_records = self.lost_records(saved, epoch_no, gone)
+            return self.write_off(db, saved, name, epoch_no, gone, [loss, *lost_records])
 
-        return Amendment((epoch_no, missing), body, self._apply)
+        return Amendment((epoch_no, missing), body, self.apply)
 
     def resend(self, epoch_no: int, missing: Ranges) -> Amendment | None:
         """The sink lacks what it once acknowledged: held again where retained, else a loss.
@@ -125,7 +125,7 @@ class Amendments:
         missing = ranges.subtract(missing, ledger.told(epoch_no, missing))
         if not missing:
             return None
-        saved, name, _ = self._begin(epoch_no, missing)
+        saved, name, _ = self.begin(epoch_no, missing)
         keys = [(batch_id(epoch_no, lo), batch_id(epoch_no, hi)) for lo, hi in missing]
         saved = replace(saved, settled=ranges.subtract(saved.settled, keys))
 
@@ -137,8 +137,8 @@ class Amendments:
                 return Written(None, stored=stored, urgent=urgent)
             saved.totals.hold(stored.nbytes, stored.samples)
             why = "acknowledged once, missing at the centre, and no longer retained here"
-            loss = self._loss(LossReason.CENTRE_FORGOT, epoch_no, gone, why)
-            written = self._write_off(db, saved, name, epoch_no, gone, [loss])
+            loss = self.loss(LossReason.CENTRE_FORGOT, epoch_no, gone, why)
+            written = self.write_off(db, saved, name, epoch_no, gone, [loss])
             return replace(written, stored=stored, urgent=urgent)
 
         def applied(written: Written) -> None:
@@ -148,7 +148,7 @@ class Amendments:
                 self.state.urgent |= set(written.urgent)
             if written.stored is not None:
                 self.state.totals.hold(written.stored.nbytes, written.stored.samples)
-            self._apply(written)
+            self.apply(written)
 
         return Amendment((epoch_no, missing), body, applied)
 
@@ -163,7 +163,7 @@ class Amendments:
             # the whole backlog.
             logger.error("a conflict over names that nobody else can have used", epoch=epoch_no)
             return None
-        saved, _, _ = self._begin(epoch_no, moved)
+        saved, _, _ = self.begin(epoch_no, moved)
         epoch = recovery.next_epoch(state.ledger, self.identity, self.clock.wall_ms())
         watched = state.ledger.records_among(epoch_no, moved)
 
@@ -173,40 +173,40 @@ class Amendments:
             count = ranges.size(there)
             saved.totals.newest = max(saved.totals.newest, batch_id(epoch.no, count))
             why = "the centre knows these names with other content: the batches go on under new ones"
-            records = [self._loss(LossReason.RENAMED, epoch_no, there, why, connections=())]
+            records = [self.loss(LossReason.RENAMED, epoch_no, there, why, connections=())]
             gone = ranges.subtract(moved, there)
             if gone:
                 text = "not in the database any more"
-                records.append(self._loss(LossReason.UNREADABLE, epoch_no, gone, text))
+                records.append(self.loss(LossReason.UNREADABLE, epoch_no, gone, text))
             names = {(epoch_no, old): (epoch.no, new) for old, new in places.items()}
-            written = self._write_off(db, saved, (epoch.no, count + 1), epoch_no, moved, records, names)
+            written = self.write_off(db, saved, (epoch.no, count + 1), epoch_no, moved, records, names)
             return replace(written, urgent=rows.select_urgent(db, epoch.no))
 
         def applied(written: Written) -> None:
             state.moved(epoch, written.urgent)
-            self._apply(written)
+            self.apply(written)
 
         return Amendment((epoch_no, moved), body, applied)
 
-    # --- what they share ---------------------------------------------------------------------------
+    # --- what they share, with `room` too ---------------------------------------------------------
 
-    def _begin(self, epoch_no: int, seqs: Ranges) -> tuple[Saved, tuple[int, int], list[Loss]]:
+    def begin(self, epoch_no: int, seqs: Ranges) -> tuple[Saved, tuple[int, int], list[Loss]]:
         saved = self.state.saved()
-        return saved, self.state.next_name(), self._lost_records(saved, epoch_no, seqs)
+        return saved, self.state.next_name(), self.lost_records(saved, epoch_no, seqs)
 
-    def _lost_records(self, saved: Saved, epoch_no: int, seqs: Ranges) -> list[Loss]:
+    def lost_records(self, saved: Saved, epoch_no: int, seqs: Ranges) -> list[Loss]:
         """Records anew, of what was written off by records among `seqs`."""
         return [
-            self._loss(LossReason.UNREADABLE, entry.epoch_no, entry.seqs, "its first record was lost")
+            self.loss(LossReason.UNREADABLE, entry.epoch_no, entry.seqs, "its first record was lost")
             for entry in saved.written_off
             if entry.record_epoch == epoch_no and ranges.contains(seqs, entry.record_seq)
         ]
 
-    def _loss(self, reason: LossReason, epoch_no: int, seqs: Ranges, detail: str, **counted: Any) -> Loss:
+    def loss(self, reason: LossReason, epoch_no: int, seqs: Ranges, detail: str, **counted: Any) -> Loss:
         name = self._epoch_ids[epoch_no]
         return losses.of_batches(reason, name, seqs, self.clock.wall_ms(), detail, **counted)
 
-    def _write_off(
+    def write_off(
         self,
         db: sqlite3.Connection,
         saved: Saved,
@@ -227,16 +227,16 @@ class Amendments:
             }
         off = WrittenOff(epoch_no, seqs, *name)
         saved = replace(saved, written_off=[*follow(saved.written_off, names), off])
-        return Written(saved, self._save(db, saved), (*name, sealed), (off,), names)
+        return Written(saved, self.save(db, saved), (*name, sealed), (off,), names)
 
     @staticmethod
-    def _save(db: sqlite3.Connection, saved: Saved) -> tuple[int, int]:
+    def save(db: sqlite3.Connection, saved: Saved) -> tuple[int, int]:
         unsized = rows.sizes(db, saved.unsized)
         saved.totals.release(*unsized)
         rows.save(db, saved)
         return unsized
 
-    def _apply(self, written: Written) -> None:
+    def apply(self, written: Written) -> None:
         state = self.state
         state.ledger.written_off = [*follow(state.ledger.written_off, written.names or {}), *written.off]
         for entry in written.off:
@@ -248,7 +248,7 @@ class Amendments:
             state.committed(epoch_no, [(seq, batch)], self.clock.monotonic())
 
 
-def _contents(
+def contents(
     db: sqlite3.Connection, epoch_no: int, seq: int
 ) -> tuple[list[LossConnection] | None, Sequence[Loss | Mapping[str, Any]] | None]:
     """What a batch holds by group, and the loss records in it; each None where it cannot be read."""

@@ -21,3 +21,7 @@ class NewerDatabase(BufferFault, ConfigError):
 
 class NotStored(BufferFault, StorageFailed):
     """A commit failed: nothing of it is stored, keep what you have and try again."""
+
+
+class DiskFull(NotStored):
+    """There is no room on the disk, or the database may not grow: make room, or wait for it."""

@@ -1,12 +1,15 @@
 """Frames in memory between two commits, bounded, with the ring as their protection.
 
 Called from the event loop only. Past the bound the newest frames are dropped and counted into a loss
-record that goes with the next commit: the disk has then failed for longer than memory can bridge.
+record that goes with the next commit: the disk has then failed for longer than memory can bridge. What
+has piled up meanwhile is handed out in parts, so that no commit needs much room at once.
 """
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from math import ceil
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from edge_agent.buffer.ring import FrameRing
 from edge_agent.buffer.seal import Take
@@ -20,6 +23,8 @@ MAX_BYTES: Final = 64 << 20
 MAX_RECORDS: Final = 10_000
 # A batch holds 4 MiB; the rest is room for what is read while the flush gets going.
 EARLY_FLUSH_BYTES: Final = 3 << 20
+# The most that one commit takes, give or take a frame of each group.
+TAKE_BYTES: Final = 8 << 20
 # What a frame costs beside its bytes.
 _OVERHEAD_BYTES: Final = 300
 
@@ -36,12 +41,22 @@ class FrameMemory:
         self._taken: Take | None = None
         self._taken_frames = self._taken_bytes = self._taken_records = 0
         self._full = asyncio.Event()
-        self._stored_schemas: set[str] = set()
+        self._left = False
+        self._stored_schemas: WeakValueDictionary[str, Schema] = WeakValueDictionary()
         self.dropped_samples = 0
 
     @property
     def frame_count(self) -> int:
         return self._fresh_frames + self._taken_frames
+
+    @property
+    def size_bytes(self) -> int:
+        return self._fresh_bytes + self._taken_bytes
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is more than what the last `take` handed out, because of its bound."""
+        return self._left
 
     @property
     def age_seconds(self) -> float:
@@ -87,20 +102,35 @@ class FrameMemory:
         """Returns after `seconds`, or as soon as there is enough for a whole batch."""
         await wait_for_event(self._full, seconds, self._clock)
 
-    def take(self) -> Take:
-        """All that is here, for one commit."""
-        taken = self._taken = self._fresh
-        self._taken_frames, self._taken_bytes = self._fresh_frames, self._fresh_bytes
-        self._taken_records = self._fresh_records
+    def take(self, most_bytes: int = TAKE_BYTES) -> Take:
+        """What is here, for one commit; of very much, the oldest frames of each group."""
+        taken, frames, nbytes = self._fresh, self._fresh_frames, self._fresh_bytes
+        share = most_bytes / nbytes if nbytes else 1.0
+        self._taken, self._left = taken, share < 1
         self._fresh = Take()
-        self._fresh_frames = self._fresh_bytes = self._fresh_records = 0
-        self._full.clear()
+        self._taken_records, self._fresh_records = self._fresh_records, 0
+        if self._left:
+            self._fresh.frames = _newest(taken, share)
+            self._fresh.since = taken.since
+        left = sum(len(frames) for _, frames in self._fresh.frames.values())
+        self._fresh_frames, self._taken_frames = left, frames - left
+        # A frame's size is not kept: what is left counts as much as an average one each.
+        self._fresh_bytes = nbytes * left // frames if frames else 0
+        self._taken_bytes = nbytes - self._fresh_bytes
+        if self._fresh_bytes < EARLY_FLUSH_BYTES:
+            self._full.clear()
         return taken
 
     def stored(self, taken: Take) -> None:
         self._stored_schemas.update(taken.schemas)
         self._taken = None
         self._taken_frames = self._taken_bytes = self._taken_records = 0
+
+    def forget_stored(self) -> None:
+        """The database is another one: it needs the schemas in use once more."""
+        schemas = list(self._stored_schemas.values())
+        self._stored_schemas.clear()
+        self.announce(schemas)
 
     def give_back(self, taken: Take) -> None:
         """The commit failed: what it had comes before what has arrived since."""
@@ -111,8 +141,20 @@ class FrameMemory:
             taken.records.setdefault(kind, []).extend(records)
         taken.schemas.update(newer.schemas)
         taken.dropped.add(newer.dropped)
+        taken.refused.add(newer.refused)
         taken.since = newer.since if taken.since is None else taken.since
         self._fresh_frames += self._taken_frames
         self._fresh_bytes += self._taken_bytes
         self._fresh_records += self._taken_records
         self._taken_frames = self._taken_bytes = self._taken_records = 0
+
+
+def _newest(take: Take, share: float) -> dict[str, tuple[Schema, list[Frame]]]:
+    """Cuts the frames of each group behind this share of them, and returns what was cut off."""
+    rest: dict[str, tuple[Schema, list[Frame]]] = {}
+    for name, (schema, frames) in take.frames.items():
+        keep = ceil(len(frames) * share)
+        if keep < len(frames):
+            rest[name] = (schema, frames[keep:])
+            del frames[keep:]
+    return rest

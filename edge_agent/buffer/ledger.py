@@ -155,6 +155,8 @@ class Ledger:
         Those that are done too: a centre that was restored from a backup may lack what it acknowledged,
         and asks for it only where it is told that the epoch exists.
         """
+        if not self.epochs:
+            return []
         current = self.current.no
         return [
             *sorted(no for no, epoch in self.epochs.items() if no != current and not epoch.local),

@@ -1,7 +1,10 @@
 """Loss records: what will never arrive, counted as exactly as it can be. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
 
 from edge_agent.wire import ranges
 from edge_agent.wire.frame import Frame
@@ -114,3 +117,53 @@ def contents(
         )
         for name, (numbers, samples) in found.items()
     ]
+
+
+def merge(records: Iterable[Loss | Mapping[str, Any]]) -> list[Loss | Mapping[str, Any]]:
+    """The same account in fewer records: one for each reason, epoch and exactness.
+
+    Records with fields that this version does not know stay as they are.
+    """
+    merged: dict[tuple[str, str, str, bool], Loss] = {}
+    strange: list[Loss | Mapping[str, Any]] = []
+    for record in records:
+        loss = record if isinstance(record, Loss) else _understood(record)
+        if loss is None:
+            strange.append(record)
+            continue
+        key = loss.reason, loss.sink, loss.epoch, loss.exact
+        merged[key] = loss if key not in merged else _joined(merged[key], loss)
+    return [*merged.values(), *strange]
+
+
+def _understood(record: Mapping[str, Any]) -> Loss | None:
+    if not record.keys() <= Loss.model_fields.keys():
+        return None
+    try:
+        return Loss.model_validate(record)
+    except ValidationError:
+        return None
+
+
+def _joined(one: Loss, other: Loss) -> Loss:
+    groups: dict[tuple[str, str, str], LossConnection] = {}
+    for each in (*one.connections, *other.connections):
+        key = each.name, each.group, each.run
+        before = groups.get(key)
+        numbers = _union(before.n, each.n) if before is not None else each.n
+        samples = each.samples + (before.samples if before is not None else 0)
+        groups[key] = each.model_copy(update={"n": numbers, "samples": samples})
+    known = [most for most in (one.max, other.max) if most is not None]
+    return one.model_copy(
+        update={
+            "seqs": _union(one.seqs, other.seqs),
+            "connections": list(groups.values()),
+            "t0": min(one.t0, other.t0),
+            "t1": max(one.t1, other.t1),
+            "max": sum(known) if known else None,
+        }
+    )
+
+
+def _union(one: Sequence[tuple[int, int]], other: Sequence[tuple[int, int]]) -> Ranges:
+    return ranges.union(ranges.coalesce(one), ranges.coalesce(other))

@@ -1,9 +1,15 @@
 """The reading side of the buffer: what a sink's client fetches, and what became of it."""
 
+import asyncio
+import sqlite3
+from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 from edge_agent.buffer import rows
 from edge_agent.buffer.database import Connection
+from edge_agent.buffer.errors import NotStored
+from edge_agent.buffer.file import connect_reader
 from edge_agent.buffer.store import Store
 from edge_agent.runtime.clock import sync_state
 from edge_agent.wire import ranges
@@ -11,24 +17,42 @@ from edge_agent.wire.messages import Head
 from edge_agent.wire.ranges import Ranges
 from edge_agent.wire.upload import BatchItem
 
+T = TypeVar("T")
+
 
 class StoredOutbox:
     """Implements contracts.outbox.Outbox; reads on a connection and thread of its own."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._reader = Connection(store.settings.path, writer=False, max_bytes=store.settings.max_bytes)
-
-    async def open(self) -> None:
-        """After the store's `open`, which creates the tables."""
-        await self._reader.open()
+        self._reader: Connection | None = None
+        self._opening = 0
+        self._lock = asyncio.Lock()
 
     async def close(self) -> None:
-        await self._reader.close()
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            await reader.close()
+
+    async def _read(self, body: Callable[[sqlite3.Connection], T]) -> T:
+        """Raises NotStored where the file cannot be read; the store then opens it afresh."""
+        try:
+            async with self._lock:
+                if self._reader is None or self._opening != self._store.openings:
+                    await self.close()
+                    self._opening = self._store.openings
+                    reader = Connection("reader")
+                    await reader.open(partial(connect_reader, self._store.settings.path))
+                    self._reader = reader
+                return await self._reader.run(body)
+        except sqlite3.Error as error:
+            self._store.suspect(error)
+            raise NotStored(f"{self._store.settings.path}: {error}") from error
 
     @property
     def current_epoch(self) -> int:
-        return self._store.state.ledger.current.no
+        ledger = self._store.state.ledger
+        return ledger.current.no if ledger.epochs else 0
 
     def heads(self) -> list[Head]:
         return [self.head(no) for no in self._store.state.ledger.known_epochs()]
@@ -64,7 +88,7 @@ class StoredOutbox:
         recent = self._store.state.recent
         items = recent.first(epoch_no, wanted, max_bytes)
         if not items:
-            items = await self._reader.run(lambda db: rows.select_items(db, epoch_no, wanted, max_bytes))
+            items = await self._read(lambda db: rows.select_items(db, epoch_no, wanted, max_bytes))
             absent = _absent(wanted, items)
             if absent:
                 await self._store.amend(lambda amendments: amendments.unreadable(epoch_no, absent))
@@ -72,7 +96,7 @@ class StoredOutbox:
         return items
 
     async def schema(self, name: str) -> bytes | None:
-        return await self._reader.run(partial(rows.select_schema, name=name))
+        return await self._read(partial(rows.select_schema, name=name))
 
     def acknowledge(self, epoch_no: int, acked: Ranges) -> int:
         return self._store.state.settle(epoch_no, acked)

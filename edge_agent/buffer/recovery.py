@@ -16,6 +16,7 @@ import orjson
 from edge_agent.buffer import rows
 from edge_agent.buffer.errors import OtherDevice
 from edge_agent.buffer.ledger import Epoch, Ledger
+from edge_agent.buffer.reopening import carry_over
 from edge_agent.buffer.seal import Take, seal, seal_losses
 from edge_agent.buffer.segments import Leftovers, RingFrame
 from edge_agent.buffer.state import BufferState
@@ -66,10 +67,17 @@ class Begun:
 
 
 def begin(
-    db: sqlite3.Connection, identity: Identity, found: Leftovers, wall_ms: int, *, has_sink: bool
+    db: sqlite3.Connection,
+    identity: Identity,
+    found: Leftovers,
+    wall_ms: int,
+    *,
+    has_sink: bool,
+    before: Ledger | None = None,
 ) -> Begun:
     """Begins a run, and commits what earlier ones left. The caller has opened a transaction.
 
+    before: what this run knew when it had to open the file again.
     Raises OtherDevice where the database was filled under another device id.
     """
     _check_device(db, identity)
@@ -80,8 +88,9 @@ def begin(
         ledger.settle(ledger.current.no, [(1, ledger.current.next_seq - 1)])
     totals = rows.load_totals(db, pending=had_sink)
     rows.delete_epochs(db, _forgotten(db, ledger))
-    lost = [*_interrupted(db, identity, found, wall_ms)]
-    why = reason_for_new_epoch(ledger, identity, had_sink=had_sink, has_sink=has_sink)
+    lost = [*_interrupted(db, identity, found, wall_ms)] if before is None else []
+    missing = None if before is None else carry_over(db, ledger, before)
+    why = missing or reason_for_new_epoch(ledger, identity, had_sink=had_sink, has_sink=has_sink)
     if why is not None:
         epoch = next_epoch(ledger, identity, wall_ms)
         rows.insert_epoch(db, epoch, why)

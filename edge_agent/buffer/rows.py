@@ -164,6 +164,8 @@ def begin_run(db: sqlite3.Connection, run: str, boot: str, wall_ms: int, replaye
     insert = "INSERT OR IGNORE INTO run(id, boot_id, started, clean) VALUES(?, ?, ?, ?)"
     db.executemany(insert, [(name, boot, wall_ms, ACCOUNTED) for name in replayed])
     db.execute(insert, (run, boot, wall_ms, UNCLEAN))
+    # It may have begun before, in a file that was opened again since.
+    db.execute("UPDATE run SET clean = ? WHERE id = ?", (UNCLEAN, run))
     db.execute(
         "DELETE FROM run WHERE rowid NOT IN (SELECT rowid FROM run ORDER BY rowid DESC LIMIT ?)",
         (_KEPT_RUNS,),
@@ -264,6 +266,30 @@ def select_stored(db: sqlite3.Connection, epoch_no: int, wanted: Ranges) -> Stor
             found.nbytes += nbytes
             found.samples += samples
     return found
+
+
+def select_sizes(
+    db: sqlite3.Connection, keys: Ranges, kind: int | None = None
+) -> Iterator[tuple[int, int, int, int]]:
+    """(primary key, kind, body bytes, samples) of the batches with these keys, ascending."""
+    for lo, hi in keys:
+        yield from db.execute(
+            "SELECT id, kind, length(body), samples FROM batch"
+            " WHERE id BETWEEN ? AND ? AND kind = coalesce(?, kind) ORDER BY id",
+            (lo, hi, kind),
+        )
+
+
+def select_hash(db: sqlite3.Connection, key: int) -> bytes | None:
+    row = db.execute("SELECT hash FROM batch WHERE id = ?", (key,)).fetchone()
+    return None if row is None else bytes(row[0])
+
+
+def delete_batches(db: sqlite3.Connection, epoch_no: int, seqs: Ranges) -> None:
+    db.executemany(
+        "DELETE FROM batch WHERE id BETWEEN ? AND ?",
+        [(batch_id(epoch_no, lo), batch_id(epoch_no, hi)) for lo, hi in seqs],
+    )
 
 
 def rename(

@@ -27,7 +27,8 @@ _TRIAL_BYTES: Final = 256 * 1024
 @dataclass(slots=True)
 class Take:
     """What one flush takes: frames by schema in the order of their first frame, records by kind, schemas
-    that no commit has stored yet, and what was dropped for want of memory.
+    that no commit has stored yet, what was dropped for want of memory, and what was refused for want of
+    disk.
 
     since: when its first frame came (monotonic seconds).
     """
@@ -36,11 +37,26 @@ class Take:
     records: dict[Kind, list[Mapping[str, Any]]] = field(default_factory=dict)
     schemas: dict[str, Schema] = field(default_factory=dict)
     dropped: Dropped = field(default_factory=Dropped)
+    refused: Dropped = field(default_factory=Dropped)
     since: float | None = None
 
     @property
     def empty(self) -> bool:
-        return not self.frames and not self.records and not self.schemas and self.dropped.empty
+        nothing_lost = self.dropped.empty and self.refused.empty
+        return not self.frames and not self.records and not self.schemas and nothing_lost
+
+    def refuse(self, wall_ms: int) -> int:
+        """Turns its frames and records into an account of them. Returns how many samples that loses."""
+        lost = 0
+        for schema, frames in self.frames.values():
+            for frame in frames:
+                self.refused.add_frame(schema, frame)
+                lost += frame.samples
+        for records in self.records.values():
+            for _ in records:
+                self.refused.add_record(wall_ms)
+        self.frames, self.records = {}, {}
+        return lost
 
 
 def choose_layout(schema: Schema, frames: Sequence[Frame]) -> Layout:
@@ -59,9 +75,15 @@ def choose_layout(schema: Schema, frames: Sequence[Frame]) -> Layout:
 def seal(origin: Origin, take: Take, wall_ms: int) -> list[EncodedBatch]:
     """All of `take` as batches within the size limits, in order. Empty takes give none."""
     parts: list[Part] = [RecordsPart(kind, records) for kind, records in take.records.items() if records]
+    losses = []
     if not take.dropped.empty:
         detail = "the database could not be written for longer than memory could bridge"
-        parts.append(loss_part([take.dropped.loss(LossReason.OVERRUN, origin.run, detail)]))
+        losses.append(take.dropped.loss(LossReason.OVERRUN, origin.run, detail))
+    if not take.refused.empty:
+        detail = "the buffer was full, and on_full is drop_newest"
+        losses.append(take.refused.loss(LossReason.QUOTA, origin.run, detail))
+    if losses:
+        parts.append(loss_part(losses))
     parts += [
         FramesPart(schema, frames, choose_layout(schema, frames)) for schema, frames in take.frames.values()
     ]

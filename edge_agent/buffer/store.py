@@ -1,36 +1,45 @@
-"""The writing side of the buffer: takes frames over, commits batches, prunes what is delivered.
+"""The writing side of the buffer: takes frames over, commits batches, makes room, heals.
 
 One writer connection in its own thread. Every write happens under one lock: a flush, or an amendment of
 the account (a loss, a change of names). A write that has begun is awaited to its end, whoever is
 cancelled meanwhile. The thread gets copies; the state in memory changes after the commit.
+
+A disk that fails ends nothing: frames stay in memory, and each later flush tries again. After an error
+that leaves open what is on the disk (anything but «full» and «busy»), the connection is closed and the
+file opened afresh before the next write. Only then is it known whether the last commit counts.
 """
 
 import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from edge_agent.buffer import recovery, rows, segments
 from edge_agent.buffer.amendments import Amendment, Amendments
-from edge_agent.buffer.database import Connection, finish, transaction
-from edge_agent.buffer.errors import NotStored
+from edge_agent.buffer.commit import Committer, Flushed, NoRoom, Order
+from edge_agent.buffer.condition import Condition
+from edge_agent.buffer.database import finish
+from edge_agent.buffer.errors import DiskFull, NotStored
+from edge_agent.buffer.file import transaction
 from edge_agent.buffer.frames import FrameMemory
-from edge_agent.buffer.ledger import Ledger
+from edge_agent.buffer.ledger import Ledger, batch_id
+from edge_agent.buffer.quota import Space
 from edge_agent.buffer.recovery import Begun, Identity
 from edge_agent.buffer.ring import FrameRing
-from edge_agent.buffer.seal import Take, seal
+from edge_agent.buffer.room import Room
 from edge_agent.buffer.segments import Leftovers
-from edge_agent.buffer.state import BufferState, Saved, Totals
+from edge_agent.buffer.settings import StoreSettings
+from edge_agent.buffer.state import BufferState, Totals
+from edge_agent.buffer.writer import Writer
 from edge_agent.contracts.clock import Clock
-from edge_agent.wire.batch import EncodedBatch, Kind
+from edge_agent.runtime.backoff import Backoff
+from edge_agent.runtime.progress import Pulse
+from edge_agent.wire.batch import Kind
 from edge_agent.wire.frame import Frame
 from edge_agent.wire.messages import BufferReport, Loss
 from edge_agent.wire.schema import Schema
-
-T = TypeVar("T")
 
 # Acknowledgements and prunes ride in an insert's transaction this often, whichever comes first.
 SETTLE_FLUSHES: Final = 60
@@ -38,52 +47,20 @@ SETTLE_SECONDS: Final = 60.0
 # The most that a slow medium may stretch the flush interval to.
 MAX_FLUSH_SECONDS: Final = 10.0
 _COMMITS_APART: Final = 20
-# Delivered batches take at most this share of the quota.
-_RETAINED_SHARE: Final = 4
-
-
-@dataclass(frozen=True, slots=True)
-class StoreSettings:
-    """What the store needs of the configuration, in seconds and bytes.
-
-    has_sink: without a sink every batch counts as delivered, and stays as long as delivered ones do.
-    """
-
-    path: Path
-    flush_seconds: float = 1.0
-    max_bytes: int = 2 << 30
-    retain_seconds: float = 86400.0
-    has_sink: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class _Order:
-    """One flush, as the writer's thread gets it. saved: what to settle, if that is due."""
-
-    take: Take
-    name: tuple[int, int]
-    saved: Saved | None
-    first_held: int
-    now_ms: int
-    ends_run: bool = False
-
-
-_NOTHING_PRUNED: Final = rows.Pruned()
-
-
-@dataclass(slots=True)
-class _Flushed:
-    """What one flush did in the writer's thread."""
-
-    sealed: list[tuple[int, EncodedBatch]]
-    commit_seconds: float = 0.0
-    unsized: tuple[int, int] = (0, 0)
-    pruned: rows.Pruned = _NOTHING_PRUNED
-    oldest_ms: int | None = None
+# A disk that fails is tried again after these times.
+RETRY_FIRST_SECONDS: Final = 1.0
+RETRY_MAX_SECONDS: Final = 10.0
+# What is refused is written down this often: each record takes room of its own.
+REFUSAL_SECONDS: Final = 10.0
+# Rounds of making room before a flush gives up for this time; each frees a chunk.
+_ROUNDS: Final = 8
 
 
 class Store:
-    """Implements contracts.frames.FrameSink. `outbox.StoredOutbox` is the reading side."""
+    """Implements contracts.frames.FrameSink. `outbox.StoredOutbox` is the reading side.
+
+    openings: how often the file was opened; whoever has it open too does so again when this grows.
+    """
 
     def __init__(
         self, settings: StoreSettings, identity: Identity, frame_ring: FrameRing, clock: Clock
@@ -93,20 +70,29 @@ class Store:
         self.clock = clock
         self.state = BufferState(Ledger(), Totals(), settings.has_sink)
         self.memory = FrameMemory(frame_ring, clock)
+        self.condition = Condition(clock, self.memory.record)
+        self.openings = 0
         self.commits = 0
         self.stored_samples = 0
+        self.dropped_samples = 0
         self.recovered_frames = 0
         self.recovered_losses: list[Loss] = []
         self._ring = frame_ring
-        self._writer = Connection(settings.path, writer=True, max_bytes=settings.max_bytes)
+        self._ring_directory = Path()
+        self._writer = Writer(settings.path, settings.max_bytes)
+        self._committer = Committer(settings, identity, clock)
+        self._in_doubt: tuple[Order, int] | None = None
+        self.pulse = Pulse()
         self._lock = asyncio.Lock()
         self._news = asyncio.Condition()
         self._news_count = 0
         self._flushes_since_settle = 0
         self._settled_at = clock.monotonic()
+        self._refused_at: float | None = None
         self._prune_more = False
         self._commit_seconds = 0.0
         self._oldest_ms: int | None = None
+        self._space = Space()
 
     # --- life ------------------------------------------------------------------------------------
 
@@ -114,31 +100,23 @@ class Store:
         """Opens or creates the database, begins this run, and commits what earlier runs left in the ring.
 
         ring_directory: the ring's own, no other agent's. Raises InUse, NewerDatabase, NotABuffer,
-        sqlite3.Error, OSError.
+        OtherDevice, and OSError where the ring cannot be used. A disk that fails is not raised: frames
+        are taken from now on, and `run_flushes` tries again.
         """
+        self._ring_directory = ring_directory
+        self._ring.open(self.identity.device)
         try:
-            await finish(self._writer.open())
-            self._ring.open(self.identity.device)
-            found, begun = await finish(self._writer.run(partial(self._begin, ring_directory)))
+            await finish(self._open_first())
         except BaseException:
             await self._close_files()
             raise
-        segments.clear(found)
-        self.state = begun.state
-        self.recovered_frames = begun.recovered_frames
-        self.recovered_losses = begun.losses
-        self._oldest_ms = begun.oldest_ms
-        self.state.committed(self.state.ledger.current.no, begun.sealed, self.clock.monotonic())
-        self.stored_samples += sum(batch.samples for _, batch in begun.sealed)
-        self.commits += 1
 
-    def _begin(self, ring_directory: Path, db: sqlite3.Connection) -> tuple[Leftovers, Begun]:
-        identity = self.identity
-        found = segments.find(ring_directory, identity.device, identity.boot, identity.run)
-        body = partial(
-            recovery.begin, db, identity, found, self.clock.wall_ms(), has_sink=self.settings.has_sink
-        )
-        return found, transaction(db, body)
+    async def _open_first(self) -> None:
+        async with self._lock:
+            try:
+                await self._open()
+            except NotStored as error:
+                self.condition.failed(str(error))
 
     async def close(self) -> None:
         """Commits what is in memory, marks the run as cleanly ended, closes. Raises NotStored."""
@@ -147,9 +125,70 @@ class Store:
         finally:
             await self._close_files()
 
+    async def abandon(self) -> None:
+        """Closes without a commit: what is in memory stays in the ring for the next start."""
+        await self._close_files()
+
     async def _close_files(self) -> None:
         self._ring.close()
         await self._writer.close()
+
+    # --- opening, and opening again ----------------------------------------------------------------
+
+    def suspect(self, error: Exception) -> None:
+        """A reader met something that does not look like a sound file: it is opened afresh."""
+        self._writer.suspect(error)
+
+    async def _open(self) -> None:
+        """Raises NotStored where the disk fails, and what `open` says. The caller holds the lock."""
+        # To take over what a damaged file of some gigabytes holds takes minutes.
+        self.pulse.rest()
+        found, begun, landed = await self._writer.open(self._begin)
+        segments.clear(found)
+        self._opened(begun, landed=landed)
+        if self.openings > 1:
+            await self._tell()
+
+    def _begin(self, db: sqlite3.Connection) -> tuple[Leftovers, Begun, bool]:
+        identity, first = self.identity, self.openings == 0
+        found = Leftovers()
+        if first:
+            found = segments.find(self._ring_directory, identity.device, identity.boot, identity.run)
+        landed = self._in_doubt is not None and self._has_landed(db, self._in_doubt[0])
+        body = partial(
+            recovery.begin, db, identity, found, self.clock.wall_ms(), has_sink=self.settings.has_sink,
+            before=None if first else self.state.ledger,
+        )  # fmt: skip
+        begun = transaction(db, body)
+        self._space = self._committer.prepare(db)
+        return found, begun, landed
+
+    @staticmethod
+    def _has_landed(db: sqlite3.Connection, order: Order) -> bool:
+        """Whether a commit that failed is on the disk nevertheless. It is there whole or not at all."""
+        if not order.sealed:
+            return False
+        return rows.select_hash(db, batch_id(*order.name)) == order.sealed[0].hash
+
+    def _opened(self, begun: Begun, *, landed: bool) -> None:
+        self.openings += 1
+        self.state = begun.state
+        self._oldest_ms = begun.oldest_ms
+        self.recovered_frames += begun.recovered_frames
+        self.recovered_losses += begun.losses
+        self.state.committed(self.state.ledger.current.no, begun.sealed, self.clock.monotonic())
+        self.stored_samples += sum(batch.samples for _, batch in begun.sealed)
+        self.commits += 1
+        if self._in_doubt is not None:
+            order, mark = self._in_doubt
+            self._in_doubt = None
+            if landed:
+                self.stored_samples += sum(batch.samples for batch in order.sealed or ())
+                self._settle_memory(order, mark)
+            else:
+                self.memory.give_back(order.take)
+        if self.openings > 1:
+            self.memory.forget_stored()
 
     # --- taking frames ---------------------------------------------------------------------------
 
@@ -171,39 +210,72 @@ class Store:
         return max(self.settings.flush_seconds, min(_COMMITS_APART * self._commit_seconds, MAX_FLUSH_SECONDS))
 
     async def run_flushes(self) -> None:
-        """Commits every flush interval, or as soon as a batch is full. Raises NotStored: call it again,
-        the frames stay in memory until a commit works."""
+        """Commits every flush interval, or as soon as a batch is full. A disk that fails is tried again.
+
+        Never returns; raises only what is a bug.
+        """
+        backoff = Backoff(RETRY_FIRST_SECONDS, RETRY_MAX_SECONDS)
         while True:
-            await self.memory.wait(self.flush_seconds)
-            await self.flush()
+            try:
+                self.pulse.beat(self.flush_seconds)
+                await self.memory.wait(self.flush_seconds)
+                await self.flush()
+                backoff.reset()
+            except NotStored:
+                self.pulse.beat(RETRY_MAX_SECONDS)
+                await self.clock.sleep(backoff.next())
 
     async def flush(self, *, settle: bool = False) -> None:
-        """Commits everything taken so far. Raises NotStored, and then nothing is gone from memory."""
+        """Commits what was taken so far. Raises NotStored, and then nothing is gone from memory."""
         await finish(self._flush(settle=settle))
 
     async def _flush(self, *, settle: bool, ends_run: bool = False) -> None:
         async with self._lock:
-            take = self.memory.take()
-            mark = self._ring.rotate()
-            order = _Order(
-                take,
-                self.state.next_name(),
-                self.state.saved() if settle or self._settle_is_due() else None,
-                self.state.first_held(),
-                self.clock.wall_ms(),
-                ends_run,
-            )
-            if take.empty and order.saved is None:
-                self.memory.stored(take)
-                return
             try:
-                done = await self._write(partial(self._flush_in_thread, order))
-            except BaseException:
-                self.memory.give_back(take)
+                if not self._writer.is_open:
+                    await self._open()
+                    self.condition.worked()
+                changed = await self._flush_locked(settle=settle, ends_run=ends_run)
+            except NotStored as error:
+                self.condition.failed(str(error))
                 raise
-            self._flushed(order, done)
+            if changed:
+                self.condition.worked()
+        if changed:
+            await self._tell()
+
+    async def _flush_locked(self, *, settle: bool, ends_run: bool) -> bool:
+        """Whether something was committed."""
+        take = self.memory.take()
+        mark = self._ring.rotate()
+        order = Order(
+            take, self.state.next_name(), self.state.saved(), settle or self._settle_is_due(),
+            self.state.first_held(), self.clock.wall_ms(), ends_run,
+        )  # fmt: skip
+        if take.empty and not order.settle:
+            self.memory.stored(take)
+            return False
+        try:
+            done = await self._commit(order)
+        except BaseException:
+            if self._writer.fault is None:
+                self.memory.give_back(take)
+            else:
+                self._in_doubt = order, mark
+            raise
+        if done is None:
+            self.memory.give_back(take)
+            return False
+        self._flushed(order, done)
+        self._settle_memory(order, mark)
+        return True
+
+    def _settle_memory(self, order: Order, mark: int) -> None:
+        """The order is on the disk. Of what is left in memory the ring may not let go."""
+        behind = self.memory.is_behind
+        self.memory.stored(order.take)
+        if not behind:
             self._ring.release(mark)
-        await self._tell()
 
     def _settle_is_due(self) -> bool:
         self._flushes_since_settle += 1
@@ -211,45 +283,69 @@ class Store:
         due = self._flushes_since_settle >= SETTLE_FLUSHES or waited >= SETTLE_SECONDS
         return self._prune_more or (due and self.state.unsaved)
 
-    def _flush_in_thread(self, order: _Order, db: sqlite3.Connection) -> _Flushed:
-        """Batches, acknowledgements and prunes, in one transaction with one fsync."""
-        batches = seal(self.identity.origin, order.take, order.now_ms)
-        started = self.clock.monotonic()
-        done = transaction(db, lambda: self._store(db, order, batches))
-        done.commit_seconds = self.clock.monotonic() - started
-        return done
+    async def _commit(self, order: Order) -> Flushed | None:
+        """Makes room where there is none. None: what the order holds was refused, and is to be told later."""
+        for _ in range(_ROUNDS):
+            try:
+                return await self._writer.write(partial(self._committer.flush, order))
+            except DiskFull:
+                if not self._space.ballast:
+                    raise
+                self._space = await self._writer.write(self._committer.relieve)
+                self._renew(order)
+            except NoRoom as lack:
+                self._space = lack.space
+                if self.settings.drop_oldest:
+                    await self._drop(order, lack.nbytes)
+                elif order.records_only:
+                    await self._fold(order)
+                elif not self._refuse(order):
+                    return None
+        raise NotStored(f"{self.settings.path}: the disk is full, and making room did not help")
 
-    def _store(self, db: sqlite3.Connection, order: _Order, batches: list[EncodedBatch]) -> _Flushed:
-        schemas = order.take.schemas.values()
-        rows.insert_schemas(db, [(schema.hash, schema.canonical) for schema in schemas])
-        done = _Flushed(rows.insert_batches(db, *order.name, batches))
-        if order.saved is not None:
-            done.unsized = rows.sizes(db, order.saved.unsized)
-            order.saved.totals.release(*done.unsized)
-            done.pruned = self._prune(db, order.saved, order.now_ms)
-            rows.save(db, order.saved)
-        if order.ends_run:
-            rows.end_run(db, self.identity.run)
-        done.oldest_ms = rows.select_t0(db, order.first_held)
-        return done
+    async def _drop(self, order: Order, nbytes: int) -> None:
+        """Delivered batches go, else the oldest. Raises NotStored where there is nothing to drop."""
+        room = Room(self._amendments(), nbytes)
+        if self._space.ballast and not self._space.free:
+            self._space = await self._writer.write(self._committer.relieve)
+        await self._change(room.drop())
+        if not room.freed.batches:
+            raise NotStored(f"{self.settings.path}: the disk is full, and the buffer has nothing to drop")
+        if room.freed.held_samples:
+            self.dropped_samples += room.freed.held_samples
+            self.condition.made_room("the oldest samples are dropped")
+        self._renew(order)
 
-    def _prune(self, db: sqlite3.Connection, saved: Saved, now_ms: int) -> rows.Pruned:
-        totals = saved.totals
-        pruned = rows.prune(
-            db,
-            saved.settled,
-            before_ms=now_ms - int(self.settings.retain_seconds * 1000),
-            excess=totals.stored_bytes - totals.pending_bytes - self.settings.max_bytes // _RETAINED_SHARE,
-            keep=totals.newest,
-        )
-        totals.prune(pruned.batches, pruned.nbytes)
-        return pruned
+    async def _fold(self, order: Order) -> None:
+        """Loss records that wait to be sent become one. Raises NotStored where that frees nothing."""
+        room = Room(self._amendments(), 0)
+        await self._change(room.fold())
+        if not room.freed.batches:
+            raise NotStored(f"{self.settings.path}: the disk is full")
+        self._renew(order)
 
-    def _flushed(self, order: _Order, done: _Flushed) -> None:
-        self.memory.stored(order.take)
+    def _refuse(self, order: Order) -> bool:
+        """New samples become a loss. Whether the record of it is due already."""
+        self.dropped_samples += order.take.refuse(order.now_ms)
+        self.condition.made_room("new samples are refused")
+        now = self.clock.monotonic()
+        if self._refused_at is not None and now - self._refused_at < REFUSAL_SECONDS:
+            return False
+        self._refused_at = now
+        order.sealed, order.records_only = None, True
+        return True
+
+    def _renew(self, order: Order) -> None:
+        """Something else was committed, or a try has changed the order's copy of the account."""
+        order.name = self.state.next_name()
+        order.saved = self.state.saved()
+        order.first_held = self.state.first_held()
+
+    def _flushed(self, order: Order, done: Flushed) -> None:
         self._commit_seconds = done.commit_seconds
         self._oldest_ms = done.oldest_ms
-        if order.saved is not None:
+        self._space = done.space
+        if order.settle:
             self.state.totals.prune(done.pruned.batches, done.pruned.nbytes)
             self.state.was_saved(order.saved, done.unsized)
             self._prune_more = done.pruned.more
@@ -259,32 +355,37 @@ class Store:
         self.stored_samples += sum(batch.samples for _, batch in done.sealed)
         self.commits += 1
 
+    # --- amending --------------------------------------------------------------------------------
+
     async def amend(self, prepare: Callable[[Amendments], Amendment | None]) -> None:
         """Changes the account in one transaction of its own. Raises NotStored, and then nothing changed."""
         await finish(self._amend(prepare))
 
     async def _amend(self, prepare: Callable[[Amendments], Amendment | None]) -> None:
         async with self._lock:
-            amendment = prepare(Amendments(self.state, self.identity, self.clock))
-            if amendment is None:
-                return
-            self.state.frozen = amendment.frozen
-            try:
-                written = await self._write(lambda db: transaction(db, partial(amendment.body, db)))
-            finally:
-                self.state.frozen = (0, [])
-            if written is None:
-                return
-            amendment.applied(written)
-            self.commits += 1
-        await self._tell()
+            if not self._writer.is_open:
+                raise NotStored(f"{self.settings.path}: {self.condition.error or self._writer.fault}")
+            changed = await self._change(prepare(self._amendments()))
+        if changed:
+            await self._tell()
 
-    async def _write(self, body: Callable[[sqlite3.Connection], T]) -> T:
-        """Calls `body` in the writer's thread. Raises NotStored. The caller holds the lock."""
+    def _amendments(self) -> Amendments:
+        return Amendments(self.state, self.identity, self.clock)
+
+    async def _change(self, amendment: Amendment | None) -> bool:
+        """The caller holds the lock."""
+        if amendment is None:
+            return False
+        self.state.frozen = amendment.frozen
         try:
-            return await self._writer.run(body)
-        except sqlite3.Error as error:
-            raise NotStored(f"{self.settings.path}: {error}") from error
+            written = await self._writer.write(lambda db: transaction(db, partial(amendment.body, db)))
+        finally:
+            self.state.frozen = (0, [])
+        if written is None:
+            return False
+        amendment.applied(written)
+        self.commits += 1
+        return True
 
     # --- telling ---------------------------------------------------------------------------------
 
@@ -299,6 +400,11 @@ class Store:
             self._news_count += 1
             self._news.notify_all()
 
+    @property
+    def lost_samples(self) -> int:
+        """What this run has lost here: for want of memory or of disk."""
+        return self.memory.dropped_samples + self.dropped_samples
+
     def report(self) -> BufferReport:
         totals = self.state.totals
         pending = self.state.ledger.held_count()
@@ -311,6 +417,13 @@ class Store:
             oldest_pending=self._oldest_ms if pending else None,
             uncommitted_frames=self.memory.frame_count,
             uncommitted_age_seconds=self.memory.age_seconds,
+            uncommitted_bytes=self.memory.size_bytes,
             flush_interval_seconds=self.flush_seconds,
             commits=self.commits,
+            state=self.condition.state,
+            error=self.condition.error[:500],
+            since=self.condition.since_ms,
+            used_bytes=self._space.used if self.openings else 0,
+            free_bytes=self._space.free if self.openings else None,
+            lost_samples=self.lost_samples,
         )

@@ -16,7 +16,8 @@ CENTRAL_SINK: Final = 1
 class Outbox(Protocol):
     @property
     def current_epoch(self) -> int:
-        """Number of the epoch that new batches are named in."""
+        """Number of the epoch that new batches are named in; 0 as long as the buffer could not be opened: then
+        there is nothing to send, and no epoch to announce."""
         ...
 
     def heads(self) -> list[Head]:

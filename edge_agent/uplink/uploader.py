@@ -6,12 +6,15 @@ there first when it returns. With nothing new to knock with it takes the newest 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from random import Random
 from typing import Final
 
 from edge_agent.contracts.clock import Clock
 from edge_agent.contracts.outbox import Outbox
 from edge_agent.contracts.status import SinkReport
+from edge_agent.runtime.progress import Pulse
+from edge_agent.runtime.waiting import wait_for_event
 from edge_agent.uplink import lanes
 from edge_agent.uplink.bell import Bell
 from edge_agent.uplink.delivery import Centre, Delivery, UploadCounts
@@ -28,6 +31,10 @@ LIVE_LAG_SECONDS: Final = 5.0
 _FAILURES_ALONE: Final = 3
 # How often the backlog looks whether it has come short meanwhile.
 _LOOK_SECONDS: Final = 1.0
+# A lane that has nothing to do shows this often that it would turn.
+IDLE_SECONDS: Final = 30.0
+# What one turn may take: an upload with its schemas, each request under its own time-out.
+TURN_SECONDS: Final = 180.0
 
 
 def _nobody(_: Event) -> None: ...
@@ -79,6 +86,7 @@ class Uploader:
         self._burst = _Burst()
         self._cursor = 1
         self._cursor_epoch = 0
+        self.live_pulse, self.backlog_pulse = Pulse(), Pulse()
 
     @property
     def counts(self) -> UploadCounts:
@@ -93,36 +101,53 @@ class Uploader:
     async def run_live(self) -> None:
         """Never returns. Raises only what is a bug or the buffer's."""
         while True:
+            self.live_pulse.beat(self._reach.knock_seconds)
             await self._reach.until_knock()
+            self.live_pulse.beat(TURN_SECONDS)
             began = self._clock.monotonic()
             if await self._turn(self._live_wanted, live=True):
-                await self._keep_pace(began)
+                await self._keep_pace(began, self.live_pulse)
             else:
-                await self._bells[0].wait(self._next_return(live=True))
+                await self._idle(self._bells[0], self.live_pulse, live=True)
 
     async def run_backlog(self) -> None:
         """Never returns. Raises only what is a bug or the buffer's."""
         while True:
-            await self._reach.available.wait()
+            self.backlog_pulse.beat(IDLE_SECONDS)
+            if not await wait_for_event(self._reach.available, IDLE_SECONDS, self._clock):
+                continue
             if not await self._may_catch_up():
                 continue
+            self.backlog_pulse.beat(TURN_SECONDS)
             began = self._clock.monotonic()
             if await self._turn(self._backlog_wanted, live=False):
-                await self._keep_pace(began)
+                await self._keep_pace(began, self.backlog_pulse)
             else:
-                await self._bells[1].wait(self._next_return(live=False))
+                await self._idle(self._bells[1], self.backlog_pulse, live=False)
+
+    async def _idle(self, bell: Bell, pulse: Pulse, *, live: bool) -> None:
+        """Waits for news or for what was withheld, and shows all the while that it would turn."""
+        returns = self._next_return(live=live)
+        until = inf if returns is None else returns
+        rung = False
+        while not rung:
+            pulse.beat(IDLE_SECONDS)
+            rung = await bell.wait(min(self._clock.monotonic() + IDLE_SECONDS, until))
+            rung = rung or self._clock.monotonic() >= until
 
     async def _may_catch_up(self) -> bool:
         """Waits for the rate, unless the backlog has come short. False: the centre has gone meanwhile."""
         while (delay := self._bucket.delay(self._clock.monotonic())) > 1e-6:
             if self._delivery.share.backlog_is_short:
                 break
+            self.backlog_pulse.beat(_LOOK_SECONDS)
             await self._clock.sleep(min(delay, _LOOK_SECONDS))
         return self._reach.available.is_set()
 
-    async def _keep_pace(self, began: float) -> None:
+    async def _keep_pace(self, began: float, pulse: Pulse) -> None:
         left = began + self._delivery.send_interval - self._clock.monotonic()
         if left > 0 and self._reach.available.is_set():
+            pulse.beat(left)
             await self._clock.sleep(left)
 
     async def _turn(self, choose: Callable[[], tuple[int, Ranges]], *, live: bool) -> bool:
@@ -202,6 +227,8 @@ class Uploader:
 
     def _live_wanted(self) -> tuple[int, Ranges]:
         epoch_no = self._outbox.current_epoch
+        if not epoch_no:
+            return 0, []
         newest = max(1, self._outbox.head(epoch_no).next - 1)
         if epoch_no != self._cursor_epoch or not self._reach.available.is_set():
             self._cursor_epoch, self._cursor = epoch_no, newest

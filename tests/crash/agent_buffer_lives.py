@@ -10,31 +10,31 @@ code 1 and the reason where a frame is missing, stored twice or known under two 
 """
 
 import asyncio
-import functools
 import json
 import os
 import select
 import shutil
 import signal
-import sqlite3
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import Final
 
 from edge_agent.buffer.outbox import StoredOutbox
 from edge_agent.buffer.recovery import Identity
 from edge_agent.buffer.ring import FrameRing
-from edge_agent.buffer.store import Store, StoreSettings
+from edge_agent.buffer.settings import StoreSettings
+from edge_agent.buffer.store import Store
 from edge_agent.runtime.clock import SystemClock
 from edge_agent.wire import ranges
 from edge_agent.wire.batch import Batch, Kind
 from edge_agent.wire.messages import Head
 from edge_agent.wire.ranges import Ranges
+from tests.crash.trap import Trap
 from tests.unit.buffer.life import ALL_BYTES, Contents, frame, schema
 
 LIVES_A_CHAIN: Final = 12
@@ -61,7 +61,6 @@ POINTS: Final = (
     ("unlink", "after", 30),
     ("open", "after", 60),
 )
-ANY_MOMENT: Final = "any moment"
 SCHEMAS: Final = (
     schema("press1", "fast"),
     schema("press1", "slow", tags=9),
@@ -77,64 +76,6 @@ class Broken(Exception):
 
 
 # --- a life, in a process of its own -----------------------------------------------------------------------
-
-
-@dataclass
-class Trap:
-    """Kills the process at the `count`-th time that `what` happens; `count` 0: the parent does."""
-
-    what: str = ANY_MOMENT
-    when: str = ""
-    count: int = 0
-
-    def passes(self, what: str, when: str) -> None:
-        if not what.startswith(self.what) or when != self.when:
-            return
-        self.count -= 1
-        if self.count == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def around(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(function)
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            self.passes(name, "before")
-            result = function(*args, **kwargs)
-            self.passes(name, "after")
-            return result
-
-        return wrapped
-
-    def spring(self) -> None:
-        """From now on the system calls and statements of this process pass by the trap."""
-        trap, writev = self, os.writev
-
-        def torn(descriptor: int, parts: tuple[bytes, bytes]) -> int:
-            if trap.what == "writev" and trap.when == "torn" and trap.count == 1:
-                data = b"".join(parts)
-                os.write(descriptor, data[: len(data) * 2 // 3])
-            trap.passes("writev", "torn")
-            return writev(descriptor, parts)
-
-        class Connection(sqlite3.Connection):
-            def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:
-                return self._past(sql, super().execute, *args)
-
-            def executemany(self, sql: str, *args: Any) -> sqlite3.Cursor:
-                return self._past(sql, super().executemany, *args)
-
-            def _past(self, sql: str, call: Callable[..., sqlite3.Cursor], *args: Any) -> sqlite3.Cursor:
-                trap.passes(sql.lstrip(), "before")
-                cursor = call(sql, *args)
-                trap.passes(sql.lstrip(), "after")
-                return cursor
-
-        for name, wrapped in {
-            "writev": self.around("writev", torn),
-            "unlink": self.around("unlink", os.unlink),
-            "open": self.around("open", os.open),
-        }.items():
-            setattr(os, name, wrapped)
-        sqlite3.connect = functools.partial(sqlite3.connect, factory=Connection)  # type: ignore[assignment]
 
 
 @dataclass
@@ -155,7 +96,6 @@ class Life:
         store = Store(settings, identity, ring, SystemClock())
         await store.open(self.directory / "run")
         outbox = StoredOutbox(store)
-        await outbox.open()
         for _ in range(self.steps):
             await self._step(store, outbox)
         await outbox.close()

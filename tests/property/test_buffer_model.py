@@ -138,14 +138,14 @@ class BufferModel(RuleBasedStateMachine):
     def fail_to_flush(self, which: int, killed: bool) -> None:
         self.append(which, 1, 0)
         before = self.agent.store.memory.frame_count
-        self.run(self.agent.store._writer.run(lambda db: db.execute("PRAGMA query_only=ON").fetchall()))
+        self.run(self.agent.store._writer.write(lambda db: db.execute("PRAGMA query_only=ON").fetchall()))
         with pytest.raises(NotStored):
             self.run(self.agent.store.flush(settle=True))
         assert self.agent.store.memory.frame_count == before
         if killed:
             self.kill()
         else:
-            self.run(self.agent.store._writer.run(lambda db: db.execute("PRAGMA query_only=OFF").fetchall()))
+            self.run(self.agent.store._writer.write(lambda db: db.execute("PRAGMA query_only=OFF").fetchall()))
 
     @rule(seconds=st.sampled_from([1, 100, 10_000]))
     def wait(self, seconds: int) -> None:

@@ -18,7 +18,8 @@ from edge_agent.buffer.ledger import split_id
 from edge_agent.buffer.outbox import StoredOutbox
 from edge_agent.buffer.recovery import Identity
 from edge_agent.buffer.ring import FrameRing
-from edge_agent.buffer.store import Store, StoreSettings
+from edge_agent.buffer.settings import StoreSettings
+from edge_agent.buffer.store import Store
 from edge_agent.runtime.manual_clock import ManualClock
 from edge_agent.wire import ranges
 from edge_agent.wire.batch import Batch, Kind
@@ -126,9 +127,7 @@ class Life:
         ring = FrameRing(self.runtime, self.boot, identity.run, ring_bytes)
         store = Store(settings, identity, ring, self.clock)
         await store.open(self.runtime)
-        agent = Agent(store, ring, StoredOutbox(store))
-        await agent.outbox.open()
-        return agent
+        return Agent(store, ring, StoredOutbox(store))
 
     def reboot(self, *, keeps_runtime: bool = False) -> None:
         self.boot = f"b{int(self.boot[1:]) + 1:03d}"

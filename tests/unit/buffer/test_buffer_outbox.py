@@ -376,7 +376,7 @@ async def test_an_amendment_that_cannot_be_committed_changes_nothing(life: Life)
     agent = await life.start()
     agent.outbox.acknowledge(1, [(1, 1)])
     before = agent.outbox.head(1)
-    await agent.store._writer.run(lambda db: db.execute("PRAGMA query_only=ON").fetchone())
+    await agent.store._writer.write(lambda db: db.execute("PRAGMA query_only=ON").fetchone())
     for change in (
         agent.outbox.reject(1, 2, "bad"),
         agent.outbox.rename(1),
@@ -386,5 +386,5 @@ async def test_an_amendment_that_cannot_be_committed_changes_nothing(life: Life)
             await change
     assert agent.outbox.head(1) == before
     assert agent.outbox.acknowledge(1, [(2, 2)]) == 1
-    await agent.store._writer.run(lambda db: db.execute("PRAGMA query_only=OFF").fetchone())
+    await agent.store._writer.write(lambda db: db.execute("PRAGMA query_only=OFF").fetchone())
     await agent.stop()

@@ -505,7 +505,7 @@ async def test_names_that_memory_did_not_expect_end_the_process(life: Life) -> N
     agent = await life.start()
     await agent.commit(FAST, 1)
     stray = encode(Origin("d", "x", "b"), [FramesPart(FAST, [frame(1)])], 0)
-    await agent.store._writer.run(
+    await agent.store._writer.write(
         lambda db: (
             db.execute(
                 "INSERT INTO batch VALUES(?, 1, ?, ?, 4, 0, 0, ?, ?)",

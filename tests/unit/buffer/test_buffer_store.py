@@ -19,7 +19,7 @@ LARGE = schema(group="large", tags=10_000)
 
 async def full(agent: Agent, pages: int = 1) -> None:
     """From now on the database takes no more pages: SQLITE_FULL, as on a full disk."""
-    await agent.store._writer.run(lambda db: db.execute(f"PRAGMA max_page_count={pages}").fetchone())
+    await agent.store._writer.write(lambda db: db.execute(f"PRAGMA max_page_count={pages}").fetchone())
 
 
 async def roomy(agent: Agent) -> None:
