@@ -1,16 +1,15 @@
-"""The agent as a whole: builds every part, connects them, and ends them in order.
+"""The agent as a whole: builds every part, connects them, starts them and has them ended in order.
 
-Stop order: intake, commit, last upload under a deadline, close. A second signal skips the upload. The
-root TaskGroup holds every task; what may fail runs under `supervise` in it.
+The root TaskGroup holds every task; what may fail runs under `supervise` in it, as a part of the crew. The
+stop order is in `ending`, how the process ends in `outcome`.
 """
 
 import asyncio
 import gc
 import signal
-from collections.abc import Awaitable, Callable, Iterable
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import structlog
@@ -18,28 +17,33 @@ import structlog
 from edge_agent.app.clockwatch import ClockWatch
 from edge_agent.app.compiled import Compiled
 from edge_agent.app.connections import ConnectionSet
+from edge_agent.app.ending import WRITER, Ending
 from edge_agent.app.inspection import Inspector
+from edge_agent.app.outcome import judge, report
 from edge_agent.app.status import StatusBoard
 from edge_agent.app.transaction import ConfigKeeper
+from edge_agent.app.watchdog import WRITER_SECONDS, Watchdog, status_line
 from edge_agent.buffer.outbox import StoredOutbox
 from edge_agent.buffer.recovery import Identity
 from edge_agent.buffer.ring import FrameRing
 from edge_agent.buffer.settings import StoreSettings
 from edge_agent.buffer.store import Store
 from edge_agent.config.last_good import LastGood
+from edge_agent.contracts.exit_codes import ExitCode
 from edge_agent.contracts.status import AgentStatus, LatestValue, PageReport, ReloadResult, SinkReport
 from edge_agent.pipeline.build import Workshop
 from edge_agent.pipeline.watch import LivenessWatch
 from edge_agent.runtime import logging as logs
 from edge_agent.runtime.atomic import write_atomic
-from edge_agent.runtime.backoff import Backoff
 from edge_agent.runtime.clock import SystemClock
+from edge_agent.runtime.crew import Crew
+from edge_agent.runtime.errors import EssentialFailed
 from edge_agent.runtime.host import HostMeter, boot_id, machine_id
 from edge_agent.runtime.lock import FileLock
 from edge_agent.runtime.notify import Notifier, watchdog_seconds
 from edge_agent.runtime.paths import SOCKET_NAME, runtime_directory
-from edge_agent.runtime.supervise import Components, supervise
-from edge_agent.runtime.waiting import wait_for_event
+from edge_agent.runtime.stopping import StopSignals, leave
+from edge_agent.runtime.supervise import Components, Role
 
 if TYPE_CHECKING:
     from edge_agent.app.centre import CentreLink
@@ -47,10 +51,6 @@ if TYPE_CHECKING:
     from edge_agent.web.server import LocalServer
 
 logger = structlog.stdlib.get_logger(__name__)
-
-LAST_UPLOAD_SECONDS: Final = 5.0
-_PART_FIRST_SECONDS: Final = 1.0
-_PART_MAX_SECONDS: Final = 30.0
 
 
 class Agent:
@@ -93,84 +93,61 @@ class Agent:
         self._link: CentreLink | None = None
         self._page: PageServer | None = None
         self._board: StatusBoard | None = None
-        self._stop = asyncio.Event()
-        self._hurry = asyncio.Event()
+        self._signals = StopSignals(leave)
         self._reload_wanted = asyncio.Event()
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._ending: Ending | None = None
 
     # --- life ------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Until SIGTERM or SIGINT. Raises what makes running impossible, and InvariantBroken."""
+        """Until SIGTERM or SIGINT. Raises what makes running impossible, and EssentialFailed."""
         self._listen_to_signals()
         self._database.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._database.with_name(self._database.name + ".lock")):
-            await self._run_locked()
-
-    async def _run_locked(self) -> None:
-        await self._keeper.start()
-        await self._store.open(self._runtime)
-        try:
-            await self._outbox.open()
+        with (
+            FileLock(self._database.with_name(self._database.name + ".lock")),
+            Notifier.from_environment() as notifier,
+        ):
             async with asyncio.TaskGroup() as root:
-                await self._start(root)
-                with Notifier.from_environment() as notifier:
-                    notifier.ready(f"{len(self._keeper.running.names)} connections")
-                    await self._wait_for_stop(notifier)
-                    notifier.stopping()
-                    await self._end()
-        finally:
-            await self._close()
+                watchdog = Watchdog(notifier, watchdog_seconds(), self._clock, self._status_line)
+                await self._live(root, notifier, watchdog)
         logger.info("stopped", device=self._identity.device)
 
-    async def _start(self, root: asyncio.TaskGroup) -> None:
-        started = self._clock.monotonic()
-        workshop = Workshop(self._clock, self._store, directory=self._directory)
-        self._connections = ConnectionSet(root, workshop, self._store, self._components)
-        spawn = partial(self._spawn, root)
-        spawn("writer", self._store.run_flushes)
-        spawn("clock", ClockWatch(self._clock, self._store).run)
-        spawn("liveness", LivenessWatch(self._clock, self._store, self._connections.pollers).run)
-        spawn("reload", self._run_reloads)
-        self._board = StatusBoard(
-            self._identity,
-            str(self._path),
+    async def _live(self, root: asyncio.TaskGroup, notifier: Notifier, watchdog: Watchdog) -> None:
+        """Start, run, stop. Whatever becomes of the start, the stop runs."""
+        ending = self._ending = Ending(
+            Crew(root, self._clock, self._components, watchdog.progress, self._gave_up),
+            self._signals,
             self._clock,
-            self._clock.wall_ms(),
-            started,
             self._store,
             self._outbox,
-            HostMeter(self._directory),
-            self._components,
-            self._connections,
-            lambda: self._keeper.report,
-            self._sinks,
-            lambda: self._link.offset_ms if self._link is not None else None,
-            {**self._settings.agent.labels},
-            None if self._settings.central is None else self._settings.central.heartbeat_interval,
-            self._page_report,
         )
+        error: BaseException | None = None
+        try:
+            if await self._signals.unless_wanted(self._start(ending, watchdog)):
+                notifier.ready(self._status_line())
+                await self._signals.wanted.wait()
+        except Exception as failed:  # noqa: BLE001 - raised again once what did start has ended
+            error = failed
+        logger.info("stopping", device=self._identity.device)
+        notifier.stopping()
+        ended = await ending.run()
+        error = error or ending.failure
+        if any(stage.is_stuck for stage in ended):
+            # Nothing can wait for it, the TaskGroup least of all.
+            leave(ExitCode.GOOD if error is None else report(error))
+        if error is not None:
+            raise error
+
+    async def _start(self, ending: Ending, watchdog: Watchdog) -> None:
+        crew = ending.crew
+        extending = crew.start("start", watchdog.during_start)
+        await self._keeper.start()
+        await self._store.open(self._runtime)
+        ending.has_store = True
+        self._start_parts(ending, watchdog)
         await self._keeper.boot(self._connections)
-        link_type, server_type, page_type = await asyncio.to_thread(_outward_types)
-        if self._settings.central is not None:
-            self._link = link_type(
-                self._settings,
-                self._directory,
-                self._outbox,
-                self._store,
-                self._keeper,
-                self._board.heartbeat,
-                self._connections.healthy,
-                self._clock,
-            )
-            await self._link.open()
-            for name, part in self._link.parts().items():
-                spawn(name, part)
-        self._server = server_type(self, self._runtime / SOCKET_NAME, self._settings.agent.metrics_listen)
-        await self._server.start()
-        if self._settings.agent.page_listen is not None:
-            self._page = page_type(self._inspector(), self._settings.agent.page_listen, self._clock)
-            spawn("page", self._page.run)
+        await self._start_outward(ending)
+        extending.cancel()
         # What a large config left behind is walked by no collection any more: that took milliseconds.
         gc.collect()
         gc.freeze()
@@ -183,28 +160,70 @@ class Agent:
             page=self._settings.agent.page_listen and f"http://{self._settings.agent.page_listen}/",
         )
 
-    def _spawn(self, root: asyncio.TaskGroup, name: str, factory: Callable[[], Awaitable[None]]) -> None:
-        task = root.create_task(
-            supervise(
-                name,
-                factory,
-                clock=self._clock,
-                backoff=Backoff(_PART_FIRST_SECONDS, _PART_MAX_SECONDS),
-                registry=self._components,
-            ),
-            name=name,
+    def _start_parts(self, ending: Ending, watchdog: Watchdog) -> None:
+        """What works without anybody else."""
+        crew = ending.crew
+        workshop = Workshop(self._clock, self._store, directory=self._directory)
+        self._connections = ending.connections = ConnectionSet(crew, workshop, self._store)
+        writer = Role(essential=True, pulse=self._store.pulse, quiet_seconds=WRITER_SECONDS)
+        crew.start(WRITER, self._store.run_flushes, writer)
+        crew.start("watchdog", watchdog.run, Role(essential=True))
+        crew.start("clock", ClockWatch(self._clock, self._store).run)
+        crew.start("liveness", LivenessWatch(self._clock, self._store, self._connections.pollers).run)
+        crew.start("reload", self._run_reloads)
+        self._board = StatusBoard(
+            self._identity,
+            str(self._path),
+            self._clock,
+            self._clock.wall_ms(),
+            self._clock.monotonic(),
+            self._store,
+            self._outbox,
+            HostMeter(self._directory),
+            self._components,
+            self._connections,
+            lambda: self._keeper.report,
+            self._sinks,
+            lambda: self._link.offset_ms if self._link is not None else None,
+            {**self._settings.agent.labels},
+            None if self._settings.central is None else self._settings.central.heartbeat_interval,
+            self._page_report,
         )
-        self._tasks[name] = task
+
+    async def _start_outward(self, ending: Ending) -> None:
+        """What talks to the centre and to people on this machine."""
+        assert self._board is not None, "the board comes with the parts"
+        link_type, server_type, page_type = await asyncio.to_thread(_outward_types)
+        if self._settings.central is not None:
+            self._link = ending.link = link_type(
+                self._settings,
+                self._directory,
+                self._outbox,
+                self._store,
+                self._keeper,
+                self._board.heartbeat,
+                self._connections.healthy,
+                self._clock,
+            )
+            await self._link.open()
+            self._link.start(ending.crew)
+        socket = self._runtime / SOCKET_NAME
+        ending.server = server_type(self, socket, self._settings.agent.metrics_listen)
+        await ending.server.start()
+        if self._settings.agent.page_listen is not None:
+            self._page = page_type(self._inspector(), self._settings.agent.page_listen, self._clock)
+            ending.crew.start("page", self._page.run)
 
     def _listen_to_signals(self) -> None:
-        """Before anything else: a signal during the start is kept until the start is over."""
+        """Before anything else: a signal ends the start too."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._on_stop_signal)
+            loop.add_signal_handler(number, self._signals.note)
         loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
 
-    def _on_stop_signal(self) -> None:
-        (self._hurry if self._stop.is_set() else self._stop).set()
+    def _gave_up(self, failure: EssentialFailed) -> None:
+        assert self._ending is not None, "parts start after it"
+        self._ending.gave_up(failure)
 
     async def _run_reloads(self) -> None:
         while True:
@@ -212,43 +231,8 @@ class Agent:
             self._reload_wanted.clear()
             await self.reload()
 
-    async def _wait_for_stop(self, notifier: Notifier) -> None:
-        seconds = watchdog_seconds() or 3600.0
-        while not await wait_for_event(self._stop, seconds / 2, self._clock):
-            notifier.watchdog()
-
-    async def _end(self) -> None:
-        """Intake, commit, last upload; then nothing runs any more."""
-        logger.info("stopping", device=self._identity.device)
-        # Nothing may start connections any more; one that is being judged is neither kept nor refused.
-        await self._cancel([task for name, task in self._tasks.items() if name in ("config", "reload")])
-        await self._connections.stop_all()
-        await self._store.flush(settle=True)
-        if self._link is not None:
-            await self._last_upload()
-        await self._cancel(self._tasks.values())
-        await self._server.stop()
-
-    async def _cancel(self, tasks: Iterable["asyncio.Task[None]"]) -> None:
-        running = [task for task in tasks if not task.done()]
-        for task in running:
-            task.cancel()
-        if running:
-            await asyncio.wait(running)
-
-    async def _last_upload(self) -> None:
-        """Waits until the centre has everything, the deadline is over, or a second signal came."""
-        deadline = self._clock.monotonic() + LAST_UPLOAD_SECONDS
-        while self._outbox.held(self._outbox.current_epoch) and self._centre_answers():
-            left = deadline - self._clock.monotonic()
-            if left <= 0 or await wait_for_event(self._hurry, min(left, 0.05), self._clock):
-                return
-
-    async def _close(self) -> None:
-        if self._link is not None:
-            await self._link.close()
-        await self._outbox.close()
-        await self._store.close()
+    def _status_line(self) -> str:
+        return status_line(list(self._connections.healthy().values()), self._store.report(), self._sinks())
 
     # --- contracts.status.Control ----------------------------------------------------------------
 
@@ -290,19 +274,21 @@ def _outward_types() -> "tuple[type[CentreLink], type[LocalServer], type[PageSer
     return CentreLink, LocalServer, PageServer
 
 
-async def _run(path: Path, config: Compiled, ring: logs.LogRing) -> None:
-    await Agent(path, config, ring).run()
-
-
 def run_agent(path: Path, config: Compiled) -> int:
-    """Runs the agent until a signal ends it. Raises ConfigError for what cannot run."""
+    """Runs the agent until a signal ends it, and the process with it. Raises ConfigError, Unavailable and
+    NotConnected for what cannot run."""
     ring = logs.LogRing()
     logs.configure(config.head.agent.log_level, ring=ring)
     for warning in config.warnings:
         logger.warning(warning)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_run(path, config, ring))
-    return 0
+        try:
+            runner.run(Agent(path, config, ring).run())
+            code = ExitCode.GOOD
+        except Exception as error:  # noqa: BLE001 - the process ends, and says how
+            code = judge(error, str(config.directory / config.head.buffer.path))
+        # What still hangs in a thread would keep the runner and the interpreter from ending.
+        leave(code)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

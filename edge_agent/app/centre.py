@@ -4,7 +4,7 @@ Imported in a thread once polling has begun: the HTTP library alone takes longer
 for the first sample.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +14,8 @@ from edge_agent.contracts.clock import Clock
 from edge_agent.contracts.frames import FrameSink
 from edge_agent.contracts.outbox import Outbox
 from edge_agent.contracts.status import SinkReport
+from edge_agent.runtime.crew import Crew
+from edge_agent.runtime.supervise import Role
 from edge_agent.uplink.beat import ConfigPoll, Heartbeats
 from edge_agent.uplink.client import CentreClient, NewConfig
 from edge_agent.uplink.uploader import Uploader
@@ -21,6 +23,7 @@ from edge_agent.wire.batch import Kind
 from edge_agent.wire.messages import Event, Heartbeat, Resend
 from edge_agent.wire.ranges import coalesce
 
+PARENT: Final = "agent/uplink"
 _LOOK_SECONDS: Final = 1.0
 
 
@@ -74,15 +77,15 @@ class CentreLink:
     async def close(self) -> None:
         await self._client.close()
 
-    def parts(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        """What has to run, by name; none of it returns."""
-        return {
-            "upload live": self._uploader.run_live,
-            "upload backlog": self._uploader.run_backlog,
-            "heartbeat": self._beats.run,
-            "config": self._poll.run,
-            "change watch": self._tell_changes,
-        }
+    def start(self, crew: Crew) -> None:
+        """Everything that has to run; none of it returns."""
+        live = Role(PARENT, pulse=self._uploader.live_pulse)
+        backlog = Role(PARENT, pulse=self._uploader.backlog_pulse)
+        crew.start("upload live", self._uploader.run_live, live)
+        crew.start("upload backlog", self._uploader.run_backlog, backlog)
+        crew.start("heartbeat", self._beats.run, Role(PARENT))
+        crew.start("config", self._poll.run, Role(PARENT))
+        crew.start("change watch", self._tell_changes, Role(PARENT))
 
     @property
     def answers(self) -> bool:

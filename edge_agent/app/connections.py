@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
@@ -13,15 +14,17 @@ from edge_agent.contracts.status import Accounting, LatenessReport, LatestValue
 from edge_agent.drivers import registry
 from edge_agent.pipeline.build import Workshop, build_poller
 from edge_agent.pipeline.poller import Poller
-from edge_agent.runtime.backoff import Backoff
-from edge_agent.runtime.supervise import Components, supervise
+from edge_agent.runtime.crew import Crew
+from edge_agent.runtime.supervise import Role
 from edge_agent.wire.messages import ConnectionReport
 from edge_agent.wire.schema import Schema, TagSchema
 
 logger = structlog.stdlib.get_logger(__name__)
 
-_RESTART_FIRST_SECONDS = 1.0
-_RESTART_MAX_SECONDS = 60.0
+PARENT: Final = "agent/connections"
+# Beyond what the awaited call may take. The watchdog stops where all connections are that quiet.
+QUIET_SECONDS: Final = 60.0
+_RESTART_MAX_SECONDS: Final = 60.0
 
 
 @dataclass(slots=True)
@@ -39,15 +42,12 @@ class Prepared:
 
 
 class ConnectionSet:
-    """All connections of the agent, each a supervised task of `root`."""
+    """All connections of the agent, each a part of the crew."""
 
-    def __init__(
-        self, root: asyncio.TaskGroup, workshop: Workshop, sink: FrameSink, components: Components
-    ) -> None:
-        self._root = root
+    def __init__(self, crew: Crew, workshop: Workshop, sink: FrameSink) -> None:
+        self._crew = crew
         self._workshop = workshop
         self._sink = sink
-        self._components = components
         self._running: dict[str, _Running] = {}
         self._closed = False
 
@@ -74,17 +74,8 @@ class ConnectionSet:
             await self.stop(name)
         self._refuse_if_closed()
         for name, poller in prepared.pollers.items():
-            backoff = Backoff(_RESTART_FIRST_SECONDS, _RESTART_MAX_SECONDS)
-            task = self._root.create_task(
-                supervise(
-                    f"connection {name}",
-                    poller.run,
-                    clock=self._workshop.clock,
-                    backoff=backoff,
-                    registry=self._components,
-                ),
-                name=f"connection {name}",
-            )
+            role = Role(PARENT, pulse=poller.pulse, quiet_seconds=QUIET_SECONDS, together="poller")
+            task = self._crew.start(f"connection {name}", poller.run, role, max_seconds=_RESTART_MAX_SECONDS)
             self._running[name] = _Running(poller, task)
 
     async def stop(self, name: str) -> None:
@@ -97,6 +88,10 @@ class ConnectionSet:
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise ConfigError("the agent is stopping: no config is applied any more")
+
+    def refuse_more(self) -> None:
+        """From now on nothing starts any more."""
+        self._closed = True
 
     async def stop_all(self) -> None:
         """For good."""

@@ -36,12 +36,22 @@ class SinkReport(Report):
 
 
 class ComponentReport(Report):
-    """A supervised part. `state`: running, waiting (backoff), stopped."""
+    """A supervised part. `state`: running, waiting (backoff), broken (keeps failing, and is tried rarely),
+    stopped.
+
+    parent: its place in the tree, `agent/uplink`. essential: the process ends when it gives up. failures:
+    in a row. since: of the state, and next_try: UTC milliseconds.
+    """
 
     name: str
     state: str
     restarts: int = 0
     error: str = ""
+    parent: str = "agent"
+    essential: bool = False
+    failures: int = 0
+    since: int | None = None
+    next_try: int | None = None
 
 
 class Accounting(Report):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from edge_agent.contracts.status import AgentStatus
 from edge_agent.wire.messages import ConfigState, ConnectionReport
@@ -13,6 +14,13 @@ class Severity(StrEnum):
 
     ERROR = "error"
     WARNING = "warning"
+
+
+_PART_TROUBLES: Final = {
+    "stopped": ("part_stopped", "gave up"),
+    "waiting": ("part_waiting", "failed and will run again"),
+    "broken": ("part_broken", "keeps failing and is tried every few minutes"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +64,11 @@ def is_alive(status: AgentStatus) -> bool:
 
 def _components(status: AgentStatus) -> Iterator[Finding]:
     for part in status.components:
-        if part.state == "stopped" and part.error:
+        code, text = _PART_TROUBLES.get(part.state, ("", ""))
+        if code and (part.error or part.state != "stopped"):
             facts = {"name": part.name, "why": part.error}
-            yield Finding(
-                Severity.ERROR, f"part {part.name}", f"gave up: {part.error}", None, "part_stopped", facts
-            )
-        elif part.state == "waiting":
-            text = f"failed and will run again: {part.error}"
-            facts = {"name": part.name, "why": part.error}
-            yield Finding(Severity.ERROR, f"part {part.name}", text, None, "part_waiting", facts)
+            where = f"part {part.name}"
+            yield Finding(Severity.ERROR, where, f"{text}: {part.error}", part.since, code, facts)
 
 
 def _connection(report: ConnectionReport) -> Iterator[Finding]:

@@ -11,9 +11,9 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import structlog
 
@@ -22,6 +22,8 @@ from edge_agent.contracts.exit_codes import ExitCode
 
 logger = structlog.stdlib.get_logger(__name__)
 
+# How long what was begun may take to be undone. A thread that opens a database is not waited for.
+UNDO_SECONDS: Final = 1.0
 # How long a stage that was cut off may take to notice.
 GRACE_SECONDS: Final = 0.1
 
@@ -57,6 +59,23 @@ class StopSignals:
         self.wanted = asyncio.Event()
         self.hurry = asyncio.Event()
         self._leave = leave
+
+    async def unless_wanted(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Awaits `work`, unless the stop is wanted before it is done: then it is cancelled, and False."""
+        task = asyncio.ensure_future(work)
+        wanted = asyncio.ensure_future(self.wanted.wait())
+        try:
+            await asyncio.wait((task, wanted), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            wanted.cancel()
+            task.cancel()
+        if task.done():
+            await task
+            return True
+        await asyncio.wait((task,), timeout=UNDO_SECONDS)
+        if task.done() and not task.cancelled() and task.exception() is not None:
+            logger.warning("the start failed while it was stopped", error=str(task.exception()))
+        return False
 
     def note(self) -> None:
         """One more signal."""

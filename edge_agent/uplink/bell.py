@@ -19,19 +19,21 @@ class Bell:
     def ring(self) -> None:
         self._rung.set()
 
-    async def wait(self, until: float | None) -> None:
-        """Returns on a commit since the last call, when rung, or at `until` (monotonic seconds)."""
+    async def wait(self, until: float) -> bool:
+        """Returns on a commit since the last call, when rung, or at `until` (monotonic seconds), which
+        alone is False."""
         commit = asyncio.ensure_future(self._outbox.wait_for_commit(self._seen))
-        waiting: list[asyncio.Future[Any]] = [commit, asyncio.ensure_future(self._rung.wait())]
-        if until is not None:
-            left = max(0.0, until - self._clock.monotonic())
-            waiting.append(asyncio.ensure_future(self._clock.sleep(left + 0.001)))
+        left = max(0.0, until - self._clock.monotonic())
+        time = asyncio.ensure_future(self._clock.sleep(left + 0.001))
+        waiting: list[asyncio.Future[Any]] = [commit, asyncio.ensure_future(self._rung.wait()), time]
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             if commit.done():
                 self._seen = commit.result()
+            rung = commit.done() or self._rung.is_set()
         finally:
             for each in waiting:
                 each.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
         self._rung.clear()
+        return rung

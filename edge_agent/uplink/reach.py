@@ -69,6 +69,11 @@ class Reach:
         self._retry_at = max(self._retry_at, now + delay)
         self._outages.down("centre", "the centre does not take data", error=self.detail)
 
+    @property
+    def knock_seconds(self) -> float:
+        """How long `until_knock` takes at most."""
+        return max(0.0, self._retry_at - self._clock.monotonic())
+
     async def until_knock(self) -> None:
         """Returns when something may be sent: the centre is there, or it is time to try."""
         while not self.available.is_set():

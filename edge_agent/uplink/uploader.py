@@ -33,8 +33,8 @@ _FAILURES_ALONE: Final = 3
 _LOOK_SECONDS: Final = 1.0
 # A lane that has nothing to do shows this often that it would turn.
 IDLE_SECONDS: Final = 30.0
-# What one turn may take: an upload with its schemas, each request under its own time-out.
-TURN_SECONDS: Final = 180.0
+# What one turn may take: uploads with their schemas over the slowest link, each under its own time-out.
+TURN_SECONDS: Final = 600.0
 
 
 def _nobody(_: Event) -> None: ...

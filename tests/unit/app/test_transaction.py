@@ -20,6 +20,9 @@ from edge_agent.drivers.modbus.simulator.server import Simulator, SimulatorConfi
 from edge_agent.pipeline.build import Workshop
 from edge_agent.runtime.atomic import write_atomic
 from edge_agent.runtime.clock import SystemClock
+from edge_agent.runtime.crew import Crew
+from edge_agent.runtime.errors import EssentialFailed
+from edge_agent.runtime.progress import Progress
 from edge_agent.runtime.supervise import Components
 from edge_agent.wire.frame import Frame
 from edge_agent.wire.messages import ConfigEnvelope, ConfigState
@@ -76,7 +79,8 @@ class Bench:
 
     async def begin(self, root: asyncio.TaskGroup) -> None:
         clock = SystemClock()
-        self.connections = ConnectionSet(root, Workshop(clock, self.sink), self.sink, Components())
+        crew = Crew(root, clock, Components(), Progress(10), self._gave_up)
+        self.connections = ConnectionSet(crew, Workshop(clock, self.sink), self.sink)
         last_good = LastGood(self.kept, write_atomic)
         self.keeper = ConfigKeeper(
             self.path,
@@ -89,6 +93,9 @@ class Bench:
         )
         await self.keeper.start()
         await self.keeper.boot(self.connections)
+
+    def _gave_up(self, failure: EssentialFailed) -> None:
+        raise failure
 
     async def push(self, version: int, **sections: Any) -> None:
         envelope = ConfigEnvelope(version=version, sections=sections)

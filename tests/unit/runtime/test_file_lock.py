@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.contracts.errors import ConfigError
+from edge_agent.contracts.errors import Unavailable
 from edge_agent.runtime.errors import InUse
 from edge_agent.runtime.lock import FileLock
 
@@ -18,7 +18,7 @@ def test_a_second_holder_is_told_who_the_first_is(tmp_path: Path) -> None:
     with FileLock(path):
         with pytest.raises(InUse, match=rf"buffer\.db\.lock: an agent \(pid {os.getpid()}\)") as caught:
             FileLock(path)
-        assert isinstance(caught.value, ConfigError)
+        assert isinstance(caught.value, Unavailable)
     with FileLock(path):
         pass
 

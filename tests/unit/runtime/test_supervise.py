@@ -4,10 +4,12 @@ from collections.abc import Awaitable, Callable
 import pytest
 import structlog
 
-from edge_agent.contracts.errors import InvariantBroken, NotConnected
+from edge_agent.contracts.errors import InvariantBroken, NotConnected, StorageFailed
 from edge_agent.runtime.backoff import Backoff
+from edge_agent.runtime.errors import EssentialFailed
 from edge_agent.runtime.manual_clock import ManualClock
-from edge_agent.runtime.supervise import Components, describe, supervise
+from edge_agent.runtime.progress import Progress, Pulse
+from edge_agent.runtime.supervise import Components, Role, describe, supervise
 
 
 class Part:
@@ -33,8 +35,11 @@ class House:
         self.clock = ManualClock()
         self.registry = Components()
         self.backoff = Backoff(1, 8, jitter=0)
+        self.slow = Backoff(300, 300, jitter=0)
 
-    def start(self, factory: Callable[[], Awaitable[None]], *, essential: bool = False) -> asyncio.Task[None]:
+    def start(
+        self, factory: Callable[[], Awaitable[None]], *, essential: bool = False, pulse: Pulse | None = None
+    ) -> asyncio.Task[None]:
         return asyncio.create_task(
             supervise(
                 "poller",
@@ -42,9 +47,10 @@ class House:
                 clock=self.clock,
                 backoff=self.backoff,
                 registry=self.registry,
-                essential=essential,
+                role=Role("agent/connections", essential, pulse),
                 healthy_seconds=60,
                 max_failures=3,
+                slow=self.slow,
             )
         )
 
@@ -64,13 +70,13 @@ async def _end(task: asyncio.Task[None]) -> None:
 
 
 async def test_a_failed_part_runs_again_after_a_growing_delay(house: House) -> None:
-    part = Part(house.clock, OSError("one"), OSError("two"), OSError("three"), 1_000.0)
+    part = Part(house.clock, OSError("one"), OSError("two"), 1_000.0)
     task = house.start(part.run)
     await house.clock.advance(0)
     assert house.state() == ("waiting", 0, "one")
-    await house.clock.advance(7)
-    assert part.starts == [0, 1, 3, 7]
-    assert house.state() == ("running", 3, "three")
+    await house.clock.advance(3)
+    assert part.starts == [0, 1, 3]
+    assert house.state() == ("running", 2, "two")
     await _end(task)
 
 
@@ -103,19 +109,79 @@ async def test_an_essential_part_gives_up_and_ends_its_group(house: House) -> No
     error = OSError("disk is gone")
     task = house.start(Part(house.clock, error, error, error).run, essential=True)
     await house.clock.advance(100)
-    with pytest.raises(OSError, match="disk is gone"):
+    with pytest.raises(EssentialFailed, match="poller: disk is gone"):
         await task
     assert house.state() == ("stopped", 2, "disk is gone")
 
 
-async def test_other_parts_never_give_up(house: House) -> None:
+async def test_a_part_that_keeps_failing_is_tried_rarely_and_for_ever(house: House) -> None:
     part = Part(house.clock, *[NotConnected("refused")] * 50)
     task = house.start(part.run)
     with structlog.testing.capture_logs() as lines:
-        await house.clock.advance(200)
-    assert len(part.starts) > 20
-    assert len(lines) == 1, "an outage is one line"
+        await house.clock.advance(3)
+        assert part.starts == [0, 1, 3]
+        assert house.state() == ("broken", 2, "refused")
+        await house.clock.advance(10 * 300)
+    assert part.starts == [0, 1, 3, *range(303, 3004, 300)]
+    assert [line["event"] for line in lines] == [
+        "component failed and will run again",
+        "component keeps failing and is tried rarely",
+    ], "an outage is one line, and one more where its pace changes"
     assert lines[0]["exc_info"] is None, "a lost link needs no trace"
+    await _end(task)
+
+
+async def test_a_part_that_was_tried_rarely_comes_back(house: House) -> None:
+    part = Part(house.clock, OSError(), OSError(), OSError(), 100.0, 1_000.0)
+    task = house.start(part.run)
+    await house.clock.advance(3 + 300)
+    assert house.state()[0] == "running"
+    await house.clock.advance(100)
+    assert house.state()[0] == "waiting", "its breaker closed after a healthy period"
+    await house.clock.advance(1)
+    assert part.starts == [0, 1, 3, 303, 404]
+    await _end(task)
+
+
+async def test_a_disk_that_fails_is_no_reason_to_give_up(house: House) -> None:
+    part = Part(house.clock, *[StorageFailed("no space")] * 50)
+    task = house.start(part.run, essential=True)
+    with structlog.testing.capture_logs() as lines:
+        await house.clock.advance(100)
+    assert house.state()[0] == "waiting"
+    assert part.starts == [0, 1, 3, 7, *range(15, 101, 8)]
+    assert len(lines) == 1
+    await _end(task)
+
+
+async def test_a_report_says_where_a_part_is_and_when_it_runs_again(house: House) -> None:
+    task = house.start(Part(house.clock, OSError("one"), 1_000.0).run, essential=True)
+    began = house.clock.wall_ms()
+    await house.clock.advance(0)
+    (report,) = house.registry.reports()
+    assert (report.parent, report.essential, report.failures) == ("agent/connections", True, 1)
+    assert (report.since, report.next_try) == (began, began + 1_000)
+    await house.clock.advance(1)
+    (report,) = house.registry.reports()
+    assert (report.state, report.since, report.next_try) == ("running", began + 1_000, None)
+    await _end(task)
+
+
+async def test_a_part_that_waits_to_run_again_is_not_taken_for_stalled(house: House) -> None:
+    pulse, progress = Pulse(), Progress(turn_seconds=10)
+    progress.watch("poller", pulse, 30)
+    task = house.start(Part(house.clock, OSError(), OSError(), OSError(), 1_000.0).run, pulse=pulse)
+
+    async def stalls(seconds: int) -> int:
+        found = 0
+        for _ in range(seconds // 10):
+            await house.clock.advance(10)
+            found += len(progress.stalled(house.clock.monotonic()))
+        return found
+
+    assert await stalls(300) == 0
+    assert house.state()[0] == "broken"
+    assert await stalls(100) > 0, "it runs again, and its loop does not turn"
     await _end(task)
 
 
@@ -123,14 +189,14 @@ async def test_other_parts_never_give_up(house: House) -> None:
     "error",
     [
         InvariantBroken("7 + 1 = 9"),
-        ExceptionGroup("inner", [OSError(), ExceptionGroup("", [InvariantBroken("7 + 1 = 9")])]),
+        ExceptionGroup("inner", [ExceptionGroup("", [InvariantBroken("7 + 1 = 9")]), OSError()]),
     ],
     ids=["plain", "in a group"],
 )
 async def test_a_broken_invariant_ends_the_process_at_once(house: House, error: Exception) -> None:
     task = house.start(Part(house.clock, error).run)
     await house.clock.advance(0)
-    with pytest.raises((InvariantBroken, ExceptionGroup)):
+    with pytest.raises(EssentialFailed, match=r"poller: 7 \+ 1 = 9"):
         await task
     assert house.state()[0] == "stopped"
 
