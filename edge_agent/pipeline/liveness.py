@@ -70,6 +70,10 @@ class ConnectionLiveness:
         for each in (*self._groups, self._link):
             each.excuse(seconds)
 
+    def rebuilt(self, now: float) -> None:
+        """The link was built anew because a call hung."""
+        self._link.rebuilt(now)
+
     def judge(self, now: float, heard: Iterable[float]) -> Verdict:
         """heard: when each group's device told something last (monotonic seconds); 0: never yet."""
         all_live = True

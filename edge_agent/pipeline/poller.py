@@ -24,7 +24,7 @@ from edge_agent.pipeline.introduction import Introduction
 from edge_agent.pipeline.link import Lateness, LinkState
 from edge_agent.pipeline.liveness import ConnectionLiveness, Subject, Verdict
 from edge_agent.pipeline.scheduled import Scheduled
-from edge_agent.pipeline.session import LeftBehind, Session
+from edge_agent.pipeline.session import Interrupted, Session
 from edge_agent.pipeline.unit import Unit
 from edge_agent.runtime.backoff import Backoff
 from edge_agent.runtime.liveness import Stage
@@ -115,8 +115,8 @@ class Poller:
                     self._expect(inf)
                     self._link.change("down", self._clock.wall_ms(), str(error))
                     self._outages.down(self.name, "connection is down", error=str(error))
-                    if isinstance(error, LeftBehind):
-                        await self._renew_driver()
+                    if isinstance(error, Interrupted):
+                        await self._give_up_link(error)
                     await self._clock.sleep(self._backoff.next())
         except asyncio.CancelledError:
             stopped = True
@@ -136,11 +136,12 @@ class Poller:
         self._begin()
         await self._poll()
 
-    async def _renew_driver(self) -> None:
-        """A call of the driver hangs for ever: nobody knows what it holds, and it gets no other."""
-        old, self._driver = self._driver, self._make_driver()
-        self._introduction = Introduction(self._driver, self._units)
-        await self._session.close(old.close)
+    async def _give_up_link(self, error: Interrupted) -> None:
+        """A driver of which a call hangs for ever gets no other: nobody knows what it holds."""
+        closed = await self._session.close(self._driver.close)
+        if error.left_behind or not closed:
+            self._driver = self._make_driver()
+            self._introduction = Introduction(self._driver, self._units)
 
     def _expect(self, seconds: float, unit: Unit | None = None) -> None:
         """What is awaited next, for `unit`, takes at most so long: else it hangs."""
@@ -197,8 +198,9 @@ class Poller:
             try:
                 await self._cycle(item, planned)
             finally:
-                self._reschedule(item)
-                heapq.heapreplace(queue, (item.schedule.due, index))
+                if queue is self._queue:  # else this was left behind, and another polls
+                    self._reschedule(item)
+                    heapq.heapreplace(queue, (item.schedule.due, index))
 
     def _reschedule(self, item: Scheduled) -> None:
         now = self._clock.mono_ns()
@@ -317,7 +319,7 @@ class Poller:
             self._liveness.excuse(excused)
             self._overdue_at += excused
         if now > self._overdue_at:
-            self._cut_off()
+            self._cut_off(now)
         verdict = self._liveness.judge(now, [item.group.heard_ns / 1e9 for item in self._groups])
         if verdict.rebuild and self._session.interrupt("no data for too long: the link is built anew"):
             self._rebuilds += 1
@@ -325,7 +327,7 @@ class Poller:
             self._groups[place].grow_stale(self._clock.mono_ns(), self._clock.wall_ms())
         return verdict
 
-    def _cut_off(self) -> None:
+    def _cut_off(self, now: float) -> None:
         """What is awaited should have come, or failed, long ago."""
         text = "a call of the driver did not end in time"
         if self._asked is not None:
@@ -333,6 +335,7 @@ class Poller:
         self._expect(inf)
         if self._session.interrupt(text):
             self._rebuilds += 1
+            self._liveness.rebuilt(now)
 
     def silence(self, subject: Subject, now: float) -> float | None:
         """Seconds since its last sign of life; None: this connection has no such group or unit."""

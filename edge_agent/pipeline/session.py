@@ -19,8 +19,12 @@ CLOSE_SECONDS: Final = 5.0
 MOST_LEFT_BEHIND: Final = 8
 
 
-class LeftBehind(NotConnected):
-    """A call did not end, not even cancelled: its driver is not to be used again."""
+class Interrupted(NotConnected):
+    """What ran was ended from outside. left_behind: it did not end; its driver is not to be used again."""
+
+    def __init__(self, why: str, *, left_behind: bool) -> None:
+        super().__init__(f"{why}; the call did not end when it was cancelled" if left_behind else why)
+        self.left_behind = left_behind
 
 
 class Session:
@@ -35,8 +39,8 @@ class Session:
         self._lost: set[asyncio.Task[None]] = set()
 
     async def run(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Runs `work` until it ends or is interrupted. Raises what it raises; NotConnected where it was
-        interrupted; LeftBehind where it did not end then."""
+        """Runs `work` until it ends or is interrupted. Raises what it raises, Interrupted, and NotConnected
+        where too much was left behind already."""
         if len(self._lost) >= MOST_LEFT_BEHIND:
             raise NotConnected(f"{len(self._lost)} calls of the driver never ended: restart the agent")
         interruption = self._interruption = asyncio.get_running_loop().create_future()
@@ -47,21 +51,20 @@ class Session:
             self._task = self._interruption = None
             ended = await self._end(task)
         if interruption.done():
-            why = interruption.result()
-            if not ended:
-                raise LeftBehind(f"{why}; the call did not end when it was cancelled")
-            raise NotConnected(why)
+            raise Interrupted(interruption.result(), left_behind=not ended)
         await task
 
-    async def close(self, close: Callable[[], Awaitable[None]]) -> None:
-        """Runs a driver's `close`, for so long as may be. Raises what it must not raise."""
+    async def close(self, close: Callable[[], Awaitable[None]]) -> bool:
+        """Runs a driver's `close`, for so long as may be. Raises what it must not raise. False: it did not
+        end."""
         task = asyncio.create_task(_run(close), name=f"{self._name}: close")
         try:
             await self._wait(task, CLOSE_SECONDS)
         finally:
-            await self._end(task)
-        if task.done() and not task.cancelled():
+            ended = await self._end(task)
+        if ended and not task.cancelled():
             await task
+        return ended
 
     def interrupt(self, why: str) -> bool:
         """Ends what runs, from outside of it. False: nothing does, or it is being ended already."""

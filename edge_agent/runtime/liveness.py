@@ -63,6 +63,10 @@ class Liveness:
         """True once after the first deadline of a silence, again after two more, then four, and so on."""
         if now < self._rebuild_at:
             return False
+        self.rebuilt(now)
+        return True
+
+    def rebuilt(self, now: float) -> None:
+        """For this or another reason: that has to show its effect before the next."""
         self._wait = min(2 * self._wait, _LONGEST_WAIT_DEADLINES * self.deadline)
         self._rebuild_at = now + self._wait
-        return True

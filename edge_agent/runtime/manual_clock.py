@@ -48,6 +48,10 @@ class ManualClock:
         """Steps the wall clock either way, as an administrator or NTP does; durations are not touched."""
         self._wall_offset_ms += milliseconds
 
+    def stand_still(self, seconds: float) -> None:
+        """Time passes and nobody gets a turn: a process that was stopped. Who was due is woken after it."""
+        self._mono_ns += round(seconds * 1e9)
+
     async def advance(self, seconds: float = 0.0) -> None:
         """Lets `seconds` pass: stops at each sleeper's time, in order, wakes it and lets tasks run.
 

@@ -12,10 +12,11 @@ from edge_agent.contracts.driver import Capability, DriverSpec, Plan, Reading, R
 from edge_agent.contracts.errors import NotConnected
 from edge_agent.pipeline.build import Workshop, blueprint, build_poller
 from edge_agent.pipeline.poller import Poller
+from edge_agent.pipeline.watch import LivenessWatch
 from edge_agent.runtime.manual_clock import ManualClock
 from edge_agent.wire.batch import Kind
 from edge_agent.wire.frame import Frame
-from edge_agent.wire.messages import UnitReport
+from edge_agent.wire.messages import Event, GroupReport, UnitReport
 from edge_agent.wire.quality import Quality, whole
 from edge_agent.wire.schema import Schema, TagSchema
 
@@ -34,13 +35,15 @@ class FakeSink:
 
     def __init__(self) -> None:
         self.frames: list[tuple[Schema, Frame]] = []
+        self.events: list[Event] = []
 
     def append(self, schema: Schema, frame: Frame) -> None:
         assert frame.n == 1 + sum(s.group == schema.group for s, _ in self.frames), "a hole in the numbers"
         self.frames.append((schema, frame))
 
     def record(self, kind: Kind, record: Mapping[str, Any]) -> None:
-        raise AssertionError("pollers record nothing")
+        assert kind is Kind.EVENT
+        self.events.append(Event.model_validate(record))
 
     async def announce(self, schemas: list[Schema]) -> None:
         raise AssertionError("app announces, pollers do not")
@@ -80,6 +83,8 @@ class FakeDriver:
         self.connects: list[float] = []
         self.closes = 0
         self.reads: list[tuple[str, float]] = []
+        self.released = asyncio.Event()
+        self.swallowed = 0
         self._open = False
 
     async def connect(self) -> None:
@@ -131,6 +136,15 @@ class FakeDriver:
         await asyncio.Event().wait()
         raise AssertionError("nobody ends this wait")
 
+    async def hang_for_good(self, plan: Plan) -> Reading:
+        """Not even a cancellation ends it, before `released` is set."""
+        while not self.released.is_set():
+            try:
+                await self.released.wait()
+            except asyncio.CancelledError:
+                self.swallowed += 1
+        return self.good(plan)
+
     async def fail(self, plan: Plan) -> Reading:
         raise ZeroDivisionError("a bug of the driver")
 
@@ -144,8 +158,10 @@ def plan_of(connection: FakeConnection, group: FakeGroup) -> FakePlan:
     return FakePlan(Schema.of(connection.name, group.name, group.unit_id, tags))
 
 
-def group(name: str, interval: str = "1s", unit_id: int | None = 1, tags: Any = None) -> dict[str, Any]:
-    return {"name": name, "interval": interval, "unit_id": unit_id, "tags": tags or [{"name": "t"}]}
+def group(
+    name: str, interval: str = "1s", unit_id: int | None = 1, tags: Any = None, **more: Any
+) -> dict[str, Any]:
+    return {"name": name, "interval": interval, "unit_id": unit_id, "tags": tags or [{"name": "t"}], **more}
 
 
 @dataclass
@@ -156,6 +172,7 @@ class Plant:
     timeout: str = "1s"
     clock: ManualClock = field(default_factory=ManualClock)
     sink: FakeSink = field(default_factory=FakeSink)
+    made: int = 0  # drivers, which share the one PLC
 
     def __post_init__(self) -> None:
         self.driver = FakeDriver(self.clock)
@@ -165,9 +182,7 @@ class Plant:
     def build(self) -> Poller:
         """A poller of the groups as they are now: what a reload does."""
         abilities = frozenset({Capability.READ})
-        spec = DriverSpec(
-            "fake", "a PLC in memory", FakeConnection, abilities, plan_of, lambda _: self.driver
-        )  # fmt: skip
+        spec = DriverSpec("fake", "a PLC in memory", FakeConnection, abilities, plan_of, self.make_driver)
         settings = FakeConnection.model_validate(
             {"name": "plc", "driver": "fake", "transport": {"timeout": self.timeout}, "groups": self.groups}
         )
@@ -175,6 +190,23 @@ class Plant:
         poller, schemas = build_poller(drawn, spec, self.workshop)
         assert [schema.group for schema in schemas] == [each["name"] for each in self.groups]
         return poller
+
+    def make_driver(self, _: Any) -> FakeDriver:
+        self.made += 1
+        return self.driver
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        """As `running`, and the watch for silence looks at it, and at what a reload puts in its place."""
+        watch = LivenessWatch(self.clock, self.sink, lambda: [self.poller])
+        async with self.running():
+            task = asyncio.create_task(watch.run())
+            try:
+                yield
+                assert not task.done(), task.exception()
+            finally:
+                task.cancel()
+                await asyncio.wait([task])
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["asyncio.Task[None]"]:
@@ -200,6 +232,9 @@ class Plant:
 
     def unit(self, unit_id: int | None = 1) -> UnitReport:
         return next(unit for unit in self.poller.report().units if unit.unit_id == unit_id)
+
+    def state(self, name: str) -> GroupReport:
+        return next(group for group in self.poller.report().groups if group.name == name)
 
     def latest(self) -> dict[str, tuple[Any, str]]:
         """(value, quality) by `group.tag`."""
