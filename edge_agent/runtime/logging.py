@@ -1,4 +1,4 @@
-"""Logs: one line an event, JSON for the journal, readable on a terminal; libraries' logs included.
+"""Logs: one line an event, fields in the journal, readable on a terminal, else JSON; libraries' included.
 
 An outage is one line when it begins and one when it ends (`OutageLog`); what lies between is counted.
 """
@@ -9,6 +9,7 @@ import sys
 from collections import deque
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Protocol, TextIO
 
 import orjson
@@ -16,9 +17,9 @@ import structlog
 from structlog.typing import Processor, WrappedLogger
 
 from edge_agent.contracts.clock import Clock
+from edge_agent.wire.journal import PRIORITIES, SOCKET, Journal, is_journal
 
-# sd-daemon(3): a line may begin with its priority, and `journalctl -p warning` then finds it.
-_PRIORITIES: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "exception": 3, "critical": 2}
+IDENTIFIER: Final = "edge-agent"
 # These log every failed attempt or request by themselves; their callers report outages once.
 _CHATTY: Final = {
     "aiohttp.access": logging.WARNING,
@@ -73,6 +74,26 @@ class LogRing(logging.Handler):
         ]
 
 
+class JournalHandler(logging.Handler):
+    """Lines to the journal with their keys as fields. One that it does not take at once is counted there."""
+
+    def __init__(self, journal: Journal) -> None:
+        super().__init__()
+        self._journal = journal
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = orjson.loads(self.format(record))
+        except Exception:  # noqa: BLE001 - as every handler does: a line that cannot be written stops nobody
+            self.handleError(record)
+            return
+        self._journal.send(line)
+
+    def close(self) -> None:
+        self._journal.close()
+        super().close()
+
+
 def _shortened(text: bytes, most: int) -> bytes:
     """A line that is too long, without its fields."""
     line = orjson.loads(text)
@@ -80,14 +101,19 @@ def _shortened(text: bytes, most: int) -> bytes:
     return orjson.dumps({**kept, "event": f"{str(line.get('event'))[: most // 8]}…"})
 
 
-def configure(level: str = "info", stream: TextIO | None = None, ring: LogRing | None = None) -> None:
+def configure(
+    level: str = "info",
+    stream: TextIO | None = None,
+    ring: LogRing | None = None,
+    journal: Path = SOCKET,
+) -> None:
     """Sends all logs of the process to `stream` (default: standard error), from `level` on.
 
-    level: debug, info, warning or error. ring: keeps the newest lines too. Called once at the start and
-    again when the level changes.
+    level: debug, info, warning or error. ring: keeps the newest lines too. journal: where journald listens;
+    lines go there where systemd connected the stream to it. Called once at the start and again when the
+    level changes.
     """
     stream = sys.stderr if stream is None else stream
-    terminal = stream.isatty()
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
@@ -106,27 +132,40 @@ def configure(level: str = "info", stream: TextIO | None = None, ring: LogRing |
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *(_for_people(os.environ) if terminal else _for_machines(stream, os.environ)),
-            ],
-        )
-    )
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    for old in root.handlers:
+        if isinstance(old, JournalHandler):
+            old.close()
+    root.handlers[:] = [_handler(stream, shared, journal)]
     if ring is not None:
-        ring.setFormatter(_ring_format(shared))
+        ring.setFormatter(_strict_format(shared))
         root.handlers.append(ring)
     root.setLevel(level.upper())
     for name, least in _CHATTY.items():
         logging.getLogger(name).setLevel(logging.NOTSET if level == "debug" else least)
 
 
-def _ring_format(shared: list[Processor]) -> logging.Formatter:
+def _handler(stream: TextIO, shared: list[Processor], address: Path) -> logging.Handler:
+    journal = Journal.of_stream(stream, os.environ, IDENTIFIER, address)
+    handler: logging.Handler
+    if journal is not None:
+        handler = JournalHandler(journal)
+        handler.setFormatter(_strict_format(shared))
+        return handler
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *(_for_people(os.environ) if stream.isatty() else _for_machines(stream, os.environ)),
+            ],
+        )
+    )
+    return handler
+
+
+def _strict_format(shared: list[Processor]) -> logging.Formatter:
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
         processors=[
@@ -159,22 +198,14 @@ def _for_machines(stream: TextIO, environ: Mapping[str, str]) -> list[Processor]
         structlog.processors.format_exc_info,
         structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
     ]
-    if _is_journal(stream, environ.get("JOURNAL_STREAM", "")):
+    if is_journal(stream, environ.get("JOURNAL_STREAM", "")):
         chain.append(_prefix_priority)
     return chain
 
 
-def _is_journal(stream: TextIO, name: str) -> bool:
-    """Whether a stream is the one that systemd connected to the journal, named `device:inode`."""
-    try:
-        status = os.fstat(stream.fileno())
-    except (OSError, ValueError):
-        return False
-    return name == f"{status.st_dev}:{status.st_ino}"
-
-
 def _prefix_priority(_: WrappedLogger, method: str, text: Any) -> str:
-    return f"<{_PRIORITIES.get(method, 6)}>{text}"
+    """sd-daemon(3): a line of the stream may begin with its priority."""
+    return f"<{PRIORITIES.get(method, 6)}>{text}"
 
 
 class Log(Protocol):

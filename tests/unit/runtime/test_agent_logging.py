@@ -2,6 +2,7 @@ import io
 import json
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,11 +101,13 @@ def test_a_terminal_gets_readable_lines(
     assert ("\x1b[" in stream.getvalue()) is coloured
 
 
-def test_the_journal_is_told_the_priority(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_journal_that_only_reads_the_stream_is_told_the_priority(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     with (tmp_path / "journal").open("w+") as stream:
         status = os.fstat(stream.fileno())
         monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
-        configure("info", stream)
+        configure("info", stream, journal=tmp_path / "nobody")
         structlog.stdlib.get_logger("x").warning("careful")
         logging.getLogger("library").error("broken")
         stream.seek(0)
@@ -112,6 +115,33 @@ def test_the_journal_is_told_the_priority(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert first.startswith("<4>{")
     assert second.startswith("<3>{")
     assert json.loads(first[3:])["event"] == "careful"
+
+
+def test_the_journal_gets_every_key_as_a_field(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with (
+        (tmp_path / "stream").open("w+") as stream,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journald,
+    ):
+        journald.bind(str(tmp_path / "journald"))
+        status = os.fstat(stream.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+        configure("info", stream, journal=tmp_path / "journald")
+        structlog.stdlib.get_logger("x").warning("link lost", connection="press1", unit=3, driver=None)
+        logging.getLogger("library").error("broken")
+        first, second = journald.recv(65_536), journald.recv(65_536)
+        configure("info", stream, journal=tmp_path / "nobody")
+        stream.seek(0)
+        assert stream.read() == ""
+    assert first.decode().splitlines() == [
+        "MESSAGE=link lost connection=press1 unit=3",
+        "PRIORITY=4",
+        "SYSLOG_IDENTIFIER=edge-agent",
+        "EVENT=link lost",
+        "CONNECTION=press1",
+        "UNIT=3",
+        "LOGGER=x",
+    ]
+    assert b"MESSAGE=broken\nPRIORITY=3\n" in second
 
 
 async def test_an_outage_is_one_line_down_and_one_line_back() -> None:
