@@ -108,8 +108,11 @@ class Judgement:
         )
 
 
-def judge(database: Path, tags: int) -> Judgement:
-    """Decodes every batch that the centre stores, of one device."""
+def judge(database: Path, tags: int, tolerance_ticks: int = TOLERANCE_TICKS) -> Judgement:
+    """Decodes every batch that the centre stores, of one device.
+
+    tolerance_ticks: how much older than its frame a block of values may be.
+    """
     found = Judgement()
     with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
         schemas = {
@@ -127,11 +130,11 @@ def judge(database: Path, tags: int) -> Judgement:
             found.losses.extend(Loss.model_validate(record) for record in batch.records(Kind.LOSS))
             for index, entry in enumerate(batch.sections):
                 if entry["k"] == "frames":
-                    _judge_section(found, batch, index, schemas[entry["s"]], tags)
+                    _judge_section(found, batch, index, schemas[entry["s"]], tags, tolerance_ticks)
     return found
 
 
-def _judge_section(found: Judgement, batch: Batch, index: int, schema: Schema, tags: int) -> None:
+def _judge_section(found: Judgement, batch: Batch, index: int, schema: Schema, tags: int, ticks: int) -> None:
     run = (batch.origin.run, schema.connection)
     # Rows are in schema order, which for equal types is that of the config: t0, t1, …
     assert [tag.name for tag in schema.tags] == [f"t{number}" for number in range(tags)]
@@ -147,18 +150,18 @@ def _judge_section(found: Judgement, batch: Batch, index: int, schema: Schema, t
         found.samples[run] = found.samples.get(run, 0) + frame.samples
         if frame.quality:
             found.bad_frames += 1
-        elif not row_is_right(frame.row, frame.wall_ms):
+        elif not row_is_right(frame.row, frame.wall_ms, ticks):
             found.wrong_rows += 1
 
 
-def row_is_right(row: bytes, wall_ms: int) -> bool:
+def row_is_right(row: bytes, wall_ms: int, tolerance_ticks: int = TOLERANCE_TICKS) -> bool:
     """Whether each block of the row is the formula's at some tick at or shortly before the frame's time."""
     values = array("H", row)
     values.byteswap()
     newest = wall_ms // TICK_MS
     for start in range(0, len(values), BLOCK):
         block = values[start : start + BLOCK]
-        ticks = range(newest - TOLERANCE_TICKS, newest + 1)
+        ticks = range(newest - tolerance_ticks, newest + 1)
         if not any(block == expected_block(start, len(block), tick) for tick in ticks):
             return False
     return True

@@ -6,6 +6,7 @@ through its environment.
 
 import asyncio
 import contextlib
+import json
 import shutil
 import socket
 import tempfile
@@ -26,7 +27,7 @@ from edge_agent.demo.centre import Account, CentreApi
 from edge_agent.demo.children import Child, output_of
 from edge_agent.web.client import LocalClient
 from tests.crash.fault_proxy import FaultProxy
-from tests.crash.judge import TICK_MS, Judgement, Run, judge
+from tests.crash.judge import TICK_MS, TOLERANCE_TICKS, Judgement, Run, judge
 
 DEVICE = "rig"
 
@@ -37,16 +38,24 @@ class Setup:
 
     proxied: the agent reaches centre and PLCs through `Rig.to_centre` and `Rig.to_plcs`.
     agent_data, central_data: directories other than those beside each other in the rig's own.
-    buffer: settings of that section. launch_agent, launch_centre: what comes before the program's own
-    arguments, as `tests.crash.launch` takes them.
+    noise: the registers hold noise in place of the judge's formula, so that samples have the bytes that they
+    have in plants; rows cannot be judged then. buffer: settings of that section.
     """
 
     proxied: bool = False
+    noise: bool = False
     agent_data: Path | None = None
     central_data: Path | None = None
     buffer: Mapping[str, Any] = field(default_factory=dict)
-    launch_agent: Sequence[str] = ()
-    launch_centre: Sequence[str] = ()
+
+
+@dataclass
+class Killed:
+    """promised: samples that the agent said it had framed, by run and connection. noted: kills of the agent
+    right before which it said so."""
+
+    promised: dict[Run, int] = field(default_factory=dict)
+    noted: int = 0
 
 
 class Rig:
@@ -75,6 +84,7 @@ class Rig:
         self.edge_database = (self._setup.agent_data or directory) / "buffer.db"
         self.agent: Child
         self.centre: Child
+        self._centre_arguments: list[str] = []
         self.api: CentreApi
         self.to_centre: FaultProxy
         self.to_plcs: list[FaultProxy] = []
@@ -93,7 +103,9 @@ class Rig:
         operator = await output_of("central_sync", "token", "create", "--data", data, "--role", "operator")
         arguments = ["--ports", str(self._connections), "--tick-ms", str(TICK_MS)]
         arguments = ["edge_agent", "simulate", "modbus", "--json", *arguments]
-        self.simulator = self._child("simulator", (), arguments)
+        if self._setup.noise:
+            arguments += ["--signals", str(self._noise())]
+        self.simulator = self._child("simulator", arguments)
         await self.simulator.start()
         plcs = (await self.simulator.ready())["ports"]
         port = free_port()
@@ -104,15 +116,36 @@ class Rig:
             for plc in plcs:
                 self.to_plcs.append(await self._stack.enter_async_context(FaultProxy("127.0.0.1", plc)))
             seen, plcs = self.to_centre.port, [proxy.port for proxy in self.to_plcs]
-        arguments = ["central_sync", "run", "--data", data, "--listen", f"127.0.0.1:{port}", "--json"]
-        self.centre = self._child("centre", self._setup.launch_centre, arguments)
-        arguments = ["edge_agent", "run", "-c", str(self._config)]
-        self.agent = self._child("agent", self._setup.launch_agent, arguments)
+        self._centre_arguments = [
+            "central_sync",
+            "run",
+            "--data",
+            data,
+            "--listen",
+            f"127.0.0.1:{port}",
+            "--json",
+        ]
+        self.make_centre()
+        self.make_agent()
         self._config.write_text(yaml.safe_dump(self._document(f"http://127.0.0.1:{seen}", token, plcs)))
 
-    def _child(self, name: str, launch: Sequence[str], arguments: Sequence[str]) -> Child:
-        before = ["tests.crash.launch", *launch] if launch else []
-        child = Child(name, [*before, *arguments], self.log(name))
+    def _noise(self) -> Path:
+        """The simulator's signals: every connection has registers of its own."""
+        signal = {"area": "holding", "address": 0, "kind": "random", "high": 65535}
+        path = self._directory / "signals.json"
+        path.write_text(json.dumps([{**signal, "count": self._connections * self._tags}]))
+        return path
+
+    def make_centre(self, *through: str) -> None:
+        """`centre` is from now on one that is started through a module of the tests, with its arguments."""
+        self.centre = self._child("centre", [*through, *self._centre_arguments])
+
+    def make_agent(self, *through: str) -> None:
+        """Like `make_centre`. Whichever ran before must have ended."""
+        self.agent = self._child("agent", [*through, "edge_agent", "run", "-c", str(self._config)])
+
+    def _child(self, name: str, arguments: Sequence[str]) -> Child:
+        child = Child(name, arguments, self.log(name))
         self._stack.push_async_callback(child.stop)
         return child
 
@@ -135,8 +168,6 @@ class Rig:
         self.runtime.mkdir(mode=0o700)
 
     def _document(self, url: str, token: str, ports: list[int]) -> dict[str, Any]:
-        last = self._tags - 1
-        tags = [{"name": f"t[0..{last}]", "address": f"holding:0..{last}", "type": "uint16"}]
         return {
             "agent": {"id": DEVICE, "runtime_dir": str(self.runtime), "page_listen": None},
             "central": {"url": url, "token": token, "heartbeat_interval": "2s"},
@@ -146,11 +177,16 @@ class Rig:
                     "name": f"plc{index:02d}",
                     "driver": "modbus",
                     "transport": {"type": "tcp", "host": "127.0.0.1", "port": port},
-                    "groups": [{"name": "all", "interval": self._interval, "tags": tags}],
+                    "groups": [{"name": "all", "interval": self._interval, "tags": self._tags_of(index)}],
                 }
                 for index, port in enumerate(ports)
             ],
         }
+
+    def _tags_of(self, index: int) -> list[dict[str, Any]]:
+        first = index * self._tags if self._setup.noise else 0
+        address = f"holding:{first}..{first + self._tags - 1}"
+        return [{"name": f"t[0..{self._tags - 1}]", "address": address, "type": "uint16"}]
 
     async def start_centre(self) -> None:
         await self.centre.start()
@@ -159,44 +195,27 @@ class Rig:
     async def start_agent(self) -> None:
         await self.agent.start()
 
-    async def run_with_kills(self, seconds: float, every: float) -> dict[Run, int]:
-        """Kills centre and agent in turn. Returns the samples that the agent had framed before each of its
-        kills, by run and connection: all of them must arrive."""
-        promised: dict[Run, int] = {}
-        end = time.monotonic() + seconds
-        kills = 0
-        while (left := end - time.monotonic()) > 0:
-            await asyncio.sleep(min(every, left))
-            if time.monotonic() >= end:
-                break
-            if kills % 2 == 0:
-                await self.note_promises(promised)
-                await self.agent.kill()
-                await self.agent.start()
-            else:
-                await self.centre.kill()
-                await self.start_centre()
-            kills += 1
-        await self.note_promises(promised)
-        return promised
-
-    async def kill_in_turn(self, kills: int, random: Random) -> dict[Run, int]:
-        """So many kills of agent and centre in turn, at random moments of a life: half of the agent's as
-        soon as it says what it has framed, and all may fall into a start. Returns what was promised."""
-        promised: dict[Run, int] = {}
+    async def kill_in_turn(self, kills: int, random: Random) -> Killed:
+        """So many kills of agent and centre in turn, at random moments of their lives, starts included.
+        Right before half of the agent's, it says what it has framed: all of that must arrive."""
+        killed = Killed()
         for number in range(kills):
-            victim = self.agent if number % 2 == 0 else self.centre
+            if number % 2:
+                await asyncio.sleep(random.uniform(0.0, 0.8))
+                await self.centre.kill()
+                await self.centre.start()
+                continue
             if random.random() < 0.5:
                 await until(self.agent_answers, 30)
-                await self.note_promises(promised)
-            await asyncio.sleep(random.uniform(0.0, 0.9))
-            if victim is self.agent:
-                await self.try_to_note(promised)
-            await victim.kill()
-            await victim.start()
+            await asyncio.sleep(random.uniform(0.0, 0.8))
+            with contextlib.suppress(NotConnected):
+                await self.note_promises(killed.promised)
+                killed.noted += 1
+            await self.agent.kill()
+            await self.agent.start()
         await until(self.agent_answers, 30)
-        await self.note_promises(promised)
-        return promised
+        await self.note_promises(killed.promised)
+        return killed
 
     async def status(self) -> AgentStatus:
         """Raises NotConnected while the agent does not answer."""
@@ -206,10 +225,6 @@ class Rig:
         status = await self.status()
         for entry in status.accounting:
             promised[status.run, entry.connection] = entry.framed
-
-    async def try_to_note(self, promised: dict[Run, int]) -> None:
-        with contextlib.suppress(NotConnected):
-            await self.note_promises(promised)
 
     async def agent_answers(self) -> bool:
         with contextlib.suppress(NotConnected):
@@ -226,14 +241,28 @@ class Rig:
         await until(nothing_pending, seconds)
         return await self.api.account()
 
+    async def drained(self, seconds: float = 60) -> Account:
+        """The centre's account once the agent has nothing left to send, and the centre knows it."""
+
+        async def nothing_left() -> bool:
+            try:
+                status = await self.status()
+            except NotConnected:
+                return False
+            account = await self.api.account()
+            return status.buffer.pending_batches <= 1 and account.pending == 0
+
+        await until(nothing_left, seconds)
+        return await self.api.account()
+
     async def fresh_value(self, connection: str = "plc00", within_ms: int = 3000) -> bool:
         """Whether the centre has a good value that is that young."""
         now = time.time_ns() // 1_000_000
         points = await self.api.points(connection, "t0", now - within_ms, now)
         return any(quality == "good" for _, _, quality in points)
 
-    async def judged(self) -> Judgement:
-        return await asyncio.to_thread(judge, self.central_database, self._tags)
+    async def judged(self, tolerance_ticks: int = TOLERANCE_TICKS) -> Judgement:
+        return await asyncio.to_thread(judge, self.central_database, self._tags, tolerance_ticks)
 
 
 async def until(condition: Callable[[], Awaitable[bool]], seconds: float) -> float:

@@ -27,11 +27,14 @@ GOOD_SECONDS: Final = 10.0
 BAD_SECONDS: Final = 4.0
 PLC_GOOD_SECONDS: Final = 60.0
 PLC_BAD_SECONDS: Final = 3.0
+# A frame is eight requests, each of which a slow link may hold up for its time-out of 2 s.
+SLOW_TICKS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One process at one time. private_bytes: what would be free if it ended (smaps_rollup)."""
+    """One process at one time. private_bytes: what would be free if it ended (smaps_rollup).
+    database_bytes: of its database, journal included."""
 
     process: str
     seconds: float
@@ -39,9 +42,10 @@ class Sample:
     pss_bytes: int
     private_bytes: int
     handles: int
+    database_bytes: int
 
 
-def sample(process: str, pid: int, seconds: float) -> Sample:
+def sample(process: str, pid: int, database: Path, seconds: float) -> Sample:
     """Raises OSError where the process is gone."""
     sizes: dict[str, int] = {}
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
@@ -49,7 +53,9 @@ def sample(process: str, pid: int, seconds: float) -> Sample:
         sizes[name.removesuffix(":")] = int(kib) * 1024
     private = sizes["Private_Clean"] + sizes["Private_Dirty"] + sizes["Private_Hugetlb"]
     handles = sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
-    return Sample(process, round(seconds, 1), sizes["Rss"], sizes["Pss"], private, handles)
+    files = (database, database.with_name(f"{database.name}-wal"))
+    stored = sum(path.stat().st_size for path in files if path.exists())
+    return Sample(process, round(seconds, 1), sizes["Rss"], sizes["Pss"], private, handles, stored)
 
 
 class Series:
@@ -73,6 +79,14 @@ class Series:
         return statistics.median(slopes)
 
     @property
+    def database_mib_an_hour(self) -> float:
+        """How fast the database grows. SQLite keeps in memory what it wrote, up to its cache's size: a
+        centre whose database has not reached that (32 MiB) grows with it, and not by a leak."""
+        first, last = self.settled[0], self.settled[-1]
+        hours = (last.seconds - first.seconds) / 3600
+        return (last.database_bytes - first.database_bytes) / MIB / hours if hours else 0.0
+
+    @property
     def handles(self) -> tuple[int, int, int]:
         """Fewest in the first and in the last third of what is looked at, and the most. A handle that is
         never closed lifts the fewest; connections that come and go do not."""
@@ -86,6 +100,7 @@ class Series:
         return (
             f"{len(self.settled)} samples; private memory {private[0]:.2f} → {private[-1]:.2f} MiB "
             f"({min(private):.2f} to {max(private):.2f}), slope {self.slope_mib_an_hour:+.2f} MiB/h; "
+            f"database {self.database_mib_an_hour:+.2f} MiB/h; "
             f"handles at least {first} → {last}, at most {most}"
         )
 
@@ -123,10 +138,10 @@ async def soak(directory: Path, seconds: float, every_seconds: float, seed: int,
             await proxy.set(HEALTHY)
         await rig.agent.stop()
         await rig.agent.start()
-        account = await rig.settled(120)
+        account = await rig.drained(120)
         await rig.agent.stop()
     return Soaked(
-        Series(samples, "agent"), Series(samples, "centre"), await rig.judged(),
+        Series(samples, "agent"), Series(samples, "centre"), await rig.judged(SLOW_TICKS),
         account.gaps, account.duplicates, account.pending,
     )  # fmt: skip
 
@@ -135,9 +150,9 @@ async def _watch(rig: Rig, samples: list[Sample], seconds: float, every: float, 
     began = told = time.monotonic()
     with out.open("ab") as lines:
         while (now := time.monotonic()) - began < seconds:
-            for child in (rig.agent, rig.centre):
+            for child, database in ((rig.agent, rig.edge_database), (rig.centre, rig.central_database)):
                 assert child.running, f"{child.name} ended: {rig.log(child.name).read_text()[-2000:]}"
-                taken = await asyncio.to_thread(sample, child.name, child.pid, now - began)
+                taken = await asyncio.to_thread(sample, child.name, child.pid, database, now - began)
                 samples.append(taken)
                 lines.write(orjson.dumps(asdict(taken)) + b"\n")
             lines.flush()
