@@ -79,15 +79,15 @@ def simulate(seed: int, steps: int, log: Callable[[str], None]) -> str | None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """SEED [STEPS]. N=200 beside it runs so many seeds from SEED on, and prints of each only how it ended."""
+    """SEED [STEPS]. N=200 beside it runs so many seeds from SEED on, up to the first that is violated, and
+    prints of each only how it ended."""
     first, steps = int(arguments[0]), int(arguments[1]) if len(arguments) > 1 else STEPS
     many = int(os.environ.get("N", "1"))
-    code = 0
     for seed in range(first, first + many):
         violated = simulate(seed, steps, print if many == 1 else lambda _: None)
         if violated is not None:
-            code = 1
             print(f"violated: {violated}\nreplay: python -m tests.simulation {seed} {steps}", file=sys.stderr)
-        elif many > 1:
+            return 1
+        if many > 1:
             print(f"seed {seed}: ok")
-    return code
+    return 0

@@ -34,6 +34,7 @@ class Content:
     """What is in a batch, whatever its name."""
 
     frames: dict[FrameName, tuple[int, int]]
+    groups: dict[Group, tuple[int, int]]  # first and last number
     losses: tuple[Loss, ...]
 
 
@@ -50,15 +51,23 @@ class Shelf:
 def open_batch(body: bytes, codec: int, raw: int) -> Content:
     batch = Batch.open(body, codec, raw)
     frames: dict[FrameName, tuple[int, int]] = {}
+    groups: dict[Group, tuple[int, int]] = {}
     for index, entry in enumerate(batch.sections):
         if entry["k"] == "frames":
             described = _SCHEMAS[entry["s"]]
-            for each in batch.frames(index, described):
-                name = (batch.origin.run, described.connection, described.group, each.n)
-                if name in frames:
-                    raise Violated(f"{name} is twice in one batch")
-                frames[name] = (each.read, each.suppressed)
-    return Content(frames, tuple(Loss.model_validate(record) for record in batch.records(Kind.LOSS)))
+            group = (batch.origin.run, described.connection, described.group)
+            found = batch.frames(index, described)
+            numbers = [each.n for each in found]
+            if numbers != sorted(numbers):
+                raise Violated(f"frames of {group} are out of order in a batch: {numbers}")
+            for each in found:
+                if (*group, each.n) in frames:
+                    raise Violated(f"{(*group, each.n)} is twice in one batch")
+                frames[*group, each.n] = (each.read, each.suppressed)
+            lo, hi = groups.get(group, (numbers[0], 0))
+            groups[group] = (min(lo, numbers[0]), max(hi, numbers[-1]))
+    losses = tuple(Loss.model_validate(record) for record in batch.records(Kind.LOSS))
+    return Content(frames, groups, losses)
 
 
 class Judge:
@@ -70,7 +79,8 @@ class Judge:
         self._hashes: dict[Name, bytes] = {}
         self._names: dict[FrameName, set[Name]] = defaultdict(set)
         self._excused: set[FrameName] = set()
-        self._reused: set[str] = set()
+        # Epochs that were given out twice. A conflict renames what the centre may have: it is there twice.
+        self.reused: set[str] = set()
         # The centre lacks what it once had, until it says that nothing is missing any more.
         self.regressed = False
 
@@ -112,7 +122,7 @@ class Judge:
 
     def _put(self, shelf: Shelf, name: Name, digest: bytes, db: Any, sql: str, key: int) -> None:
         shelf.batches[name] = digest
-        if self._hashes.setdefault(name, digest) != digest and name[0] not in self._reused:
+        if self._hashes.setdefault(name, digest) != digest and name[0] not in self.reused:
             raise Violated(f"seq {name[1]} names two batches")
         if digest not in self._opened:
             content = self._opened[digest] = open_batch(*db.execute(sql, (key,)).fetchone())
@@ -143,7 +153,7 @@ class Judge:
 
     def names_may_be_reused(self, edge: Path) -> None:
         """An older copy of the database goes on in the same boot: its last epoch is given out twice."""
-        self._reused |= self.edge(edge).epochs
+        self.reused |= self.edge(edge).epochs
 
     # --- judging -----------------------------------------------------------------------------------------
 
@@ -163,19 +173,21 @@ class Judge:
         twice = sorted(
             frame
             for frame, times in self._frames(centre).items()
-            if times > 1 and not self._reused & {epoch for epoch, _ in self._names[frame]}
+            if times > 1 and not self.reused & {epoch for epoch, _ in self._names[frame]}
         )
         if twice:
             raise Violated(f"{len(twice)} frames are at the centre twice, such as {twice[0]}")
 
     def _order_is_kept(self, shelf: Shelf) -> None:
+        """From batch to batch; within one, its sections are each in order (`open_batch`)."""
         last: dict[tuple[str, Group], int] = {}
         for (epoch, seq), digest in sorted(shelf.batches.items()):
-            for run, connection, group, n in self._opened[digest].frames:
-                key = (epoch, (run, connection, group))
-                if n <= last.get(key, 0):
-                    raise Violated(f"frame {n} of {key[1]} stands behind frame {last[key]} in batch {seq}")
-                last[key] = n
+            for group, numbers in self._opened[digest].groups.items():
+                if numbers[0] <= last.get((epoch, group), 0):
+                    raise Violated(
+                        f"frame {numbers[0]} of {group} stands behind {last[epoch, group]}, in batch {seq}"
+                    )
+                last[epoch, group] = numbers[1]
 
     def _heads_keep_their_promise(self, heads: list[Head], centre: Shelf) -> None:
         for head in heads:

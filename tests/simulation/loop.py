@@ -46,7 +46,7 @@ class _NoSockets(selectors.SelectSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """busy: whether real threads owe an answer; set by whoever starts them."""
+    """busy: whether real threads owe an answer. thread_of: how an executor behaves; asked once for each."""
 
     def __init__(self) -> None:
         selector = _NoSockets()
@@ -54,7 +54,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._now = 1_000.0
         self._answers: queue.SimpleQueue[tuple[Callable[..., Any], tuple[Any, ...]]] = queue.SimpleQueue()
         self._free: dict[object, float] = {}
-        self.threads: dict[object, Thread] = {}
+        self._threads: dict[object, Thread] = {}
+        self.thread_of: Callable[[object], Thread] = lambda _: Thread()
         self.busy: Callable[[], bool] = bool
         super().__init__(selector)
         self._clock_resolution = 1e-6
@@ -95,7 +96,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def run_in_executor(  # type: ignore[override]
         self, executor: Any, func: Callable[[*Ts], T], *args: *Ts
     ) -> "asyncio.Future[T]":
-        thread = self.threads.get(executor) or Thread()
+        if executor not in self._threads:
+            self._threads[executor] = self.thread_of(executor)
+        thread = self._threads[executor]
         future: asyncio.Future[T] = self.create_future()
         at = max(self._now, self._free.get(executor, 0.0)) + thread.seconds()
         self._free[executor] = at

@@ -80,7 +80,7 @@ class Disk(Thread):
                 self.died()
                 raise asyncio.CancelledError
         database = next((each for each in arguments if isinstance(each, sqlite3.Connection)), None)
-        if not self.failing or database is None:
+        if not self.failing or database is None or function is sqlite3.Connection.close:
             return function(*arguments)
         database.execute("PRAGMA query_only=ON")
         try:
@@ -125,6 +125,11 @@ class EdgeMachine:
         self.copies: list[Path] = []
         self.life: Life | None = None
         self.place = self._next()
+        loop.thread_of = self._thread_of
+
+    def _thread_of(self, executor: object) -> Thread:
+        name = getattr(executor, "_thread_name_prefix", "")
+        return self.life.disk if self.life is not None and name == "buffer-writer" else Thread()
 
     def _next(self) -> Path:
         self._places += 1
@@ -155,9 +160,7 @@ class EdgeMachine:
 
         uploader = Uploader(client, outbox, self.clock, CATCH_UP_RATE, lambda _: None, self._random, on_event)
         self.life = Life(store, ring, outbox, uploader, disk)
-        self._loop.threads[store._writer._thread] = disk
         await store.open(self.place / "run")
-        await outbox.open()
         beats = Heartbeats(
             client, self._heartbeat, BEAT_SECONDS, self.clock, lambda _: None, uploader.pace, self._resend,
             random=self._random,
