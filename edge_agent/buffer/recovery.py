@@ -7,23 +7,23 @@ has changed nothing, and the next one finds the same.
 import contextlib
 import sqlite3
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import orjson
 
-from edge_agent.buffer import rows
+from edge_agent.buffer import aftermath, rows
 from edge_agent.buffer.errors import OtherDevice
 from edge_agent.buffer.ledger import Epoch, Ledger
 from edge_agent.buffer.reopening import carry_over
-from edge_agent.buffer.seal import Take, seal, seal_losses
+from edge_agent.buffer.seal import Take, loss_part, seal
 from edge_agent.buffer.segments import Leftovers, RingFrame
 from edge_agent.buffer.state import BufferState
 from edge_agent.wire import ranges
-from edge_agent.wire.batch import Batch, EncodedBatch, Origin
+from edge_agent.wire.batch import Batch, EncodedBatch, Kind, Origin, RecordsPart, encode
 from edge_agent.wire.errors import WireError
-from edge_agent.wire.messages import Loss, LossReason
+from edge_agent.wire.messages import Event, Loss, LossReason
 from edge_agent.wire.schema import Schema
 
 # The ring holds all frames of the last commit or none, so the search for what is committed could end at
@@ -83,14 +83,19 @@ def begin(
     _check_device(db, identity)
     had_sink = rows.get_state(db, "has_sink") is not False
     ledger = rows.load_ledger(db)
-    if not had_sink:
+    if not had_sink and ledger.epochs:
         # Batches count as delivered without a sink; this was noted in memory alone since the last save.
         ledger.settle(ledger.current.no, [(1, ledger.current.next_seq - 1)])
     totals = rows.load_totals(db, pending=had_sink)
     rows.delete_epochs(db, _forgotten(db, ledger))
     lost = [*_interrupted(db, identity, found, wall_ms)] if before is None else []
     missing = None if before is None else carry_over(db, ledger, before)
+    after = aftermath.assess(db, ledger, wall_ms, known=before is None and bool(found.runs))
     why = missing or reason_for_new_epoch(ledger, identity, had_sink=had_sink, has_sink=has_sink)
+    if after.salvaged is not None:
+        why = aftermath.WHY
+        totals = aftermath.totals(db, ledger)
+        lost += after.losses
     if why is not None:
         epoch = next_epoch(ledger, identity, wall_ms)
         rows.insert_epoch(db, epoch, why)
@@ -106,9 +111,11 @@ def begin(
         for run, frames in fresh.items()
         for batch in seal(Origin(identity.device, run, identity.boot), _take(frames, schemas), wall_ms)
     ]
-    if lost:
-        batches.append(seal_losses(identity.origin, lost, wall_ms))
+    if lost or after.events:
+        batches.append(_seal_records(identity.origin, lost, after.events, wall_ms))
     sealed = rows.insert_batches(db, ledger.current.no, ledger.current.next_seq, batches)
+    if after.salvaged is not None:
+        after.write_off(ledger, (ledger.current.no, sealed[-1][0]))
     rows.begin_run(db, identity.run, identity.boot, wall_ms, found.runs)
     rows.put_state(db, "has_sink", has_sink)
     state = BufferState(ledger, totals, has_sink)
@@ -116,6 +123,15 @@ def begin(
     rows.save(db, state.saved())
     recovered = sum(len(frames) for frames in fresh.values())
     return Begun(state, sealed, recovered, lost, rows.select_t0(db, state.first_held()))
+
+
+def _seal_records(
+    origin: Origin, lost: Sequence[Loss], events: Sequence[Event], wall_ms: int
+) -> EncodedBatch:
+    parts = [loss_part(lost)] if lost else []
+    if events:
+        parts.append(RecordsPart(Kind.EVENT, [event.model_dump(mode="json") for event in events]))
+    return encode(origin, parts, wall_ms)
 
 
 # --- epochs --------------------------------------------------------------------------------------------

@@ -146,6 +146,14 @@ def sizes(db: sqlite3.Connection, keys: Ranges) -> tuple[int, int]:
     return nbytes, samples
 
 
+def sum_batches(db: sqlite3.Connection) -> tuple[int, int, int]:
+    """How many batches there are, the bytes of their bodies, and the newest primary key (0 for none)."""
+    count, nbytes, newest = db.execute(
+        "SELECT count(*), coalesce(sum(length(body)), 0), coalesce(max(id), 0) FROM batch"
+    ).fetchone()
+    return count, nbytes, newest
+
+
 def save(db: sqlite3.Connection, saved: Saved) -> None:
     """Writes what is delivered and written off, and the sums."""
     db.execute("DELETE FROM delivered WHERE sink = ?", (CENTRAL_SINK,))

@@ -1,14 +1,15 @@
 """Takes over what can be read of quarantined databases: every batch under its own name.
 
-Runs in the writer's thread. Rows are found page by page and known again by their columns, so that a damaged page costs what stood on
-it and nothing else. A batch is believed where its body has its hash and its name stands in order among
-its neighbours, a schema where its name is the hash of its bytes. Memory is bounded by one row and one
-transaction, transactions by `_COMMIT_BYTES`.
+Runs in the writer's thread. Rows are found page by page and known again by their columns, so that a
+damaged page costs what stood on it and nothing else. A batch is believed where its body has its hash and
+its name stands in order among its neighbours, a schema where its name is the hash of its bytes. Memory is
+bounded by one row and one transaction, transactions by `_COMMIT_BYTES`.
 
 A salvage that dies is done again from the start: rows that are there are left as they are. It ends with
 a note in `state`, which `recovery.begin` turns into a new epoch and the loss records, in one transaction.
 """
 
+import contextlib
 import hashlib
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -101,13 +102,22 @@ def take_over(db: sqlite3.Connection, path: Path, *, lost: bool) -> None:
     rows.put_state(db, PENDING, found.as_json())
 
 
-def finish(db: sqlite3.Connection, path: Path, max_bytes: int) -> None:
-    """After the commit that accounts for a salvage: notes it beside the files, and trims what is kept."""
-    done = set(rows.get_state(db, DONE) or ())
-    for each in quarantine.listed(path):
-        if each.stage is Stage.KEPT and each.name in done:
-            quarantine.note(each, Stage.SALVAGED)
-    quarantine.trim(path, max_bytes)
+def finish(db: sqlite3.Connection, path: Path, max_bytes: int) -> int:
+    """After the commit that accounts for a salvage: notes it beside the files, and trims what is kept.
+
+    Returns the bytes that are kept. Never raises: what fails is done by the next start.
+    """
+    with contextlib.suppress(OSError):
+        kept = quarantine.listed(path)
+        if not kept:
+            return 0
+        done = set(rows.get_state(db, DONE) or ())
+        for each in kept:
+            if each.stage is Stage.KEPT and each.name in done:
+                quarantine.note(each, Stage.SALVAGED)
+        quarantine.trim(path, max_bytes)
+        return quarantine.quarantine_bytes(path)
+    return 0
 
 
 def accounted(db: sqlite3.Connection, found: Found) -> None:

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from edge_agent.buffer import recovery, rows, segments
+from edge_agent.buffer import recovery, rows, salvage, segments
 from edge_agent.buffer.amendments import Amendment, Amendments
 from edge_agent.buffer.commit import Committer, Flushed, NoRoom, Order
 from edge_agent.buffer.condition import Condition
@@ -160,6 +160,7 @@ class Store:
             before=None if first else self.state.ledger,
         )  # fmt: skip
         begun = transaction(db, body)
+        self._committer.aside_bytes = salvage.finish(db, self.settings.path, self.settings.max_bytes)
         self._space = self._committer.prepare(db)
         return found, begun, landed
 

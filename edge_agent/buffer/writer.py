@@ -57,6 +57,9 @@ class Writer:
             with suppress(sqlite3.Error):
                 await connection.close()
             if isinstance(error, sqlite3.Error | OSError):
+                if is_corruption(error):
+                    # The first look found nothing: the next one is at every page.
+                    self.fault = error
                 raise NotStored(f"{self._path}: {error}") from error
             raise
         self._connection, self.fault = connection, None
