@@ -196,7 +196,8 @@ class Uploader:
     async def _fetch(self, epoch_no: int, wanted: Ranges, *, live: bool) -> list[BatchItem]:
         """What one POST takes of `wanted`, claimed for it."""
         size, now = self._delivery.size, self._clock.monotonic()
-        limit = size.most(now) if live else size.backlog(now)
+        # One POST of the backlog is never more than a second of its rate, or a low rate would come in lumps.
+        limit = size.most(now) if live else min(size.backlog(now), int(self._bucket.rate))
         found = await self._outbox.fetch(epoch_no, wanted, limit)
         if not found:
             self._withheld.put_off(epoch_no, wanted, now)

@@ -131,9 +131,10 @@ class Rig:
 
     def _noise(self) -> Path:
         """The simulator's signals: every connection has registers of its own."""
-        signal = {"area": "holding", "address": 0, "kind": "random", "high": 65535}
+        signal = {"area": "holding", "kind": "random", "high": 65535, "count": BLOCK}
+        starts = range(0, self._connections * self._tags, BLOCK)
         path = self._directory / "signals.json"
-        path.write_text(json.dumps([{**signal, "count": self._connections * self._tags}]))
+        path.write_text(json.dumps([{**signal, "address": start} for start in starts]))
         return path
 
     def make_centre(self, *through: str) -> None:
