@@ -27,7 +27,7 @@ from edge_agent.demo.centre import Account, CentreApi
 from edge_agent.demo.children import Child, output_of
 from edge_agent.web.client import LocalClient
 from tests.crash.fault_proxy import FaultProxy
-from tests.crash.judge import TICK_MS, TOLERANCE_TICKS, Judgement, Run, judge
+from tests.crash.judge import BLOCK, TICK_MS, TOLERANCE_TICKS, Judgement, Run, judge
 
 DEVICE = "rig"
 
