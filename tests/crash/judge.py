@@ -45,6 +45,7 @@ class Judgement:
     received: dict[str, Ranges] = field(default_factory=dict)  # seqs by epoch
     announced: dict[str, int] = field(default_factory=dict)  # the highest `next` by epoch
     losses: list[Loss] = field(default_factory=list)
+    connections: dict[str, str] = field(default_factory=dict)  # by the hash of their group's schema
 
     def holes(self) -> list[str]:
         """Frame numbers that are missing below the last one of their run and connection, and in no record."""
@@ -118,6 +119,7 @@ def judge(database: Path, tags: int, tolerance_ticks: int = TOLERANCE_TICKS) -> 
         schemas = {
             name: Schema.from_bytes(bytes(body)) for name, body in db.execute("SELECT hash, body FROM schema")
         }
+        found.connections = {name: schema.connection for name, schema in schemas.items()}
         found.announced = dict(db.execute("SELECT id, next FROM epoch"))
         sql = (
             "SELECT epoch.id, seq, codec, raw, body FROM batch JOIN epoch ON epoch.no = epoch_no "
