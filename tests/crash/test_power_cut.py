@@ -63,6 +63,7 @@ def test_a_copy_of_the_image_has_what_was_synced_and_not_what_was_only_written()
             with path.open("rb+") as file:
                 file.seek(begin)
                 file.write(b"behind")
+                file.flush()
                 if path == synced:
                     os.fsync(file.fileno())
         disk.cut_to(disk.copy())
