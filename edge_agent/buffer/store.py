@@ -215,7 +215,7 @@ class Store:
 
         Never returns; raises only what is a bug.
         """
-        backoff = Backoff(RETRY_FIRST_SECONDS, RETRY_MAX_SECONDS)
+        backoff = Backoff(RETRY_FIRST_SECONDS, RETRY_MAX_SECONDS, jitter=0)
         while True:
             try:
                 self.pulse.beat(self.flush_seconds)
