@@ -19,6 +19,7 @@ from edge_agent.runtime.supervise import Role
 from edge_agent.uplink.beat import ConfigPoll, Heartbeats
 from edge_agent.uplink.client import CentreClient, NewConfig
 from edge_agent.uplink.uploader import Uploader
+from edge_agent.uplink.watch import SinkWatch
 from edge_agent.wire.batch import Kind
 from edge_agent.wire.messages import Event, Heartbeat, Resend
 from edge_agent.wire.ranges import coalesce
@@ -61,6 +62,7 @@ class CentreLink:
             self._poll.hint,
             on_event=self._record,
         )
+        self._watch = SinkWatch(self._uploader, self._client.renew, self._record, clock)
         self._beats = Heartbeats(
             self._client,
             heartbeat,
@@ -85,6 +87,7 @@ class CentreLink:
         crew.start("upload backlog", self._uploader.run_backlog, backlog)
         crew.start("heartbeat", self._beats.run, Role(PARENT))
         crew.start("config", self._poll.run, Role(PARENT))
+        crew.start("sink watch", self._watch.run, Role(PARENT))
         crew.start("change watch", self._tell_changes, Role(PARENT))
 
     @property
@@ -97,7 +100,7 @@ class CentreLink:
         return self._beats.offset_ms
 
     def report(self) -> SinkReport:
-        return self._uploader.report()
+        return self._watch.report()
 
     def look_around(self) -> None:
         """The local config changed: tell the centre, and see whether what it sent can be taken now."""

@@ -18,9 +18,11 @@ class Report(BaseModel):
 
 
 class SinkReport(Report):
-    """One place that batches go to. `state`: ok, unreachable, refused, blocked, off.
+    """One place that batches go to. `state`: ok, unreachable, refused, blocked, off; stalled (it takes
+    connections, and acknowledges nothing).
 
-    delay_ms: from the first sample of the newest delivered batch to its acknowledgement.
+    rebuilds: how often all connections to it were given up for that. delay_ms: from the first sample of the
+    newest delivered batch to its acknowledgement.
     """
 
     name: str
@@ -33,6 +35,7 @@ class SinkReport(Report):
     delay_ms: int | None = None
     failed_posts: int = 0
     backlog_batches: int = 0
+    rebuilds: int = 0
 
 
 class ComponentReport(Report):

@@ -13,14 +13,13 @@ from edge_agent.contracts.clock import Clock
 from edge_agent.contracts.frames import FrameSink
 from edge_agent.pipeline.liveness import Subject
 from edge_agent.pipeline.poller import Poller
+from edge_agent.runtime.liveness import Looks
 from edge_agent.wire.batch import Kind
 from edge_agent.wire.messages import Event
 
 logger = structlog.stdlib.get_logger(__name__)
 
 LOOK_SECONDS: Final = 1.0
-# A look that comes later than this was held up, and so were the polls: that is nobody's silence.
-HELD_UP_SECONDS: Final = 2.0
 
 
 class LivenessWatch:
@@ -34,13 +33,11 @@ class LivenessWatch:
 
     async def run(self) -> None:
         """Never returns."""
-        looked = self._clock.monotonic()
+        looks = Looks(LOOK_SECONDS, self._clock.monotonic())
         while True:
             await self._clock.sleep(LOOK_SECONDS)
             now = self._clock.monotonic()
-            held_up = now - looked - LOOK_SECONDS
-            self._look(now, held_up if held_up > HELD_UP_SECONDS else 0.0)
-            looked = now
+            self._look(now, looks.held_up(now))
 
     def _look(self, now: float, excused: float) -> None:
         pollers = {poller.name: poller for poller in self._pollers()}

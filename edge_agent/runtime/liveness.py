@@ -11,6 +11,7 @@ from typing import Final
 
 # Silence that goes on is answered ever more rarely, and not more rarely than this.
 _LONGEST_WAIT_DEADLINES: Final = 32
+HELD_UP_SECONDS: Final = 2.0
 
 
 class Stage(IntEnum):
@@ -24,6 +25,23 @@ class Stage(IntEnum):
     @property
     def label(self) -> str:
         return self.name.lower()
+
+
+class Looks:
+    """Looks at liveness every `every` seconds, as far as this process gets its turns."""
+
+    def __init__(self, every: float, now: float) -> None:
+        self._every = every
+        self._last = now
+
+    def held_up(self, now: float) -> float:
+        """By how much this look is late, where that is worth excusing; 0 otherwise.
+
+        Whoever is judged could not be heard in that time: the process was stopped, or its loop blocked.
+        """
+        late = now - self._last - self._every
+        self._last = now
+        return late if late > HELD_UP_SECONDS else 0.0
 
 
 class Liveness:

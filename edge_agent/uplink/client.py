@@ -23,6 +23,7 @@ from edge_agent.uplink.errors import (
     RetryAfter,
     SeqConflict,
     Unreachable,
+    Unusable,
     UplinkFault,
 )
 from edge_agent.wire.messages import Heartbeat, HeartbeatAnswer, Message, UploadAnswer
@@ -108,6 +109,16 @@ class CentreClient:
         if self._session is not None:
             await self._session.close()
 
+    async def renew(self) -> None:
+        """Gives up every connection, and what is known of names and certificates: the next request begins
+        from nothing. Requests that are under way end with Unreachable. Raises nothing."""
+        async with self._opening:
+            old, self._session = self._session, None
+        if old is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    await old.close()
+
     async def upload(self, body: bytes) -> UploadAnswer:
         """The body is one of wire.upload. Raises UplinkFault, like all that follow."""
         reply = await self._request("POST", "/data", body, CONTENT_TYPE)
@@ -116,7 +127,7 @@ class CentreClient:
     async def put_schema(self, name: str, body: bytes) -> None:
         reply = await self._request("PUT", f"/schemas/{name}", body, "application/json")
         if reply.status not in (200, 201, 204):
-            raise Unreachable(f"unexpected answer {reply.status} to a schema")
+            raise Unusable(f"unexpected answer {reply.status} to a schema")
 
     async def heartbeat(self, heartbeat: Heartbeat) -> HeartbeatAnswer:
         body = heartbeat.model_dump_json().encode()
@@ -136,9 +147,9 @@ class CentreClient:
             return None
         tag = opaque_tag(reply.etag)
         if tag is None:
-            raise Unreachable("the config came without an ETag")
+            raise Unusable("the config came without an ETag")
         if not reply.body.startswith(b"{"):
-            raise Unreachable("the config is not a JSON object")
+            raise Unusable("the config is not a JSON object")
         return NewConfig(reply.body, tag)
 
     async def _request(
@@ -173,10 +184,14 @@ class CentreClient:
                     response.headers.get("Retry-After"),
                     response.headers.get("Location", ""),
                 )
+        except aiohttp.ConnectionTimeoutError as error:
+            raise Unreachable(f"not connected in time: {error}") from error
         except TimeoutError as error:
-            raise Unreachable(f"no answer in time: {error or f'{seconds:.0f} s'}") from error
-        except (aiohttp.ClientError, OSError) as error:
+            raise Unusable(f"no answer in time: {error or f'{seconds:.0f} s'}") from error
+        except (aiohttp.ClientConnectorError, OSError) as error:
             raise Unreachable(f"{type(error).__name__}: {error}") from error
+        except aiohttp.ClientError as error:
+            raise Unusable(f"{type(error).__name__}: {error}") from error
         fault = _fault(reply)
         if fault is not None:
             raise fault
@@ -202,7 +217,7 @@ async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
     async for chunk in response.content.iter_chunked(65536):
         total += len(chunk)
         if total > MAX_ANSWER_BYTES:
-            raise Unreachable(f"an answer of more than {MAX_ANSWER_BYTES} bytes")
+            raise Unusable(f"an answer of more than {MAX_ANSWER_BYTES} bytes")
         chunks.append(chunk)
     return b"".join(chunks)
 
@@ -216,7 +231,7 @@ def _fault(reply: _Reply) -> UplinkFault | None:
         case 400:
             return Invalid(text)
         case 301 | 302 | 303 | 307 | 308:
-            return Unreachable(f"{reply.status}: sent elsewhere, to {reply.location[:200]}; not followed")
+            return Unusable(f"{reply.status}: sent elsewhere, to {reply.location[:200]}; not followed")
         case 401 | 403 | 404:
             return Refused(text, reply.status)
         case 409:
@@ -225,7 +240,7 @@ def _fault(reply: _Reply) -> UplinkFault | None:
             return BodyTooLarge(text, _max_bytes(reply.body))
         case 429 | 503:
             return RetryAfter(text, retry_seconds(reply.retry_after))
-    return Unreachable(text)
+    return Unusable(text)
 
 
 def retry_seconds(header: str | None) -> float:
@@ -263,4 +278,4 @@ def _parse(model: type[M], reply: _Reply) -> M:
     try:
         return model.model_validate_json(reply.body)
     except ValidationError as error:
-        raise Unreachable(f"{reply.status}, but the answer is not the centre's") from error
+        raise Unusable(f"{reply.status}, but the answer is not the centre's") from error

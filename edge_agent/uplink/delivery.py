@@ -20,7 +20,7 @@ from edge_agent.uplink.errors import (
     Invalid,
     Refused,
     SeqConflict,
-    Unreachable,
+    Unusable,
     UplinkFault,
 )
 from edge_agent.uplink.withheld import Withheld
@@ -147,7 +147,7 @@ class Delivery:
         body = encode_upload(head, part)
         answer = await self._centre.upload(body)
         if answer.epoch != head.epoch:
-            raise Unreachable("the answer names another epoch: it is not from this centre")
+            raise Unusable("the answer names another epoch: it is not from this centre")
         self.share.note(len(body), live=live)
         self._meet(answer.centre)
         acked = self._acknowledge(epoch_no, part, answer.acked)
@@ -166,7 +166,7 @@ class Delivery:
         elif not acked and not named.isdisjoint(rejection.seq for rejection in answer.rejected):
             self._another_refusal(f"{answer.rejected[0].code} {answer.rejected[0].message}")
         elif not acked:
-            raise Unreachable("the centre acknowledged nothing and said no reason")
+            raise Unusable("the centre acknowledged nothing and said no reason")
         return acked
 
     def pace(self, seconds: float | None) -> None:
@@ -234,7 +234,7 @@ class Delivery:
     def _another_refusal(self, why: str) -> None:
         self._refused_in_a_row += 1
         if self._refused_in_a_row >= REFUSALS_IN_A_ROW:
-            raise Unreachable(f"the centre refuses one batch after the other: {why}")
+            raise Unusable(f"the centre refuses one batch after the other: {why}")
 
     def _block(self, epoch_no: int, seq: int, why: str) -> None:
         self.withheld.block(epoch_no, seq, self._clock.monotonic())

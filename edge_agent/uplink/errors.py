@@ -9,6 +9,10 @@ class Unreachable(UplinkFault):
     """No answer, a server error, or an answer that is not the centre's: the same bytes again, soon."""
 
 
+class Unusable(Unreachable):
+    """As Unreachable, of a peer that takes connections: no answer came, or none that only a centre gives."""
+
+
 class Refused(UplinkFault):
     """401, 403 or 404: keep everything, the credential too, and ask again in minutes."""
 

@@ -13,7 +13,7 @@ from edge_agent.contracts.clock import Clock
 from edge_agent.runtime.backoff import Backoff
 from edge_agent.runtime.logging import OutageLog
 from edge_agent.runtime.waiting import wait_for_event
-from edge_agent.uplink.errors import Refused, RetryAfter, UplinkFault
+from edge_agent.uplink.errors import Refused, RetryAfter, Unreachable, Unusable, UplinkFault
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -34,6 +34,7 @@ class Reach:
         self.available = asyncio.Event()
         self.state = "unreachable"
         self.detail = "not tried yet"
+        self.connects = False  # whatever is there takes connections, be it a centre or not
         self._clock = clock
         self._random = random
         self._knock = Backoff(KNOCK_FIRST_SECONDS, KNOCK_MAX_SECONDS, random=random)
@@ -46,7 +47,7 @@ class Reach:
         self._knock.reset()
         self._refusal.reset()
         self._retry_at = 0.0
-        self.state, self.detail = "ok", ""
+        self.state, self.detail, self.connects = "ok", "", True
         self.available.set()
         self._outages.back("centre", "the centre takes data again")
 
@@ -65,6 +66,7 @@ class Reach:
                 # Knocks begin this far apart: one that took long to fail has waited already.
                 delay = max(KNOCK_LEAST_SECONDS, self._knock.next() - (now - began))
         self.detail = str(fault)
+        self.connects = not isinstance(fault, Unreachable) or isinstance(fault, Unusable)
         self.available.clear()
         self._retry_at = max(self._retry_at, now + delay)
         self._outages.down("centre", "the centre does not take data", error=self.detail)

@@ -286,6 +286,20 @@ class Uploader:
             suspects.clear(epoch_no, seq)
         return None
 
+    @property
+    def owes(self) -> bool:
+        """Whether there is something that the centre could have taken by now, on its way or not."""
+        now = self._clock.monotonic()
+        return any(
+            ranges.subtract(head.held, self._withheld.set_aside(head.no, now))
+            for head in self._outbox.heads()
+        )
+
+    @property
+    def connects(self) -> bool:
+        """Whether what is at the centre's address takes connections, as far as the newest exchange tells."""
+        return self._reach.connects
+
     def report(self) -> SinkReport:
         current = self._outbox.current_epoch
         cursor = self._cursor if current == self._cursor_epoch else 1

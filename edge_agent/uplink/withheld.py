@@ -53,9 +53,12 @@ class Withheld:
 
     def excluded(self, epoch_no: int, now: float) -> Ranges:
         """All that is not to be sent now."""
+        return ranges.coalesce([*self._in_flight.get(epoch_no, ()), *self.set_aside(epoch_no, now)])
+
+    def set_aside(self, epoch_no: int, now: float) -> Ranges:
+        """What waits for its own sake, and not because the other lane has it."""
         return ranges.coalesce(
             [
-                *self._in_flight.get(epoch_no, ()),
                 *self._blocked.of_epoch(epoch_no, now),
                 *self._put_off.of_epoch(epoch_no, now),
                 *self.suspects.of_epoch(epoch_no),

@@ -25,6 +25,7 @@ from edge_agent.uplink.errors import (
     RetryAfter,
     SeqConflict,
     Unreachable,
+    Unusable,
     UplinkFault,
 )
 from edge_agent.wire.messages import Heartbeat
@@ -153,9 +154,9 @@ async def test_cookies_of_a_portal_are_not_carried_around(server: Web) -> None:
 @pytest.mark.parametrize(
     ("status", "fault"),
     [
-        (400, Invalid), (401, Refused), (403, Refused), (404, Refused), (405, Unreachable),
-        (409, SeqConflict), (411, Unreachable), (415, Unreachable), (418, Unreachable), (429, RetryAfter),
-        (500, Unreachable), (502, Unreachable), (503, RetryAfter), (504, Unreachable), (599, Unreachable),
+        (400, Invalid), (401, Refused), (403, Refused), (404, Refused), (405, Unusable),
+        (409, SeqConflict), (411, Unusable), (415, Unusable), (418, Unusable), (429, RetryAfter),
+        (500, Unusable), (502, Unusable), (503, RetryAfter), (504, Unusable), (599, Unusable),
     ],
 )  # fmt: skip
 async def test_each_status_asks_for_what_the_table_says(
