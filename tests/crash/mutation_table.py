@@ -21,7 +21,8 @@ _POWER: Final = frozenset({"power-cut"})
 _NOT_SEEN: Final[frozenset[str]] = frozenset()
 
 _STORE: Final = "edge_agent/buffer/store.py"
-_DATABASE: Final = "edge_agent/buffer/database.py"
+_FILE: Final = "edge_agent/buffer/file.py"
+_COMMIT: Final = "edge_agent/buffer/commit.py"
 _AMENDMENTS: Final = "edge_agent/buffer/amendments.py"
 _FRAMES: Final = "edge_agent/buffer/frames.py"
 _RECOVERY: Final = "edge_agent/buffer/recovery.py"
@@ -32,7 +33,7 @@ MUTATIONS: Final = (
     # --- what a power cut or a kill must tell ----------------------------------------------------------
     Mutation(
         "edge-synchronous-normal",
-        _DATABASE,
+        _FILE,
         'db.execute("PRAGMA synchronous=FULL")',
         'db.execute("PRAGMA synchronous=NORMAL")',
         "a commit returns before it is on the medium",
@@ -48,7 +49,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "edge-acknowledges-before-commit",
-        _DATABASE,
+        _FILE,
         '    db.execute("BEGIN IMMEDIATE")\n    try:\n        result = body()\n'
         '        db.execute("COMMIT")\n',
         '    if db.in_transaction:\n        db.execute("COMMIT")\n    db.execute("BEGIN IMMEDIATE")\n'
@@ -69,7 +70,7 @@ MUTATIONS: Final = (
         "ring-released-before-commit",
         _STORE,
         "mark = self._ring.rotate()\n",
-        "mark = self._ring.rotate()\n            self._ring.release(mark)\n",
+        "mark = self._ring.rotate()\n        self._ring.release(mark)\n",
         "a process killed during its commit has lost the frames of it",
         _KILL,
     ),
@@ -185,24 +186,22 @@ MUTATIONS: Final = (
     Mutation(
         "forgotten-without-a-record",
         _AMENDMENTS,
-        "            gone = ranges.subtract(missing, stored.seqs)\n            if not gone:\n"
-        "                return Written(saved, self._save(db, saved), stored=stored",
-        "            gone = ranges.subtract(missing, stored.seqs)\n            if missing:\n"
-        "                return Written(saved, self._save(db, saved), stored=stored",
+        "            if not gone:\n                return Written(None, stored=stored, urgent=urgent)",
+        "            if missing:\n                return Written(None, stored=stored, urgent=urgent)",
         "the centre asks for what was pruned, and no loss record answers",
         _NOT_SEEN,
     ),
     Mutation(
         "power-cut-not-recorded",
         _RECOVERY,
-        "if last is not None and last.boot != identity.boot:",
-        "if last is not None and last.boot == identity.run:",
+        "    last = rows.unclean_run(db)\n",
+        "    last = None\n",
         "frames that a power cut took are in no record",
         _NOT_SEEN,
     ),
     Mutation(
         "pruned-before-delivered",
-        _STORE,
+        _COMMIT,
         "            saved.settled,\n            before_ms=",
         "            [(0, totals.newest)],\n            before_ms=",
         "old batches go, delivered or not",
