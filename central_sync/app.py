@@ -61,6 +61,9 @@ logger = structlog.get_logger()
 
 # How long requests may take to finish once the centre stops.
 STOP_SECONDS: Final = 3.0
+# A connection without a whole request head for so long is closed: one byte a minute would hold it for ever.
+# Longer than proxies keep idle connections, which would otherwise find them closed while they send.
+IDLE_SECONDS: Final = 120.0
 _WATCH_SECONDS: Final = 1.0
 
 
@@ -87,7 +90,9 @@ class Centre:
 
 
 @asynccontextmanager
-async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Centre]:
+async def running(
+    settings: Settings, clock: Clock | None = None, idle_seconds: float = IDLE_SECONDS
+) -> AsyncIterator[Centre]:
     """A centre for as long as the block lasts. Raises CannotOpen, CannotListen, SettingsError, and
     StorageLost (in an exception group) when the database is gone."""
     clock = clock or SystemClock()
@@ -101,7 +106,7 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         services = _services(settings, store, hub, clock, presence, threads)
         offline = OfflineWatch(store, hub, clock, presence)
         live = LiveFeed(store, services.devices, hub, clock)
-        runner = await _serve(settings, services, tls)
+        runner = await _serve(settings, services, tls, idle_seconds)
         try:
             async with asyncio.TaskGroup() as group:
                 workers = [
@@ -143,11 +148,15 @@ def _services(
     )
 
 
-async def _serve(settings: Settings, services: Services, tls: ssl.SSLContext | None) -> web.AppRunner:
+async def _serve(
+    settings: Settings, services: Services, tls: ssl.SSLContext | None, idle_seconds: float
+) -> web.AppRunner:
     secure = tls is not None or settings.proxies is not None
     application = make_application(services, settings.proxies, secure)
     add_pages(application)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=STOP_SECONDS)
+    runner = web.AppRunner(
+        application, access_log=None, shutdown_timeout=STOP_SECONDS, keepalive_timeout=idle_seconds
+    )
     await runner.setup()
     host, port = settings.address
     try:
