@@ -132,8 +132,9 @@ class Agent:
         notifier.stopping()
         ended = await ending.run()
         error = error or ending.failure
-        if any(stage.is_stuck for stage in ended):
-            # Nothing can wait for it, the TaskGroup least of all.
+        if left := ending.crew.left or [stage.name for stage in ended if stage.is_stuck]:
+            # Nothing can wait for them, the TaskGroup least of all.
+            logger.error("ending with parts that do not end", components=left)
             leave(ExitCode.GOOD if error is None else report(error))
         if error is not None:
             raise error

@@ -44,6 +44,8 @@ RETRY_SECONDS: Final = 5.0
 _MARGIN_NS: Final = 1_000_000
 # A call is capped here as well, for drivers that swallow the cancellation at their own cap.
 _OVERTIME_SECONDS: Final = 3.0
+# What ends a link, and waits before the next, takes at most so long.
+_CHANGE_SECONDS: Final = 30.0
 _TEXT: Final = 2000
 
 
@@ -146,7 +148,7 @@ class Poller:
     def _expect(self, seconds: float, unit: Unit | None = None) -> None:
         """What is awaited next, for `unit`, takes at most so long: else it hangs."""
         self._overdue_at = self._clock.monotonic() + seconds + _OVERTIME_SECONDS
-        self.pulse.beat(seconds)
+        self.pulse.beat(seconds if seconds < inf else _CHANGE_SECONDS)
         self._asked = unit
 
     async def _open(self) -> None:

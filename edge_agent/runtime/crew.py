@@ -71,6 +71,11 @@ class Crew:
             if self._tasks.get(name) is asyncio.current_task():
                 del self._tasks[name]
 
+    @property
+    def left(self) -> list[str]:
+        """The parts whose tasks have not ended."""
+        return [name for name, task in self._tasks.items() if not task.done()]
+
     async def end(self, names: Iterable[str] | None = None) -> None:
         """Cancels these parts, or all, and waits for them."""
         wanted = self._tasks if names is None else {name for name in names if name in self._tasks}
