@@ -16,11 +16,12 @@ from edge_agent.config.errors import Place
 from edge_agent.config.reader import parse
 from edge_agent.config.resolve import MAX_SECRET_BYTES, Resolver
 from edge_agent.config.secrecy import is_secret_key, secret_values
+from edge_agent.support.config_text import hidden_values
 from edge_agent.support.scrub import user_infos
 
 _NAMED: Final = re.compile(r"!secret\s+[\"']?([\w./-]+)")
 _VARIABLE: Final = re.compile(r"^[^#\n]*?[\"']?([\w-]+)[\"']?\s*:\s*[\"']?\$\{(\w+)", re.MULTILINE)
-_VALUE: Final = re.compile(r"([\w-]+)[\"']?\s*:\s*[\"']?([^\s\"',}\]]+)")
+_DEFAULT: Final = re.compile(r"\$\{\w+:-([^}]+)")
 # What names a secret, and what stands where there is none.
 _NO_SECRET: Final = re.compile(r"!secret|\$\{\w+\}|\*+|true|false|none|null|yes|no", re.IGNORECASE)
 _MAX_FILES: Final = 200
@@ -34,7 +35,8 @@ def known_secrets(config: Path, texts: Iterable[str], environ: Mapping[str, str]
     for text in texts:
         found |= secret_values(parse(text.encode("utf-8", "surrogateescape"), str(config)).tree)
         found |= user_infos(text)
-        found |= {match[2] for match in _VALUE.finditer(text) if is_secret_key(match[1])}
+        hidden = hidden_values(text)
+        found |= hidden | {default for value in hidden for default in _DEFAULT.findall(value)}
         for name in _NAMED.findall(text):
             resolver.secret(name, "", Place(str(config)))
         named = {name for key, name in _VARIABLE.findall(text) if is_secret_key(key)}
