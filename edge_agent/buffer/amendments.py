@@ -87,29 +87,33 @@ class Amendments:
             saved.totals.release(stored.nbytes, stored.samples)
             return replace(self.write_off(db, saved, name, epoch_no, seqs, [loss, *carried]), stored=stored)
 
-        def applied(written: Written) -> None:
-            if written.stored is not None:
-                self.state.totals.release(written.stored.nbytes, written.stored.samples)
-            self.apply(written)
-
-        return Amendment((epoch_no, seqs), body, applied)
+        return Amendment((epoch_no, seqs), body, self._apply_released)
 
     def unreadable(self, epoch_no: int, missing: Ranges) -> Amendment | None:
-        """Held batches that a reader did not find: those that are really gone become a loss."""
+        """Held batches that a reader did not find, or not as they were stored: those that are really gone
+        become a loss. A damaged row stays as long as delivered ones do."""
         missing = ranges.intersect(self.state.ledger.held(epoch_no), missing)
         if not missing:
             return None
         saved, name, _ = self.begin(epoch_no, missing)
 
         def body(db: sqlite3.Connection) -> Written | None:
-            gone = ranges.subtract(missing, rows.select_stored(db, epoch_no, missing).seqs)
+            damaged = rows.select_damaged(db, epoch_no, missing)
+            stored = rows.select_stored(db, epoch_no, missing).seqs
+            gone = ranges.union(ranges.subtract(missing, stored), damaged.seqs)
             if not gone:
                 return None
-            loss = self.loss(LossReason.UNREADABLE, epoch_no, gone, "not in the database any more")
+            whole = ranges.coalesce(damaged.seqs) == gone
+            text = "not what was stored any more" if whole else "not in the database any more"
+            loss = self.loss(
+                LossReason.UNREADABLE, epoch_no, gone, text, most=damaged.samples if whole else None
+            )
+            saved.totals.release(damaged.nbytes, damaged.samples)
             lost_records = self.lost_records(saved, epoch_no, gone)
-            return self.write_off(db, saved, name, epoch_no, gone, [loss, *lost_records])
+            written = self.write_off(db, saved, name, epoch_no, gone, [loss, *lost_records])
+            return replace(written, stored=damaged)
 
-        return Amendment((epoch_no, missing), body, self.apply)
+        return Amendment((epoch_no, missing), body, self._apply_released)
 
     def resend(self, epoch_no: int, missing: Ranges) -> Amendment | None:
         """The sink lacks what it once acknowledged: held again where retained, else a loss.
@@ -235,6 +239,11 @@ class Amendments:
         saved.totals.release(*unsized)
         rows.save(db, saved)
         return unsized
+
+    def _apply_released(self, written: Written) -> None:
+        if written.stored is not None:
+            self.state.totals.release(written.stored.nbytes, written.stored.samples)
+        self.apply(written)
 
     def apply(self, written: Written) -> None:
         state = self.state

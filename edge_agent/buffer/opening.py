@@ -22,7 +22,9 @@ from edge_agent.buffer.errors import NewerDatabase, NotABuffer
 # Beside the file of a path that was ever a buffer's.
 _SIGNS: Final = (BALLAST_SUFFIX, quarantine.SUFFIX)
 _MX_FRAME_AT: Final = 16
-_SMALL: Final = ("SELECT * FROM epoch", "SELECT * FROM delivered", "SELECT * FROM run")
+_SMALL: Final = tuple(
+    f"PRAGMA integrity_check('{table}')" for table in ("epoch", "delivered", "run", "state")
+)
 _PROBED_BATCHES: Final = 3
 
 
@@ -110,9 +112,12 @@ def _probe(db: sqlite3.Connection) -> str:
     """Reads what a start needs: the small tables whole, of the batches the ends."""
     try:
         for statement in _SMALL:
-            db.execute(statement).fetchall()
+            (answer,) = db.execute(statement).fetchone()
+            if answer != "ok":
+                return str(answer)
         for (value,) in db.execute("SELECT value FROM state"):
             orjson.loads(value)
+        db.execute("SELECT count(*) FROM schema").fetchone()
         db.execute("SELECT min(id), max(id) FROM batch").fetchone()
         db.execute("SELECT count(*) FROM batch INDEXED BY batch_urgent WHERE kind & 6").fetchone()
         db.execute("SELECT body FROM batch ORDER BY id DESC LIMIT ?", (_PROBED_BATCHES,)).fetchall()

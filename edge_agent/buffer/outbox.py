@@ -1,6 +1,7 @@
 """The reading side of the buffer: what a sink's client fetches, and what became of it."""
 
 import asyncio
+import hashlib
 import sqlite3
 from collections.abc import Callable
 from functools import partial
@@ -13,6 +14,7 @@ from edge_agent.buffer.file import connect_reader
 from edge_agent.buffer.store import Store
 from edge_agent.runtime.clock import sync_state
 from edge_agent.wire import ranges
+from edge_agent.wire.batch import content_hash
 from edge_agent.wire.messages import Head
 from edge_agent.wire.ranges import Ranges
 from edge_agent.wire.upload import BatchItem
@@ -88,15 +90,16 @@ class StoredOutbox:
         recent = self._store.state.recent
         items = recent.first(epoch_no, wanted, max_bytes)
         if not items:
-            items = await self._read(lambda db: rows.select_items(db, epoch_no, wanted, max_bytes))
-            absent = _absent(wanted, items)
+            items, absent = await self._read(partial(_fetch, epoch_no, wanted, max_bytes))
             if absent:
                 await self._store.amend(lambda amendments: amendments.unreadable(epoch_no, absent))
         recent.fetched(epoch_no, items)
         return items
 
     async def schema(self, name: str) -> bytes | None:
-        return await self._read(partial(rows.select_schema, name=name))
+        body = await self._read(partial(rows.select_schema, name=name))
+        # A damaged one is written anew with the next start of its group.
+        return body if body is not None and hashlib.sha256(body).hexdigest() == name else None
 
     def acknowledge(self, epoch_no: int, acked: Ranges) -> int:
         return self._store.state.settle(epoch_no, acked)
@@ -109,6 +112,16 @@ class StoredOutbox:
 
     async def rename(self, epoch_no: int) -> None:
         await self._store.amend(lambda amendments: amendments.rename(epoch_no))
+
+
+def _fetch(
+    epoch_no: int, wanted: Ranges, max_bytes: int, db: sqlite3.Connection
+) -> tuple[list[BatchItem], Ranges]:
+    """What is fetched, and what of `wanted` is not there or not what was stored: a medium forgets bits."""
+    found = rows.select_items(db, epoch_no, wanted, max_bytes)
+    sound = [item for item in found if content_hash(item.body) == item.hash]
+    damaged = {item.seq for item in found} - {item.seq for item in sound}
+    return sound, ranges.union(_absent(wanted, found), ranges.of_numbers(damaged))
 
 
 def _absent(wanted: Ranges, items: list[BatchItem]) -> Ranges:

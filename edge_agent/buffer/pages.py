@@ -322,12 +322,15 @@ def has_frames_behind(path: Path, taken: int) -> bool:
             return False
         # A log that was begun anew still has frames of the one before, with other salts.
         salts = head[16:24] if _Checksum.of_head(head) is not None else None
-        offset = WAL_HEAD.size + taken * WAL_FRAME_BYTES
-        while len(frame := os.pread(descriptor, WAL_FRAME.size, offset)) == WAL_FRAME.size:
+        size = os.fstat(descriptor).st_size
+        # What the file ends within was being written when the process died.
+        for offset in range(
+            WAL_HEAD.size + taken * WAL_FRAME_BYTES, size - WAL_FRAME_BYTES + 1, WAL_FRAME_BYTES
+        ):
+            frame = os.pread(descriptor, WAL_FRAME.size, offset)
             commits = int.from_bytes(frame[4:8], "big") > 0
             if salts is None or (frame[8:16] == salts and commits):
                 return True
-            offset += WAL_FRAME_BYTES
     finally:
         os.close(descriptor)
     return False

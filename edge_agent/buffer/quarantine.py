@@ -205,6 +205,7 @@ _LOOKED_AT: Final = 16 * pages.PAGE_BYTES
 # A database that is created with auto_vacuum has its first map of pages here: a table's root comes first.
 _FIRST_MAP_ENTRY: Final = b"\x01\x00\x00\x00\x00"
 _HEADER: Final = b"SQLite format 3\x00"
+_OUR_TABLE: Final = b"CREATE TABLE batch(\n    id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, codec"
 
 
 def was_ours(path: Path, application_id: int, signs: tuple[str, ...]) -> bool:
@@ -218,11 +219,12 @@ def was_ours(path: Path, application_id: int, signs: tuple[str, ...]) -> bool:
     with path.open("rb") as file:
         data = file.read(_LOOKED_AT)
     application = int.from_bytes(data[_APPLICATION_AT : _APPLICATION_AT + 4], "big")
+    if _OUR_TABLE in data:
+        return True
     if data.startswith(_HEADER) and application not in (0, application_id):
         return False
     return (
         application == application_id
-        or b"CREATE TABLE batch(" in data
         or not data.strip(b"\x00")
         or data[pages.PAGE_BYTES : pages.PAGE_BYTES + 5] == _FIRST_MAP_ENTRY
         or any(path.with_name(path.name + sign).exists() for sign in signs)

@@ -12,7 +12,7 @@ from edge_agent.buffer.state import Saved, Totals
 from edge_agent.contracts.errors import InvariantBroken
 from edge_agent.contracts.outbox import CENTRAL_SINK
 from edge_agent.wire import ranges
-from edge_agent.wire.batch import EncodedBatch
+from edge_agent.wire.batch import EncodedBatch, content_hash
 from edge_agent.wire.ranges import Ranges
 from edge_agent.wire.upload import BatchItem
 
@@ -224,8 +224,12 @@ def insert_batches(
 
 
 def insert_schemas(db: sqlite3.Connection, schemas: Iterable[tuple[str, bytes]]) -> None:
-    """schemas: names and canonical bytes."""
-    db.executemany("INSERT OR IGNORE INTO schema(hash, body) VALUES(?, ?)", schemas)
+    """schemas: names and canonical bytes. One that is there and damaged is replaced."""
+    db.executemany(
+        "INSERT INTO schema(hash, body) VALUES(?, ?)"
+        " ON CONFLICT(hash) DO UPDATE SET body = excluded.body WHERE body <> excluded.body",
+        schemas,
+    )
 
 
 def select_schema(db: sqlite3.Connection, name: str) -> bytes | None:
@@ -273,6 +277,21 @@ def select_stored(db: sqlite3.Connection, epoch_no: int, wanted: Ranges) -> Stor
                 found.seqs.append((seq, seq))
             found.nbytes += nbytes
             found.samples += samples
+    return found
+
+
+def select_damaged(db: sqlite3.Connection, epoch_no: int, wanted: Ranges) -> Stored:
+    """Those of `wanted` that are there with a body that is not what was stored."""
+    found = Stored([])
+    for lo, hi in wanted:
+        for key, samples, digest, body in db.execute(
+            "SELECT id, samples, hash, body FROM batch WHERE id BETWEEN ? AND ? ORDER BY id",
+            (batch_id(epoch_no, lo), batch_id(epoch_no, hi)),
+        ):
+            if content_hash(body) != digest:
+                found.seqs.append((split_id(key)[1], split_id(key)[1]))
+                found.nbytes += len(body)
+                found.samples += samples
     return found
 
 
