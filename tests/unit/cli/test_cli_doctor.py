@@ -12,8 +12,6 @@ WELL = Outcome("config", (ok("a.yaml: 3 connections"),))
 CLOCK = Outcome("clock", (ok("2026-11-21 08:00:00Z"), warning("not synchronised", "start a time service")))
 DISK = Outcome("disk", (failed("/data is mounted read-only", "see `dmesg`"),))
 AWAY = Outcome("connections", (unreachable("192.0.2.1:502: mute", "see its cable"),), "connection press1")
-    "connections", (unreachable("192.0.2.1:502: no answer", "see its cable"),), "connection press1"
-)
 LEFT = Outcome("tls", (skipped("not checked: it needs what `dns centre` found broken"),))
 
 
