@@ -14,8 +14,14 @@ from edge_agent.contracts.status import AgentStatus, PageReport, SinkReport
 from edge_agent.runtime.clock import sync_state
 from edge_agent.runtime.host import HostMeter
 from edge_agent.runtime.supervise import Components
-from edge_agent.wire.messages import ClockReport, ConfigReport, Heartbeat
+from edge_agent.wire.messages import ClockReport, ConfigReport, ConnectionReport, Heartbeat
 from edge_agent.wire.version import PROTOCOL_VERSION
+
+
+def _brief(report: ConnectionReport) -> ConnectionReport:
+    """As a heartbeat has it: groups that bring what they should are not listed."""
+    ill = [group for group in report.groups if group.state in ("late", "stale", "silent")]
+    return report.model_copy(update={"groups": ill})
 
 
 @dataclass(slots=True)
@@ -84,7 +90,7 @@ class StatusBoard:
             config=self.config(),
             connections_ok=sum(healthy.values()),
             connections_total=len(healthy),
-            connections=connections,
+            connections=[_brief(report) for report in connections],
             heads=self.outbox.heads(),
             read_samples=sum(entry.read for entry in self.connections.accounting()),
             lost_samples=self.store.lost_samples,

@@ -7,8 +7,8 @@ from edge_agent.cli import figures
 from edge_agent.cli.figures import plural
 from edge_agent.cli.text import Cell, Palette, Styled, printable, shortened, table
 from edge_agent.contracts.status import AgentStatus
-from edge_agent.runtime.health import Finding, Severity, device_state, findings
-from edge_agent.wire.messages import ConnectionReport, UnitReport
+from edge_agent.runtime.health import QUIET_STATES, Finding, Severity, device_state, findings
+from edge_agent.wire.messages import ConnectionReport, GroupReport, UnitReport
 
 _MOST_ROWS: Final = 12
 _TEXT_COLUMNS: Final = 90
@@ -75,6 +75,7 @@ def _connections(
             ]
         )
         rows += _units(report.units, identities=most is None or len(reports) <= most // 2)
+        rows += _groups(report.groups, now_ms, everything=most is None)
     lines = table(_HEAD, rows, _RIGHT, palette)
     return [*lines, *_more(len(reports) - len(ordered[:most]))]
 
@@ -92,6 +93,20 @@ def _units(units: list[UnitReport], *, identities: bool) -> Iterator[list[Cell]]
         cycles = f"{unit.good_cycles:,} good, {unit.bad_cycles:,} bad cycles"
         state = Styled(unit.state, "bad" if unit.error else "")
         yield [f"  unit{name}", _identity(unit), cycles, state, "", "", "", ""]
+
+
+def _groups(groups: list[GroupReport], now_ms: int, *, everything: bool) -> Iterator[list[Cell]]:
+    """A line for each group that brings nothing; for each at all, where there is room for everything."""
+    for group in groups:
+        ill = group.state in ("late", *QUIET_STATES)
+        if ill or everything:
+            last = (
+                "no data yet"
+                if group.last_data is None
+                else f"data {figures.age(group.last_data, now_ms)} ago"
+            )
+            state = Styled(group.state, "bad" if ill else "")
+            yield [f"  group {group.name}", "", last, state, "", "", "", ""]
 
 
 def _identity(unit: UnitReport) -> str:

@@ -8,6 +8,9 @@ from typing import Final
 from edge_agent.contracts.status import AgentStatus
 from edge_agent.wire.messages import ConfigState, ConnectionReport
 
+# Of groups: their last values do not count any more.
+QUIET_STATES: Final = ("stale", "silent")
+
 
 class Severity(StrEnum):
     """ERROR: data is lost, late or not collected. WARNING: it may come to that."""
@@ -87,6 +90,13 @@ def _connection(report: ConnectionReport) -> Iterator[Finding]:
             yield Finding(
                 Severity.ERROR, name, f"{unit.state}: {unit.error}", None, "unit",
                 {"name": report.name, "unit": number, "state": unit.state, "why": unit.error},
+            )  # fmt: skip
+    failing = {unit.unit_id for unit in report.units if unit.error}
+    for group in report.groups:
+        if group.state in QUIET_STATES and group.unit_id not in failing:
+            yield Finding(
+                Severity.ERROR, f"{subject}, group {group.name}", f"{group.state}: no data", group.last_data,
+                "group", {"name": report.name, "group": group.name, "state": group.state},
             )  # fmt: skip
 
 

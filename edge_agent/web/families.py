@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from edge_agent.contracts.status import AgentStatus, SinkReport
-from edge_agent.wire.messages import ConfigState, ConnectionReport, UnitReport
+from edge_agent.runtime.health import QUIET_STATES
+from edge_agent.wire.messages import ConfigState, ConnectionReport, GroupReport, UnitReport
 
 Sample: TypeAlias = tuple[tuple[str, ...], float | None]
 Reader: TypeAlias = Callable[[AgentStatus], Iterable[Sample]]
@@ -39,6 +40,15 @@ def _each_unit(value: Callable[[UnitReport], float | None]) -> Reader:
         for connection in status.connections:
             for unit in connection.units:
                 yield (connection.name, _unit(unit)), value(unit)
+
+    return read
+
+
+def _each_group(value: Callable[[GroupReport], float | None]) -> Reader:
+    def read(status: AgentStatus) -> Iterator[Sample]:
+        for connection in status.connections:
+            for group in connection.groups:
+                yield (connection.name, group.name), value(group)
 
     return read
 
@@ -170,6 +180,16 @@ _CONNECTIONS: Final = (
            _each_unit(lambda unit: unit.good_cycles), ("connection", "unit")),
     Family("unit_bad_cycles_total", "counter", "Poll cycles that a unit left unanswered.",
            _each_unit(lambda unit: unit.bad_cycles), ("connection", "unit")),
+    Family("group_last_data_age_seconds", "gauge", "How long ago a group brought data; absent: never yet.",
+           _each_group(lambda group: group.age_seconds), ("connection", "group")),
+    Family("group_liveness_deadline_seconds", "gauge", "How long a group may bring nothing.",
+           _each_group(lambda group: group.deadline_seconds), ("connection", "group")),
+    Family("group_silent", "gauge", "Whether a group has brought nothing for two deadlines or more.",
+           _each_group(lambda group: group.state in QUIET_STATES), ("connection", "group")),
+    Family("connection_rebuilds_total", "counter", "Links built anew because nothing came over them.",
+           _each_connection(lambda report: report.rebuilds), ("connection",)),
+    Family("connection_hung_calls_total", "counter", "Calls of a driver that could not be cancelled.",
+           _each_connection(lambda report: report.hung_calls), ("connection",)),
 )  # fmt: skip
 
 _PARTS: Final = (
@@ -185,6 +205,8 @@ _PARTS: Final = (
            _each_sink(lambda sink: sink.delivered_bytes), ("sink",)),
     Family("sink_failed_posts_total", "counter", "Deliveries that failed and are tried again.",
            _each_sink(lambda sink: sink.failed_posts), ("sink",)),
+    Family("sink_rebuilds_total", "counter", "How often all connections to a sink were given up as dead.",
+           _each_sink(lambda sink: sink.rebuilds), ("sink",)),
     Family("component_running", "gauge", "Whether a part of the agent runs; 0: it waits or has stopped.",
            lambda status: (((part.name,), part.state == "running") for part in status.components),
            ("component",)),

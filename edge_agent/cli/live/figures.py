@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from edge_agent.contracts.status import AgentStatus, LatenessReport, LatestValue, SinkReport
-from edge_agent.runtime.health import device_state
+from edge_agent.runtime.health import QUIET_STATES, device_state
 from edge_agent.wire.messages import ConnectionReport
 
 # The wait for the newest batch is no backlog: one is being sent, one being written.
@@ -204,14 +204,15 @@ def _line(old: ConnectionReport | None, new: ConnectionReport, seconds: float) -
     if old is not None and seconds > 0:
         rate = round(max(0, new.samples - old.samples) / seconds, 3)
     failing = [unit for unit in new.units if unit.error]
-    error = new.error or next((unit.error for unit in failing), "")
+    quiet = [f"group {group.name} is {group.state}" for group in new.groups if group.state in QUIET_STATES]
+    error = new.error or next((unit.error for unit in failing), "") or next(iter(quiet), "")
     return Line(
         name=new.name,
         driver=new.driver,
         address=new.address,
         state=new.state,
         since=new.since,
-        ill=new.state not in ("connected", "stopped") or bool(failing),
+        ill=new.state not in ("connected", "stopped") or bool(failing or quiet),
         units=len(new.units),
         units_answering=len(new.units) - len(failing) if new.state == "connected" else 0,
         rate=rate,

@@ -21,7 +21,9 @@ export function open(root, { meter }) {
 }
 
 const units = ({ state, units: all }) => (state === "connected" ? all.map((unit) => unit.state) : []);
-const worst = (connection) => [connection.state, ...units(connection)].map(tone);
+const quiet = ({ groups }) => groups.filter(({ state }) => ["late", "stale", "silent"].includes(state));
+const worst = (connection) =>
+  [connection.state, ...units(connection), ...quiet(connection).map(({ state }) => state)].map(tone);
 const rank = (connection) => Math.min(...worst(connection).map((each) => ORDER.indexOf(each)));
 
 function show(connection, meter, now) {
@@ -45,8 +47,19 @@ function show(connection, meter, now) {
       [t("overruns"), count(connection.overruns), connection.overruns ? "warn" : null],
       [t("samples"), count(connection.samples)],
     ]),
-    make("ul", { class: "units", "aria-label": t("units") }, connection.units.map((unit) => showUnit(unit, connection.state))),
+    make(
+      "ul",
+      { class: "units", "aria-label": t("units") },
+      connection.units.map((unit) => showUnit(unit, connection.state)),
+      quiet(connection).map((group) => showGroup(group, now)),
+    ),
   );
+}
+
+// Groups that bring nothing, whatever their unit says.
+function showGroup(group, now) {
+  const last = group.last_data == null ? t("no_data") : t("last_data", { ago: t("ago", { span: since(group.last_data, now) }) });
+  return make("li", {}, mark(group.state, `${t("group.one", { name: group.name })}: ${word(group.state)}`), make("span", { class: "soft" }, last));
 }
 
 // Without a link nobody knows how its units are.

@@ -22,8 +22,8 @@ export function write(element, text) {
 
 const TONES = {
   good: ["connected", "answering", "ok", "good", "running", "applied", "local"],
-  warn: ["connecting", "probing", "uncertain", "stale", "waiting", "warning", "unreachable", "applied_with_warnings"],
-  bad: ["down", "silent", "refusing", "refused", "blocked", "error", "critical", "rejected", "rolled_back"],
+  warn: ["connecting", "probing", "uncertain", "stale", "late", "waiting", "warning", "unreachable", "applied_with_warnings"],
+  bad: ["down", "silent", "refusing", "refused", "blocked", "stalled", "error", "critical", "rejected", "rolled_back"],
 };
 
 // good, warn, bad or idle: the colour of a state or quality.

@@ -10,6 +10,7 @@ from edge_agent.wire.messages import (
     ConfigReport,
     ConfigState,
     ConnectionReport,
+    GroupReport,
     UnitReport,
 )
 
@@ -33,6 +34,11 @@ def test_nothing_is_wrong_with_a_well_agent(well: AgentStatus) -> None:
             {"connections": [ConnectionReport(name="a", driver="modbus", state="down", error="refused",
                                               since=5)]},
             Finding(Severity.ERROR, "connection a", "down: refused", 5),
+        ),
+        (
+            {"connections": [ConnectionReport(name="a", driver="modbus", state="connected", groups=[
+                GroupReport(name="g", state="silent", last_data=7), GroupReport(name="h", state="live")])]},
+            Finding(Severity.ERROR, "connection a, group g", "silent: no data", 7),
         ),
         (
             {"connections": [ConnectionReport(name="a", driver="modbus", state="connecting")]},
