@@ -50,7 +50,7 @@ async def bundle(path: Path, out: Path | None) -> tuple[Path, Packed]:
         site = Site(path, os.environ, problems=(f"{path}: not read: {error or 'it took too long'}",))
     files = await in_thread(lambda: _config_files(site), _CALL_SECONDS)
     scrubber = Scrubber(await in_thread(lambda: _secrets(site, files), _CALL_SECONDS))
-    found, left_out = await collect(_collectors(site, files), COLLECT_SECONDS)
+    found, left_out = await collect(collectors(site, files), COLLECT_SECONDS)
     clean = [Piece(each.name, each.about, scrubber.clean(each.text), each.newest_last) for each in found]
     left = [LeftOut(each.name, each.about, scrubber.clean(each.why)) for each in left_out]
     device = site.running.device if site.running else _device(site)
@@ -65,14 +65,16 @@ async def bundle(path: Path, out: Path | None) -> tuple[Path, Packed]:
     return target, await asyncio.to_thread(pack, target, clean, left, head)
 
 
-def _collectors(site: Site, files: dict[str, str]) -> list[Collector]:
+def collectors(site: Site, files: dict[str, str]) -> list[Collector]:
     """The most useful first: what comes last is left out where it becomes too much."""
     thread = _in_thread
     status = site.running
     pid = None if status is None else status.pid
     data = site.directory if site.document is None else site.database.parent
     configs = [
-        Collector(f"config/{name}", "a config file, secrets masked", thread(partial(masked_config, text)))
+        Collector(
+            f"configuration/{name}", "a config file, secrets masked", thread(partial(masked_config, text))
+        )
         for name, text in files.items()
     ]
     return [
@@ -81,14 +83,14 @@ def _collectors(site: Site, files: dict[str, str]) -> list[Collector]:
         Collector("agent/status.json", "the running agent's status", thread(partial(_status, site))),
         Collector("agent/metrics.txt", "the running agent's metrics", thread(partial(_metrics, site))),
         Collector("agent/log.jsonl", "its newest log lines", thread(partial(_log, status)), newest_last=True),
-        Collector("config/problems.txt", "why the config is invalid", thread(partial(_problems, site))),
+        Collector("configuration/problems.txt", "why it is invalid", thread(partial(_problems, site))),
         *configs,
         Collector(
-            "config/in-force.yaml", "the config with its defaults, 20 tags of each group",
+            "configuration/in-force.yaml", "the config with its defaults, 20 tags of each group",
             thread(partial(_in_force, site)),
         ),
         Collector(
-            "config/last-good.json", "which config of the centre was taken, without its content",
+            "configuration/last-good.json", "which config of the centre was taken, without its content",
             thread(partial(_last_good, site)),
         ),
         Collector("buffer/files.json", "the buffer's files", thread(partial(_buffer_files, site))),
@@ -175,7 +177,7 @@ def _problems(site: Site) -> str:
 
 def _in_force(site: Site) -> str:
     if site.document is None:
-        raise Absent("the config is invalid: see config/problems.txt")
+        raise Absent("the config is invalid: see configuration/problems.txt")
     return "".join(config_pieces(site.document, _SHOWN_TAGS))
 
 

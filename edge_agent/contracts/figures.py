@@ -18,6 +18,13 @@ def size(size_bytes: int | None) -> str:
     return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
 
 
+def latency(seconds: float) -> str:
+    """What an answer took: `0.4 ms`, `12 ms`, from a second on as a span."""
+    if seconds >= 1:
+        return span(seconds)
+    return f"{seconds * 1_000:.1f} ms" if seconds < 0.01 else f"{seconds * 1_000:.0f} ms"
+
+
 def span(seconds: float) -> str:
     """A duration by its two largest units: `3h 12m`, `4m 5s`, `12s`, `0.4s`."""
     if seconds < 10:

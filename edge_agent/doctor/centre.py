@@ -10,7 +10,7 @@ import orjson
 
 from edge_agent.config.models import CentralSettings
 from edge_agent.contracts.diagnosis import Finding, Outcome, failed, ok, unreachable, warning
-from edge_agent.contracts.figures import span
+from edge_agent.contracts.figures import latency
 from edge_agent.doctor.examination import Tell
 from edge_agent.doctor.exchange import Answer, ask, is_tls
 from edge_agent.doctor.site import Site, first_hop
@@ -29,7 +29,7 @@ def judge_health(answer: Answer) -> Finding:
     """What came for the one route that needs no token."""
     said = _object(answer.body).get("status")
     if said == "ok" and answer.status == 200:
-        text = f"the centre works, and answers in {span(answer.seconds)}"
+        text = f"the centre works, and answers in {latency(answer.seconds)}"
         if answer.seconds > _SLOW_SECONDS:
             return warning(f"{text}: slow", "see the centre's load, and the network between")
         return ok(text)

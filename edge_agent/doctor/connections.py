@@ -21,6 +21,7 @@ from edge_agent.contracts.diagnosis import (
     unreachable,
     warning,
 )
+from edge_agent.contracts.figures import latency
 from edge_agent.doctor.examination import Tell
 from edge_agent.doctor.site import Site, host_of
 from edge_agent.wire.messages import ConnectionReport, UnitReport
@@ -65,10 +66,14 @@ class Asker(Protocol):
         ...
 
 
-def judge_asked(line: str, asked: Asked) -> list[Finding]:
+def judge_asked(line: str, asked: Asked, *, is_port: bool = False) -> list[Finding]:
+    """is_port: the line is a serial port, which belongs to this machine."""
+    if asked.fault and is_port:
+        remedy = "see the check `rights`; one program at a time may have the port"
+        return [failed(f"{line}: {asked.fault}", remedy)]
     if asked.fault:
         return [unreachable(f"{line}: {asked.fault}", _LOOK)]
-    text = f"{line}: connected in {_ms(asked.connect_seconds)}"
+    text = f"{line}: connected in {latency(asked.connect_seconds)}"
     if not asked.units:
         return [ok(f"{text}; no tag to read")]
     good = [unit for unit in asked.units if not unit.fault]
@@ -76,7 +81,7 @@ def judge_asked(line: str, asked: Asked) -> list[Finding]:
     if good:
         slowest = max(unit.seconds for unit in good)
         units = "" if len(asked.units) == 1 else f" of {len(good)} units"
-        found.append(ok(f"a tag{units} read in {_ms(slowest)}"))
+        found.append(ok(f"a tag{units} read in {latency(slowest)}"))
     found += [_judge_unit(unit) for unit in asked.units if unit.fault][:_SHOWN]
     return found
 
@@ -112,10 +117,6 @@ def _judge_unit_status(unit: UnitReport) -> Finding:
         remedy = "see the addresses and types of its tags in the config"
         return failed(f"{who} refuses every tag: {unit.error}", remedy)
     return unreachable(f"{who} is {unit.state}: {unit.error}", f"see whether {who} is on, and its unit_id")
-
-
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1_000:.1f} ms"
 
 
 class Connections:
@@ -171,7 +172,7 @@ class Connections:
                 return [skipped(f"{line}: not asked: its name leads nowhere ({lookup.fault})")]
         try:
             async with asyncio.timeout(seconds):
-                return judge_asked(line, await self._asker.ask(connection))
+                return judge_asked(line, await self._asker.ask(connection), is_port=host is None)
         except TimeoutError:
             return [unreachable(f"{line}: not all of its units answered within {seconds:.0f} s", _LOOK)]
 

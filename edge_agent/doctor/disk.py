@@ -10,7 +10,7 @@ from typing import Final
 
 from edge_agent.config.models import BufferSettings
 from edge_agent.contracts.diagnosis import Finding, Outcome, failed, ok, warning
-from edge_agent.contracts.figures import size, span
+from edge_agent.contracts.figures import latency, size, span
 from edge_agent.doctor.examination import Tell
 from edge_agent.doctor.mounts import MEMORY_TYPES, NETWORK_TYPES, Mount, find_lock_holder, find_mount
 from edge_agent.doctor.site import Site
@@ -101,7 +101,7 @@ def judge_flushes(seconds: list[float], flush_interval: float) -> list[Finding]:
     if not seconds:
         return [warning(f"no write was durable within {span(_PROBE_SECONDS)}", _SLOW_REMEDY)]
     median, longest = statistics.median(seconds), max(seconds)
-    text = f"a durable write takes {_ms(median)}, at most {_ms(longest)}"
+    text = f"a durable write takes {latency(median)}, at most {latency(longest)}"
     if median * COMMIT_SHARE > flush_interval:
         wanted = span(median * COMMIT_SHARE)
         return [
@@ -130,10 +130,6 @@ def judge_holder(holder: Holder | None) -> list[Finding]:
 
 
 _SLOW_REMEDY: Final = "see `dmesg` for disk errors; a worn SD card does this: replace it"
-
-
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1_000:.1f} ms"
 
 
 class Disk:

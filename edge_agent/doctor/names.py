@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from edge_agent.contracts.diagnosis import Finding, Outcome, ok, unreachable, warning
-from edge_agent.contracts.figures import span
+from edge_agent.contracts.figures import latency
 from edge_agent.doctor.examination import Tell
 from edge_agent.doctor.resolving import Lookup, is_address
 from edge_agent.doctor.site import Site, first_hop, host_of
@@ -23,7 +23,7 @@ def judge(host: str, lookup: Lookup, servers: tuple[str, ...]) -> Finding:
     if lookup.fault:
         return unreachable(f"{host}: {lookup.fault}", remedy_for(host, lookup, servers))
     shown = ", ".join(lookup.addresses[:_SHOWN]) + (", …" if len(lookup.addresses) > _SHOWN else "")
-    text = f"{host} is {shown} ({span(lookup.seconds)})"
+    text = f"{host} is {shown} ({latency(lookup.seconds)})"
     if lookup.seconds > _SLOW_SECONDS:
         return warning(
             f"{text}: slow",

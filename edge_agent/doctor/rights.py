@@ -41,7 +41,7 @@ class Entry:
 
 def judge_user(user: User, config: Path) -> list[Finding]:
     if user.agent_uid is not None and user.agent_uid != user.uid:
-        command = f"sudo -u {user.agent_name} edge-agent doctor -c {config}"
+        command = f"sudo -u {user.agent_name} edge-agent doctor -c {config.absolute()}"
         text = f"examined as {user.name}, and the agent runs as {user.agent_name}"
         return [warning(f"{text}: rights are judged for {user.name}", f"run `{command}`")]
     if user.uid == 0:

@@ -9,7 +9,7 @@ from typing import Final
 
 from edge_agent.config.models import CentralSettings
 from edge_agent.contracts.diagnosis import Finding, Outcome, failed, ok, unreachable, warning
-from edge_agent.contracts.figures import span
+from edge_agent.contracts.figures import latency
 from edge_agent.doctor.certificate import Certificate, parse
 from edge_agent.doctor.examination import Tell
 from edge_agent.doctor.exchange import Shake, is_tls, shake_hands, shown_certificate
@@ -31,7 +31,7 @@ _WRONG_NAME: Final = frozenset({62, 64})
 def judge_trusted(shake: Shake, now: float) -> list[Finding]:
     """A handshake that came about. now: seconds since 1970."""
     ends = shake.certificate.get("notAfter")
-    text = f"{shake.version} in {span(shake.seconds)}"
+    text = f"{shake.version} in {latency(shake.seconds)}"
     if not isinstance(ends, str):
         return [ok(text)]
     days = int((ssl.cert_time_to_seconds(ends) - now) // 86_400)

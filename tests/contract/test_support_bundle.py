@@ -145,13 +145,13 @@ async def test_without_an_agent_no_secret_is_in_the_bundle_and_what_is_missing_i
     assert_nothing_planted(site.out)
     assert stat.S_IMODE(site.out.stat().st_mode) == 0o600
     assert {
-        "versions.json", "doctor.json", "config/edge-agent.yaml", "config/in-force.yaml",
-        "config/last-good.json", "buffer/files.json", "machine/machine.json",
+        "versions.json", "doctor.json", "configuration/edge-agent.yaml", "configuration/in-force.yaml",
+        "configuration/last-good.json", "buffer/files.json", "machine/machine.json",
     } <= set(files)  # fmt: skip
     assert left_out(files)["agent/status.json"] == "no agent runs with this config"
-    assert "host: 127.0.0.1" in files["config/edge-agent.yaml"].decode()
-    assert "!secret plc-password" in files["config/edge-agent.yaml"].decode()
-    assert json.loads(files["config/last-good.json"])["kept"]["applied"]["version"] == 7
+    assert "host: 127.0.0.1" in files["configuration/edge-agent.yaml"].decode()
+    assert "!secret plc-password" in files["configuration/edge-agent.yaml"].decode()
+    assert json.loads(files["configuration/last-good.json"])["kept"]["applied"]["version"] == 7
     checks = json.loads(files["doctor.json"])["checks"]
     assert {"clock", "disk", "connections"} <= {check["check"] for check in checks}
 
@@ -185,8 +185,8 @@ async def test_a_broken_config_still_gives_a_bundle_without_its_secrets(site: Si
     files = await asyncio.to_thread(opened, site.out)
     # The directory of the buffer is not known, so that the centre's last config is not looked into.
     assert_nothing_planted(site.out)
-    assert b"edge-agent.yaml:" in files["config/problems.txt"]
-    assert "config/edge-agent.yaml" in files
+    assert b"edge-agent.yaml:" in files["configuration/problems.txt"]
+    assert "configuration/edge-agent.yaml" in files
 
 
 async def test_a_config_that_is_not_there_still_gives_a_bundle(site: Site) -> None:
