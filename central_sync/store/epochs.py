@@ -60,14 +60,20 @@ def save(connection: sqlite3.Connection, epoch: Epoch) -> None:
         epoch.changed = False
 
 
-def close_others(connection: sqlite3.Connection, device_no: int, named: set[str], now: int) -> None:
-    """Closes the epochs that a heartbeat no longer names; what was announced and never came is a gap."""
+def close_others(
+    connection: sqlite3.Connection, device_no: int, named: set[str], now: int
+) -> dict[str, HeadState]:
+    """Closes the epochs that a heartbeat no longer names; what was announced and never came is a gap.
+
+    Returns them.
+    """
+    gone: dict[str, HeadState] = {}
     sql = "SELECT no, id, floor, next, closed, run FROM epoch WHERE device_no = ? AND closed = 0"
     for no, name, *state in connection.execute(sql, (device_no,)).fetchall():
         if name in named:
             continue
         connection.execute("UPDATE epoch SET closed = 1 WHERE no = ?", (no,))
-        head = rows.head_state((state[0], state[1], 1, state[3]))
+        head = gone[name] = rows.head_state((state[0], state[1], 1, state[3]))
         found = accounting.account(head, rows.received(connection, no), rows.lost(connection, no))
         missing = ranges.union(found.gaps, found.tail)
         if missing:
@@ -79,6 +85,7 @@ def close_others(connection: sqlite3.Connection, device_no: int, named: set[str]
                 f"epoch {name} ended and {ranges.size(missing)} of its batches never came",
                 {"epoch": name, "missing": missing[: accounting.MAX_NAMED], "tail_unknown_from": head.next},
             )
+    return gone
 
 
 def to_resend(connection: sqlite3.Connection, epoch: Epoch) -> Ranges:

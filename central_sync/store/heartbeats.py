@@ -7,7 +7,7 @@ from typing import Final
 import orjson
 
 from central_sync.services import health
-from central_sync.services.accounting import MAX_NAMED
+from central_sync.services.accounting import MAX_NAMED, HeadState
 from central_sync.services.devices import DeviceRow, Heard
 from central_sync.services.health import DeviceState
 from central_sync.store import epochs, rows
@@ -24,8 +24,8 @@ _TEXT: Final = {
 
 def heartbeat(connection: sqlite3.Connection, device: str, message: Heartbeat, now: int) -> Heard:
     device_no = rows.require_device(connection, device, now)
-    sql = "SELECT state, run, past_runs, lost_samples, last_loss FROM device WHERE no = ?"
-    state, run, past, known_lost, last_loss = connection.execute(sql, (device_no,)).fetchone()
+    sql = "SELECT state, run, past_runs, lost_samples, last_loss, last_seen FROM device WHERE no = ?"
+    state, run, past, known_lost, last_loss, last_seen = connection.execute(sql, (device_no,)).fetchone()
     past_runs, returned = health.follow_run(run, orjson.loads(past), message.run)
     if returned:
         rows.add_event(
@@ -42,7 +42,10 @@ def heartbeat(connection: sqlite3.Connection, device: str, message: Heartbeat, n
         last_loss = now
     resend = _apply_heads(connection, device_no, message.heads)
     if message.heads:
-        epochs.close_others(connection, device_no, {head.epoch for head in message.heads}, now)
+        gone = epochs.close_others(connection, device_no, {head.epoch for head in message.heads}, now)
+        # Of two agents with one identity each ends the other's epochs, again and again.
+        if gone and not returned:
+            _note_lost_database(connection, device_no, gone, last_seen, now)
     offset = message.now - now
     connection.execute(
         "UPDATE device SET heartbeat = ?, last_seen = ?, clock_offset = ?, run = ?, past_runs = ?, "
@@ -57,6 +60,28 @@ def heartbeat(connection: sqlite3.Connection, device: str, message: Heartbeat, n
     found = rows.find_device(connection, device)
     assert found is not None
     return Heard(found, resend)
+
+
+def _note_lost_database(
+    connection: sqlite3.Connection, device_no: int, gone: dict[str, HeadState], last_seen: int, now: int
+) -> None:
+    """The epoch that the device wrote to at its last heartbeat is not in its database any more.
+
+    An epoch that ends in order is named for a while beside the one that follows it.
+    """
+    (stored,) = connection.execute("SELECT heartbeat FROM device WHERE no = ?", (device_no,)).fetchone()
+    heads = Heartbeat.model_validate_json(stored).heads if stored else []
+    if not heads or heads[-1].epoch not in gone:
+        return
+    name, first = heads[-1].epoch, gone[heads[-1].epoch].next
+    rows.add_event(
+        connection,
+        device_no,
+        now,
+        "tail_unknown",
+        f"the device's database is another one: what epoch {name} had from batch {first} on is not known",
+        {"epoch": name, "from": first, "since": last_seen},
+    )
 
 
 def _apply_heads(connection: sqlite3.Connection, device_no: int, heads: list[Head]) -> list[Resend]:
