@@ -334,7 +334,8 @@ class Poller:
         text = "a call of the driver did not end in time"
         if self._asked is not None:
             self._unit_failed(self._asked, text)
-        self._expect(inf)
+        # Not `_expect`: whether the loop turns is for the loop itself to show.
+        self._overdue_at, self._asked = inf, None
         if self._session.interrupt(text):
             self._rebuilds += 1
             self._liveness.rebuilt(now)

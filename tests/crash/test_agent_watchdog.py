@@ -52,14 +52,11 @@ _STICK_LANE = {
 }
 # No call of the driver, which would be interrupted, but the loop round it.
 _STICK_POLLERS = {
-    (
-        "edge_agent/pipeline/poller.py",
-        "                    self._expect(inf)\n                    self._link",
-    ): f"""\
-                    self._expect(0)
+    ("edge_agent/pipeline/poller.py", "                except NotConnected as error:\n"): f"""\
+                except NotConnected as error:
                     if {TRIGGERED}:
                         await asyncio.Event().wait()
-                    self._link"""
+"""
 }
 
 
