@@ -230,9 +230,9 @@ class World:
         self.note(f"commits fail for {seconds} s")
         if self.edge.life is not None:
             disk = self.edge.life.disk
-            disk.failing = True
+            slow, disk.slow_seconds, disk.failing = disk.slow_seconds, 1.0, True
             self._run(asyncio.sleep(seconds))
-            disk.failing = False
+            disk.slow_seconds, disk.failing = slow, False
         self.revive()
         self.check()
 
@@ -320,9 +320,15 @@ class World:
     def _gaps(self, stats: DeviceStats) -> list[GapView]:
         """Those that nothing explains: an edge that lost its disk cannot bring what it has not."""
         assert self.edge.life is not None
-        known = {head.epoch for head in self.edge.life.outbox.heads()} - self.judge.reused
+        if not self.tails_allowed:
+            return list(stats.gaps)
+        following = {head.epoch: head.next for head in self.edge.life.outbox.heads()}
         return [
-            gap for gap in stats.gaps if not self.tails_allowed or (gap.epoch in known and gap.name != "tail")
+            gap
+            for gap in stats.gaps
+            if gap.name != "tail"
+            and gap.epoch not in self.judge.reused
+            and gap.from_ < following.get(gap.epoch, 0)
         ]
 
     def remove_files(self) -> None:
