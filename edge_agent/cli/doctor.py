@@ -6,22 +6,25 @@ failed is that the centre, a PLC or a name server does not answer. Warnings alon
 
 import argparse
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from edge_agent.cli import config_path
 from edge_agent.cli.context import Context, ExitCode
 from edge_agent.cli.text import Palette, printable, width
-from edge_agent.contracts.diagnosis import CHECKS, Outcome, Verdict
+from edge_agent.contracts.check_names import CHECKS
+
+if TYPE_CHECKING:
+    from edge_agent.contracts.diagnosis import Outcome
 
 NAME: Final = "doctor"
 HELP: Final = "check this machine in order: clock, disk, rights, DNS, TLS, centre, PLCs; say what to mend"
 EXAMPLE: Final = "edge-agent doctor --only dns tls centre"
 
 _MARKS: Final = {
-    Verdict.OK: ("✓", "good"),
-    Verdict.WARNING: ("!", "warn"),
-    Verdict.FAILED: ("✗", "bad"),
-    Verdict.SKIPPED: ("–", "dim"),
+    "ok": ("✓", "good"),
+    "warning": ("!", "warn"),
+    "failed": ("✗", "bad"),
+    "skipped": ("–", "dim"),
 }
 _NAME_COLUMNS: Final = max(map(len, CHECKS)) + 2
 _INDENT: Final = 4
@@ -45,7 +48,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     palette = Palette(context.colours)
     progress = _Progress(context)
 
-    def tell(outcome: Outcome) -> None:
+    def tell(outcome: "Outcome") -> None:
         progress.clear()
         if not args.json:
             for line in lines(outcome, palette):
@@ -66,7 +69,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     return code
 
 
-def lines(outcome: Outcome, palette: Palette) -> list[str]:
+def lines(outcome: "Outcome", palette: Palette) -> list[str]:
     """One line with what was found, and below it what to do."""
     mark, style = _MARKS[outcome.verdict]
     subject = f"{outcome.subject}: " if outcome.subject else ""
@@ -76,7 +79,9 @@ def lines(outcome: Outcome, palette: Palette) -> list[str]:
     return [f"{palette.paint(mark, style)} {palette.paint(name, 'bold')}{text}", *remedies]
 
 
-def exit_code(outcomes: Sequence[Outcome]) -> ExitCode:
+def exit_code(outcomes: "Sequence[Outcome]") -> ExitCode:
+    from edge_agent.contracts.diagnosis import Verdict
+
     if any(outcome.check == "config" and outcome.verdict is Verdict.FAILED for outcome in outcomes):
         return ExitCode.WRONG
     found = [finding for outcome in outcomes for finding in outcome.findings]
@@ -86,8 +91,10 @@ def exit_code(outcomes: Sequence[Outcome]) -> ExitCode:
     return ExitCode.UNREACHABLE if failures else ExitCode.GOOD
 
 
-def summary(outcomes: Sequence[Outcome]) -> str:
+def summary(outcomes: "Sequence[Outcome]") -> str:
     """`all well`, or how many failed, warn and were left out."""
+    from edge_agent.contracts.diagnosis import Verdict
+
     counted = {verdict: sum(outcome.verdict is verdict for outcome in outcomes) for verdict in Verdict}
     words = {Verdict.FAILED: "failed", Verdict.WARNING: "to look at", Verdict.SKIPPED: "not checked"}
     parts = [f"{counted[verdict]} {word}" for verdict, word in words.items() if counted[verdict]]

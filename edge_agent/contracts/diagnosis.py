@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-# In the order in which they are made: what a later one needs is checked by an earlier one.
-CHECKS: Final = ("config", "clock", "disk", "rights", "dns", "tls", "centre", "connections")
-
 
 class Verdict(StrEnum):
     """FAILED: something does not work. WARNING: it works, and is unwise or will not last."""

@@ -12,7 +12,7 @@ from edge_agent.doctor.tls import Tls
 
 
 def checks(asker: Asker, *, direct: bool) -> list[Check]:
-    """Named as in contracts.diagnosis.CHECKS. direct: ask PLCs although an agent runs."""
+    """Named as in contracts.check_names.CHECKS. direct: ask PLCs although an agent runs."""
     return [
         Config(), Clock(), Disk(), Rights(), Names(), Tls(), Centre(), Connections(asker, direct=direct)
     ]  # fmt: skip

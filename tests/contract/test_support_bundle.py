@@ -5,10 +5,12 @@ import base64
 import contextlib
 import gzip
 import json
+import os
 import shutil
 import stat
 import tarfile
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -180,10 +182,11 @@ async def test_with_an_agent_its_status_metrics_and_log_are_there_without_secret
 
 
 async def test_a_broken_config_still_gives_a_bundle_without_its_secrets(site: Site) -> None:
-    site.write(extra="buffer: [oops\n  password: PLANT-inline-4711\n")
+    site.write(extra="buffer: {path: data/buffer.db}\nagain: [oops PLANT-centre-4717\n")
+    (site.directory / "data").mkdir()
+    (site.directory / "central-config.json").rename(site.directory / "data" / "central-config.json")
     await bundle(site.config, site.out)
     files = await asyncio.to_thread(opened, site.out)
-    # The directory of the buffer is not known, so that the centre's last config is not looked into.
     assert_nothing_planted(site.out)
     assert b"edge-agent.yaml:" in files["configuration/problems.txt"]
     assert "configuration/edge-agent.yaml" in files
@@ -193,3 +196,18 @@ async def test_a_config_that_is_not_there_still_gives_a_bundle(site: Site) -> No
     await bundle(site.config, site.out)
     files = await asyncio.to_thread(opened, site.out)
     assert {"versions.json", "doctor.json", "machine/machine.json"} <= set(files)
+
+
+@pytest.mark.timeout(90)
+async def test_a_config_on_a_disk_that_hangs_costs_half_a_minute_and_tells_nothing_unmasked(
+    site: Site,
+) -> None:
+    os.mkfifo(site.config)  # whoever opens it waits for a writer
+    began = time.monotonic()
+    await bundle(site.config, site.out)
+    took = time.monotonic() - began
+    files = await asyncio.to_thread(opened, site.out)
+    assert took < 30
+    assert "secrets would not be known" in left_out(files)["doctor.json"]
+    assert set(files) <= {"MANIFEST.json", "versions.json", "machine/machine.json", "machine/clock.txt"}
+    assert "versions.json" in files

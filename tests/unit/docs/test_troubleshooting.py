@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from edge_agent.app.support import collectors
-from edge_agent.contracts.diagnosis import CHECKS
+from edge_agent.contracts.check_names import CHECKS
 from edge_agent.doctor.site import Site
 
 PAGE = (Path(__file__).parents[3] / "docs" / "troubleshooting.md").read_text(encoding="utf-8")

@@ -13,7 +13,8 @@ from edge_agent.config.models import (
     Document,
 )
 from edge_agent.config.units import Bytes, Seconds
-from edge_agent.contracts.diagnosis import CHECKS, Finding, Outcome, Verdict, failed, ok, worst
+from edge_agent.contracts.check_names import CHECKS
+from edge_agent.contracts.diagnosis import Finding, Outcome, Verdict, failed, ok, worst
 from edge_agent.contracts.status import AgentStatus
 from edge_agent.doctor import centre, clock, disk, mounts, names, rights, tls
 from edge_agent.doctor.certificate import parse
