@@ -68,9 +68,13 @@ function dispatch(block) {
     showDevices();
     refresh();
   } else {
+    const before = state.devices.get(data.device_id)?.state;
     state.devices.set(data.device_id, data);
     showDevices();
-    if (data.device_id === state.chosen) refresh();
+    if (data.device_id === state.chosen) {
+      if (before !== data.state) arrangeRows();
+      refresh();
+    }
   }
 }
 
@@ -331,10 +335,13 @@ function written(value) {
 
 function fillRow(row, item) {
   const { cells } = row;
-  const texts = { tag: item.tag, connection: item.connection, group: item.group, value: written(item.value), unit: item.unit, quality: item.quality, time: clock(item.time) };
+  // Nobody renews the values of a device that is away: what was good when it came is not good now.
+  const isOld = state.devices.get(state.chosen)?.state === "offline";
+  const quality = isOld ? "stale" : item.quality;
+  const texts = { tag: item.tag, connection: item.connection, group: item.group, value: written(item.value), unit: item.unit, quality, time: clock(item.time) };
   for (const [name, text] of Object.entries(texts)) if (cells[name].textContent !== text) cells[name].textContent = text;
-  cells.quality.dataset.quality = item.quality;
-  row.element.className = state.devices.get(state.chosen)?.state === "offline" ? "old" : "";
+  cells.quality.dataset.quality = quality;
+  row.element.className = isOld ? "old" : "";
   row.line.setAttribute("points", points(item.trend));
   return row;
 }

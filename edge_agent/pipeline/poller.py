@@ -64,7 +64,7 @@ class _Hung(NotConnected):
 
 
 class Poller:
-    """Polls one connection for as long as `run` is not cancelled."""
+    """Polls one connection while `run` is not cancelled. Long, since all of it turns on one link's state."""
 
     def __init__(
         self,
@@ -323,8 +323,9 @@ class Poller:
         if now > self._overdue_at:
             self._cut_off(now)
         verdict = self._liveness.judge(now, [item.group.heard_ns / 1e9 for item in self._groups])
-        if verdict.rebuild and self._session.interrupt("no data for too long: the link is built anew"):
-            self._rebuilds += 1
+        if verdict.rebuild:
+            why = next((f": {unit.error}" for unit in self._units if unit.error), "")
+            self._rebuilds += self._session.interrupt(f"no data for too long, the link is built anew{why}")
         for place in verdict.stale:
             self._groups[place].grow_stale(self._clock.mono_ns(), self._clock.wall_ms())
         return verdict
