@@ -79,3 +79,8 @@ async def _run(check: Check, site: Site, keep: Tell) -> None:
         text = f"not {'finished' if told else 'known'} after {span(time.monotonic() - began)}: given up"
         remedy = f"something hangs: look at it alone with `edge-agent doctor --only {check.name}`"
         keep(Outcome(check.name, (failed(text, remedy),), seconds=time.monotonic() - began))
+    except OSError as error:  # a directory that this user may not even look into
+        text = (
+            f"cannot be looked at: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}"
+        )
+        keep(Outcome(check.name, (failed(text, "run this as the agent's user"),)))

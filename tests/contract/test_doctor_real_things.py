@@ -1,6 +1,7 @@
 """`edge-agent doctor` against real things: TLS servers, a centre, a simulated PLC, a running agent."""
 
 import asyncio
+import base64
 import contextlib
 import shutil
 import ssl
@@ -139,6 +140,29 @@ async def test_a_portal_that_answers_everything_is_not_told_the_token(tmp_path: 
     assert "a web page answers, not the centre" in outcome.text
     assert asked
     assert not any(b"t-12345678" in request for request in asked)
+
+
+async def test_a_proxy_is_given_its_login_and_says_when_it_wants_another(tmp_path: Path) -> None:
+    asked: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    proxy = f"http://op:s%40fe@127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    for scheme, name in (("http", "centre"), ("https", "tls")):
+        central = {"url": f"{scheme}://central.plant.example", "token": "t-12345678", "proxy": proxy}
+        outcome = await only(write_config(tmp_path, central=central), name)
+        assert "proxy wants a login" in outcome.text
+        assert "s@fe" not in outcome.text + str(outcome.remedies)
+    server.close()
+    assert asked[0].startswith(b"GET http://central.plant.example/api/fleet/health ")
+    assert asked[-1].startswith(b"CONNECT central.plant.example:443 ")
+    login = base64.b64encode(b"op:s@fe")
+    assert all(b"Proxy-Authorization: Basic " + login in request for request in asked)
 
 
 # --- a whole site --------------------------------------------------------------------------------------
