@@ -4,6 +4,12 @@ A driver's room exports `SPEC`, a `DriverSpec`. The pipeline calls one method of
 driver bounds every network await by the time-out of its own settings and reports what happened; it never
 retries, never backs off, never reconnects by itself and logs nothing per request: the pipeline owns all
 of that. Planning is pure: `plan` does no I/O and needs no connection.
+
+Liveness is judged by data (`runtime/liveness`). A group that is polled lives by readings in which the
+device told something of at least one tag: a bad quality that the device itself gives counts, bad_comm and
+stale do not. A subscription lives by its newest sample or by the server's keepalive for this very
+subscription, never by that of its session or socket: those stay up over a subscription that has died. A
+driver that gets no such keepalives asks the server for samples of what has not changed either.
 """
 
 from collections.abc import Callable, Sequence
@@ -93,7 +99,8 @@ class Driver(Protocol):
         A reply that comes late, twice, cut short or from somebody else never becomes a value of this or
         of a later reading. Where the protocol cannot tell such replies apart (no transaction id), the
         driver drops the link after an unanswered request and raises NotConnected at the next call.
-        Safe to cancel: the next call works or raises NotConnected.
+        Safe to cancel: the next call works or raises NotConnected. A call that does not end when it is
+        cancelled is left behind; this object then gets `close`, and another one its work.
         """
         ...
 
