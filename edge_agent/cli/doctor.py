@@ -98,7 +98,8 @@ def summary(outcomes: "Sequence[Outcome]") -> str:
     counted = {verdict: sum(outcome.verdict is verdict for outcome in outcomes) for verdict in Verdict}
     words = {Verdict.FAILED: "failed", Verdict.WARNING: "to look at", Verdict.SKIPPED: "not checked"}
     parts = [f"{counted[verdict]} {word}" for verdict, word in words.items() if counted[verdict]]
-    return ", ".join([*parts, f"{counted[Verdict.OK]} well"]) if parts else "all well"
+    good = [f"{counted[Verdict.OK]} well"] if counted[Verdict.OK] else []
+    return ", ".join([*parts, *good]) if parts else "all well"
 
 
 class _Progress:

@@ -151,7 +151,7 @@ def _look(site: Site) -> list[Finding]:
     try:
         found += judge_space(_space(existing, database), settings)
     except OSError as error:
-        found.append(failed(f"{existing}: {error.strerror}", "see `dmesg` for disk errors"))
+        found.append(failed(f"{existing}: {error.strerror}", _write_remedy(existing, error)))
     if existing == directory:
         found += _timed(directory, settings.flush_interval)
     elif os.access(existing, os.W_OK | os.X_OK):

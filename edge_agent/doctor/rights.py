@@ -81,7 +81,7 @@ def judge_database(entry: Entry, user: User) -> list[Finding]:
     """The buffer's file or its directory."""
     if not entry.usable:
         owner = user.agent_name or user.name
-        return [failed(f"{user.name} may not write {entry.path}", f"`chown {owner} {entry.path}`")]
+        return [failed(f"user {user.name} may not write {entry.path}", f"`chown {owner} {entry.path}`")]
     wanted = user.uid if user.agent_uid is None else user.agent_uid
     if wanted not in (0, entry.uid):
         owner = user.agent_name or user.name
@@ -128,11 +128,11 @@ def judge_port(path: str, entry: Entry | None, user: User) -> list[Finding]:
     if stat.S_IMODE(entry.mode) & 0o060 == 0o060 and entry.group != "root":
         return [
             failed(
-                f"{user.name} may not open {path}: it is for the group {entry.group}",
+                f"user {user.name} may not open {path}: it is for the group {entry.group}",
                 f"`usermod -aG {entry.group} {who}`, then log in again or restart the service",
             )
         ]
-    text = f"{user.name} may not open {path} (mode {stat.S_IMODE(entry.mode):04o})"
+    text = f"user {user.name} may not open {path} (mode {stat.S_IMODE(entry.mode):04o})"
     return [
         failed(text, f"let a udev rule give {path} to the group dialout, and `usermod -aG dialout {who}`")
     ]
