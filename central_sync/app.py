@@ -23,7 +23,8 @@ from central_sync.api.openapi import openapi
 from central_sync.api.route import Services
 from central_sync.api.server import ROUTES, make_application
 from central_sync.console.pages import add_pages
-from central_sync.notify import Notifier
+from central_sync.exit_codes import ExitCode
+from central_sync.notify import Notifier, watchdog_seconds
 from central_sync.services.clock import Clock, SystemClock
 from central_sync.services.configs import ConfigService
 from central_sync.services.devices import DeviceService
@@ -34,6 +35,7 @@ from central_sync.services.live import Hub
 from central_sync.services.presence import Presence
 from central_sync.services.tokens import Role, TokenRow, TokenService, check_device_id
 from central_sync.settings import Settings, SettingsError, load_settings
+from central_sync.stopping import Stopping, leave
 from central_sync.store import database, tokens
 from central_sync.store.errors import CannotOpen, StoreError
 from central_sync.store.sqlite import SqliteStore
@@ -41,6 +43,7 @@ from central_sync.workers.checkpoints import Checkpoints
 from central_sync.workers.live import LiveFeed
 from central_sync.workers.offline import OfflineWatch
 from central_sync.workers.supervise import supervise
+from central_sync.workers.watchdog import Watchdog
 
 # What the command line knows of the rooms below comes from here.
 __all__ = [
@@ -61,10 +64,15 @@ logger = structlog.get_logger()
 
 # How long requests may take to finish once the centre stops.
 STOP_SECONDS: Final = 3.0
+# What the steps of the stop may take: requests with their answers, then the last checkpoint.
+REQUESTS_SECONDS: Final = 5.0
+DATABASE_SECONDS: Final = 10.0
+_HURRIED_SECONDS: Final = 0.7
 # A connection without a whole request head for so long is closed: one byte a minute would hold it for ever.
 # Longer than proxies keep idle connections, which would otherwise find them closed while they send.
 IDLE_SECONDS: Final = 120.0
 _WATCH_SECONDS: Final = 1.0
+_START_SECONDS: Final = 1.0
 
 
 class CannotListen(Exception):
@@ -91,11 +99,15 @@ class Centre:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, clock: Clock | None = None, idle_seconds: float = IDLE_SECONDS
+    settings: Settings,
+    clock: Clock | None = None,
+    idle_seconds: float = IDLE_SECONDS,
+    stopping: Stopping | None = None,
 ) -> AsyncIterator[Centre]:
     """A centre for as long as the block lasts. Raises CannotOpen, CannotListen, SettingsError, and
-    StorageLost (in an exception group) when the database is gone."""
+    StorageLost (in an exception group) when the database is gone. stopping: who is in a hurry."""
     clock = clock or SystemClock()
+    stopping = stopping or Stopping()
     tls = _tls(settings)
     store = SqliteStore(settings.data, clock)
     hub = Hub()
@@ -123,9 +135,9 @@ async def running(
                     worker.cancel()
         finally:
             hub.close()
-            await runner.cleanup()
+            await stopping.step("requests", runner.cleanup, REQUESTS_SECONDS, _HURRIED_SECONDS)
     finally:
-        await store.stop()
+        await stopping.step("database", store.stop, DATABASE_SECONDS, _HURRIED_SECONDS)
         threads.shutdown(wait=False)
 
 
@@ -190,12 +202,14 @@ async def _watch(store: SqliteStore, clock: Clock) -> None:
 def run(settings: Settings, ready: Callable[[Centre], None]) -> None:
     """Runs until SIGTERM or SIGINT; `ready` is called once requests are answered.
 
-    Raises CannotOpen, CannotListen, SettingsError, StorageLost.
+    Raises CannotOpen, CannotListen, SettingsError, StorageLost. Where something hangs that the stop had to
+    leave behind, the process ends here.
     """
     logs.set_up(settings.log_level)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_run(settings, ready))
+            if not runner.run(_run(settings, ready)):
+                leave(ExitCode.GOOD)
     except ExceptionGroup as group:
         lost = group.subgroup(StorageLost)
         if lost is None:
@@ -213,18 +227,43 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
-async def _run(settings: Settings, ready: Callable[[Centre], None]) -> None:
-    stop = asyncio.Event()
+async def _run(settings: Settings, ready: Callable[[Centre], None]) -> bool:
+    """False: something hangs and was left behind."""
+    stopping = Stopping()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stopping.note)
+    serving = asyncio.ensure_future(_serve_until(settings, ready, stopping))
+    wanted = asyncio.ensure_future(stopping.wanted.wait())
+    # `_serve_until` waits for the same event. What it does before, the start, is given up for it.
+    await asyncio.wait((serving, wanted), return_when=asyncio.FIRST_COMPLETED)
+    wanted.cancel()
+    if not stopping.has_started and not serving.done():
+        logger.info("stopping: the start is given up")
+        serving.cancel()
+        await asyncio.wait((serving,), timeout=_START_SECONDS)
+        return False
+    await serving
+    return not stopping.has_left
+
+
+async def _serve_until(settings: Settings, ready: Callable[[Centre], None], stopping: Stopping) -> None:
+    clock = SystemClock()
     with Notifier.from_environment() as notifier:
-        async with running(settings) as centre:
-            ready(centre)
-            notifier.ready(f"listening on {centre.url}")
-            await stop.wait()
-            logger.info("stopping")
-            notifier.stopping()
+        watchdog = Watchdog(notifier, watchdog_seconds(), clock)
+        feeding = asyncio.ensure_future(watchdog.during_start())
+        try:
+            async with running(settings, clock, stopping=stopping) as centre:
+                feeding.cancel()
+                feeding = asyncio.ensure_future(watchdog.feed(centre.store))
+                stopping.has_started = True
+                ready(centre)
+                notifier.ready(f"listening on {centre.url}")
+                await stopping.wanted.wait()
+                logger.info("stopping")
+                notifier.stopping()
+        finally:
+            feeding.cancel()
 
 
 # --- for the command line -------------------------------------------------------------------------------

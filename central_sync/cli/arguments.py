@@ -8,7 +8,7 @@ from central_sync import VERSION
 
 _EXIT_CODES = (
     "exit codes: 0 good; 1 a check found something; 2 wrong use or invalid settings; "
-    "3 the address or the database cannot be had"
+    "3 the address or the database cannot be had; 4 the database cannot be written any more"
 )
 _ROLES = ("admin", "operator", "viewer")
 

@@ -1,5 +1,4 @@
-"""What each command does with its arguments, and its exit code: 0 good, 1 a check found something,
-2 wrong use or invalid settings, 3 the address or the database cannot be had."""
+"""What each command does with its arguments, and its exit code."""
 
 import argparse
 import os
@@ -12,8 +11,15 @@ import orjson
 
 from central_sync import app
 from central_sync.cli.arguments import parser
+from central_sync.exit_codes import ExitCode
 
-GOOD, FOUND, WRONG, UNREACHABLE = 0, 1, 2, 3
+GOOD, FOUND, WRONG, UNREACHABLE, FAILED = (
+    ExitCode.GOOD,
+    ExitCode.FOUND,
+    ExitCode.WRONG,
+    ExitCode.UNREACHABLE,
+    ExitCode.FAILED,
+)
 
 
 def run_command(arguments: Sequence[str]) -> int:
@@ -26,7 +32,7 @@ def run_command(arguments: Sequence[str]) -> int:
     except (app.CannotOpen, app.CannotListen) as error:
         return _fail(str(error), UNREACHABLE)
     except app.StorageLost as error:
-        return _fail(str(error), FOUND)
+        return _fail(str(error), FAILED)
 
 
 def _fail(message: str, code: int) -> int:

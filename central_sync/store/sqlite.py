@@ -59,6 +59,10 @@ class SqliteStore:
     def alive(self) -> bool:
         return self._writer.alive
 
+    @property
+    def writing(self) -> int | None:
+        return self._writer.writing
+
     async def start(self) -> None:
         """Raises CannotOpen."""
         loop = asyncio.get_running_loop()

@@ -58,6 +58,13 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = False
+        self._group = 0
+        self._is_writing = False
+
+    @property
+    def writing(self) -> int | None:
+        """The number of the group that is being written; None: nothing is."""
+        return self._group if self._is_writing else None
 
     @property
     def alive(self) -> bool:
@@ -103,10 +110,13 @@ class Writer:
             while not ending:
                 connection = connection or self._opening()
                 group, ending = self._collect()
+                self._group += 1
+                self._is_writing = True
                 if group and not self._commit(connection, group):
                     connection.close()
                     self._reset()
                     connection = None
+                self._is_writing = False
                 self._answer(group)
         except sqlite3.Error as error:
             logger.critical("the database cannot be opened any more", error=str(error))
