@@ -169,7 +169,7 @@ class Agent:
         writer = Role(essential=True, pulse=self._store.pulse, quiet_seconds=WRITER_SECONDS)
         crew.start(WRITER, self._store.run_flushes, writer)
         crew.start("watchdog", watchdog.run, Role(essential=True))
-        crew.start("clock", ClockWatch(self._clock, self._store).run)
+        crew.start("clock", ClockWatch(self._clock, self._store, self._resumed).run)
         crew.start("liveness", LivenessWatch(self._clock, self._store, self._connections.pollers).run)
         crew.start("reload", self._run_reloads)
         self._board = StatusBoard(
@@ -190,6 +190,12 @@ class Agent:
             None if self._settings.central is None else self._settings.central.heartbeat_interval,
             self._page_report,
         )
+
+    async def _resumed(self) -> None:
+        """The machine slept: nobody at the other end of a socket may know of it any more."""
+        self._connections.resumed()
+        if self._link is not None:
+            await self._link.resumed()
 
     async def _start_outward(self, ending: Ending) -> None:
         """What talks to the centre and to people on this machine."""

@@ -108,6 +108,12 @@ class CentreLink:
         if self._keeper.known_etag is None:
             self._poll.soon()
 
+    async def resumed(self) -> None:
+        """The machine slept: sockets are opened anew, and the centre hears of this device at once."""
+        await self._client.renew()
+        self._beats.soon()
+        self._poll.soon()
+
     async def _take(self, found: NewConfig) -> None:
         await self._keeper.take(found.body, found.etag)
         self._beats.soon()

@@ -89,6 +89,11 @@ class ConnectionSet:
         if self._closed:
             raise ConfigError("the agent is stopping: no config is applied any more")
 
+    def resumed(self) -> None:
+        """The machine slept."""
+        for running in self._running.values():
+            running.poller.resumed()
+
     def refuse_more(self) -> None:
         """From now on nothing starts any more."""
         self._closed = True

@@ -11,6 +11,7 @@ from edge_agent.wire.frame import Frame
 from edge_agent.wire.messages import Loss, LossConnection, LossReason
 from edge_agent.wire.ranges import Ranges
 from edge_agent.wire.schema import Schema
+from edge_agent.wire.sides import MAX_WALL_MS
 
 
 @dataclass(slots=True)
@@ -59,6 +60,8 @@ class Dropped:
         self._note(other.t0, other.t1)
 
     def _note(self, t0: int, t1: int) -> None:
+        """The times of what no batch can hold may be such as no record can hold either."""
+        t0, t1 = min(max(t0, 0), MAX_WALL_MS), min(max(t1, 0), MAX_WALL_MS)
         self.t1 = t1 if self.t0 is None else max(self.t1, t1)
         self.t0 = t0 if self.t0 is None else min(self.t0, t0)
 

@@ -17,6 +17,7 @@ from edge_agent.wire.frame import Frame
 from edge_agent.wire.messages import Loss, LossReason
 from edge_agent.wire.schema import Schema
 from edge_agent.wire.section import Layout
+from edge_agent.wire.sides import MAX_WALL_MS
 
 Part = FramesPart | RecordsPart
 
@@ -73,7 +74,11 @@ def choose_layout(schema: Schema, frames: Sequence[Frame]) -> Layout:
 
 
 def seal(origin: Origin, take: Take, wall_ms: int) -> list[EncodedBatch]:
-    """All of `take` as batches within the size limits, in order. Empty takes give none."""
+    """All of `take` as batches within the size limits, in order. Empty takes give none.
+
+    Never fails for what the clock says: a frame from outside of the years 1970 to 9999 becomes a loss.
+    """
+    wall_ms = min(max(wall_ms, 0), MAX_WALL_MS)
     parts: list[Part] = [RecordsPart(kind, records) for kind, records in take.records.items() if records]
     losses = []
     if not take.dropped.empty:

@@ -100,6 +100,7 @@ class Poller:
             clock.monotonic(),
         )
         self._rebuilds = 0
+        self._slept = False
         self._overdue_at = inf  # when what is awaited now hangs, and whom it was asked for
         self._asked: Unit | None = None
 
@@ -180,8 +181,9 @@ class Poller:
         self._introduction.begin()
         now = self._ready_ns = self._clock.mono_ns()
         for item in self._groups:
-            if item.group.silent:
+            if item.group.silent or self._slept:
                 item.schedule.hasten(now)
+        self._slept = False
         self._queue = [(item.schedule.due, index) for index, item in enumerate(self._groups)]
         heapq.heapify(self._queue)
 
@@ -311,6 +313,11 @@ class Poller:
     def _all_silent(self) -> None:
         for item in self._groups:
             self._silent(item)
+
+    def resumed(self) -> None:
+        """The machine slept: the peer may have forgotten the link, and all that is known is old."""
+        self._slept = True
+        self._session.interrupt("the machine was suspended")
 
     # --- liveness --------------------------------------------------------------------------------
 

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 # adjtimex(2): with `modes` 0 it only reads. TIME_ERROR or STA_UNSYNC: nobody disciplines the clock.
 _STA_UNSYNC: Final = 0x0040
+# The last moment of the year 9999: what batches, messages and people's calendars can hold.
+_LAST_WALL_MS: Final = 253_402_300_799_999
 
 
 class SystemClock:
@@ -21,10 +23,21 @@ class SystemClock:
         return time.monotonic_ns()
 
     def wall_ms(self) -> int:
-        return time.time_ns() // 1_000_000
+        """A clock set to before 1970 or beyond the year 9999 is read as that bound: all else goes on."""
+        return min(max(time.time_ns() // 1_000_000, 0), _LAST_WALL_MS)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+def suspended_seconds() -> float:
+    """For how long the machine has slept since its boot: the monotonic clock stands still meanwhile.
+
+    Always 0 where there is no clock that counts it.
+    """
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        return 0.0
+    return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic())
 
 
 class _Timex(ctypes.Structure):
