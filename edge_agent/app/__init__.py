@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edge_agent.app.offline import GroupPlan
+    from edge_agent.app.stored import StoredBuffer
     from edge_agent.config.load import Head, Loaded
     from edge_agent.contracts.diagnosis import Outcome
     from edge_agent.contracts.status import LatestValue
@@ -123,6 +124,13 @@ async def bundle(path: Path, out: Path | None) -> "tuple[Path, Packed]":
     from edge_agent.app import support
 
     return await support.bundle(path, out)
+
+
+def stored_buffer(path: Path | None, source: Path | None) -> "StoredBuffer":
+    """The buffer of the config at `path`, or the file `source` itself. Raises ConfigErrors."""
+    from edge_agent.app import stored
+
+    return stored.stored_buffer(path, source)
 
 
 def simulators() -> Sequence[str]:

@@ -21,7 +21,7 @@ import orjson
 import structlog
 
 from edge_agent.buffer import quarantine, rows
-from edge_agent.buffer.file import transaction
+from edge_agent.buffer.file import connect_writer, transaction
 from edge_agent.buffer.ledger import split_id
 from edge_agent.buffer.pages import Cell, LogFrame, Torn, Value, View, read_log, serials, values
 from edge_agent.buffer.quarantine import Quarantined, Stage
@@ -41,6 +41,8 @@ _DONE_KEPT: Final = 32
 _COMMIT_BYTES: Final = 8 << 20
 _COMMIT_ROWS: Final = 2_000
 _DAMAGED_KEPT: Final = 20_000
+# Of a copy that is read and thrown away: it only sets the size of its log.
+_EXTRACTED_BYTES: Final = 2 << 30
 # A name further than this behind all that is known of an epoch is a damaged one.
 _NAMES_AHEAD: Final = 100_000
 _STATE_KEYS: Final = frozenset({"device", "has_sink", "local_epochs", "written_off"})
@@ -97,6 +99,12 @@ def take_over(db: sqlite3.Connection, path: Path, *, lost: bool) -> None:
     found = Found()
     for each in pending:
         _Salvage(db, each, found).run()
+        logger.info(
+            "took over what can be read of a damaged database",
+            quarantine=str(each.directory),
+            batches=found.batches,
+            damaged=len(found.damaged),
+        )
         found.names.append(each.name)
         found.why = each.why
     rows.put_state(db, PENDING, found.as_json())
@@ -118,6 +126,22 @@ def finish(db: sqlite3.Connection, path: Path, max_bytes: int) -> int:
         quarantine.trim(path, max_bytes)
         return quarantine.quarantine_bytes(path)
     return 0
+
+
+def extract(source: Path, target: Path) -> sqlite3.Connection:
+    """What can be read of a damaged file with its log, in a new database. The file does not change.
+
+    Raises sqlite3.Error, OSError.
+    """
+    db, _ = connect_writer(target, _EXTRACTED_BYTES)
+    try:
+        # Nothing that has to outlive this process.
+        db.execute("PRAGMA synchronous=OFF")
+        _Salvage(db, Quarantined(source.parent, source.name, 0, "", Stage.KEPT), Found()).run()
+    except BaseException:
+        db.close()
+        raise
+    return db
 
 
 def accounted(db: sqlite3.Connection, found: Found) -> None:
@@ -166,12 +190,6 @@ class _Salvage:
             for number in numbers:
                 self._take_batches(view, view.cells(number))
         self._commit()
-        logger.info(
-            "took over what can be read of a damaged database",
-            quarantine=str(self._source.directory),
-            batches=self._found.batches,
-            damaged=len(self._found.damaged),
-        )
 
     def _views(self, sound: list[LogFrame], behind: list[LogFrame]) -> Iterator[tuple[View, Iterator[int]]]:
         """The file as SQLite would see it, and then the pages behind a tear of its log."""

@@ -3,7 +3,7 @@
 import argparse
 import shutil
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from edge_agent.contracts.diagnosis import Outcome
     from edge_agent.contracts.driver import RequestSummary
     from edge_agent.contracts.status import AgentStatus, LatestValue, ReloadResult
+    from edge_agent.contracts.stored import Fault, Progress, SampleQuery, StoredSample
 
 
 class UsageError(Exception):
@@ -84,6 +85,17 @@ class Packed(Protocol):
     def left_out(self) -> Sequence[Mapping[str, Any]]: ...
 
 
+class StoredBuffer(Protocol):
+    """A buffer's file, looked into from beside the agent. Calls raise NotConnected or Unavailable where it
+    cannot be read, ConfigError where it is none."""
+
+    @property
+    def path(self) -> Path: ...
+    def stats(self, progress: "Progress") -> Mapping[str, Any]: ...
+    def verify(self, progress: "Progress") -> "Iterator[Fault]": ...
+    def samples(self, query: "SampleQuery") -> "Iterator[StoredSample | str]": ...
+
+
 class Client(Protocol):
     """The agent that runs on this machine. Calls raise NotConnected where none answers."""
 
@@ -133,6 +145,7 @@ class App(Protocol):
         starting: Callable[[str], None],
     ) -> "Sequence[Outcome]": ...
     async def bundle(self, path: Path, out: Path | None) -> tuple[Path, Packed]: ...
+    def stored_buffer(self, path: Path | None, source: Path | None) -> StoredBuffer: ...
     def simulators(self) -> Sequence[str]: ...
     def simulator_command(self, driver: str) -> Simulator: ...
     def generate_docs(self) -> Mapping[str, str]: ...

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from edge_agent import __version__
 from edge_agent.cli import (
+    buffer,
     check,
     completion,
     demo,
@@ -50,7 +51,7 @@ class Command(Protocol):
 
 
 COMMANDS: Final[tuple[Command, ...]] = (
-    run, init, check, plan, read, status, top, reload, doctor, support_bundle,
+    run, init, check, plan, read, status, top, reload, buffer, doctor, support_bundle,
     simulate, demo, completion, docs,
 )  # fmt: skip
 

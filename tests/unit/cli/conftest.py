@@ -2,7 +2,7 @@
 
 import argparse
 import io
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from edge_agent.contracts.diagnosis import Outcome
 from edge_agent.contracts.driver import RequestSummary
 from edge_agent.contracts.errors import ConfigError
 from edge_agent.contracts.status import AgentStatus, LatestValue, ReloadResult
+from edge_agent.contracts.stored import Fault, Progress, SampleQuery, StoredSample
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 NOW_MS = 1_767_237_121_500
@@ -91,6 +92,29 @@ class FakeSimulator:
 
 
 @dataclass
+class FakeBuffer:
+    """A buffer's file that holds what the test put in."""
+
+    path: Path = Path("buffer.db")
+    found: Mapping[str, Any] = field(default_factory=dict)
+    faults: Sequence[Fault] = ()
+    stored: Sequence[StoredSample | str] = ()
+    queries: list[SampleQuery] = field(default_factory=list)
+
+    def stats(self, progress: Progress) -> Mapping[str, Any]:
+        progress(0, 1)
+        return self.found
+
+    def verify(self, progress: Progress) -> Iterator[Fault]:
+        progress(0, 0)
+        return iter(self.faults)
+
+    def samples(self, query: SampleQuery) -> Iterator[StoredSample | str]:
+        self.queries.append(query)
+        return iter(self.stored)
+
+
+@dataclass
 class FakeApp:
     """`edge_agent.app` as `cli.context.App` describes it. `error` is raised by whatever is asked."""
 
@@ -106,6 +130,7 @@ class FakeApp:
     documents: Mapping[str, str] = field(default_factory=dict)
     outcomes: Sequence[Outcome] = ()
     simulator: FakeSimulator = field(default_factory=FakeSimulator)
+    buffer: FakeBuffer = field(default_factory=FakeBuffer)
     asked: list[Any] = field(default_factory=list)
 
     refuses: BaseException | None = None
@@ -126,6 +151,11 @@ class FakeApp:
         self.fail()
         self.error = self.after_load
         return FakeLoaded(path)
+
+    def stored_buffer(self, path: Path | None, source: Path | None) -> FakeBuffer:
+        self.asked.append(("buffer", path, source))
+        self.fail()
+        return self.buffer
 
     def run_agent(self, path: Path) -> int:
         self.asked.append(path)
