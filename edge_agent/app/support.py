@@ -16,6 +16,7 @@ import orjson
 from edge_agent import __version__
 from edge_agent.app import doctor, local
 from edge_agent.app.config_text import pieces as config_pieces
+from edge_agent.app.stored import StoredBuffer
 from edge_agent.config.load import Head
 from edge_agent.contracts.diagnosis import Outcome
 from edge_agent.contracts.status import AgentStatus
@@ -105,6 +106,7 @@ def collectors(site: Site, files: dict[str, str]) -> list[Collector]:
             "configuration/last-good.json", "which config of the centre was taken, without its content",
             thread(partial(_last_good, site)),
         ),
+        Collector("buffer/stats.json", "the buffer's batches and sums", thread(partial(_buffer_stats, site))),
         Collector("buffer/files.json", "the buffer's files", thread(partial(_buffer_files, site))),
         Collector("machine/machine.json", "system, memory, disk", thread(partial(machine.machine, data))),
         Collector("machine/mounts.txt", "file systems", thread(machine.mounts)),
@@ -227,6 +229,13 @@ def _buffer_files(site: Site) -> str:
     if site.document is None:
         raise Absent("the config is invalid, so that the buffer's directory is not known")
     return machine.database_files(site.database)
+
+
+def _buffer_stats(site: Site) -> str:
+    if site.document is None or not site.database.exists():
+        raise Absent("the config is invalid, or there is no buffer yet")
+    stored = StoredBuffer(site.database, site.document.buffer.max_bytes)
+    return machine.as_json(stored.stats(lambda *_: None))
 
 
 def _device(site: Site) -> str:

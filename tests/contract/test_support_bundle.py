@@ -175,6 +175,7 @@ async def test_with_an_agent_its_status_metrics_and_log_are_there_without_secret
     assert_nothing_planted(site.out)
     assert json.loads(files["agent/status.json"])["device"] == "press-shop-01"
     assert b"holdfast_" in files["agent/metrics.txt"]
+    assert json.loads(files["buffer/stats.json"])
     assert all("event" in json.loads(line) for line in files["agent/log.jsonl"].splitlines())
     assert b"***.invalid" in files["agent/status.json"], "what was to be masked is not there at all"
     assert b"***.invalid" in files["doctor.json"] + files["agent/log.jsonl"]
