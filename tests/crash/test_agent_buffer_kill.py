@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.agent_buffer_lives import ANY_MOMENT, BIRTHS, POINTS
+from tests.crash.agent_buffer_lives import BIRTHS, POINTS
+from tests.crash.trap import ANY_MOMENT
 
 ROOT = Path(__file__).parents[2]
 LIVES = int(os.environ.get("N", "108"))

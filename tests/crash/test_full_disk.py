@@ -92,7 +92,7 @@ async def test_a_full_disk_of_4_mib_loses_what_it_must_and_tells_every_sample(
             await rig.start_agent()
             await until(rig.fresh_value, 30)
             await rig.to_centre.set(Fault(Mode.REFUSE))
-            await until(_state(rig, FULL), 60)
+            await until(_state(rig, FULL, FAILING), 60)
             await asyncio.to_thread(fill, foreign)
             full = await _polls_on(rig, 0.1, 4.0)
             assert full.buffer.state != WELL
