@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from edge_agent.buffer import losses, recovery, rows
+from edge_agent.buffer.groups import Groups
 from edge_agent.buffer.ledger import WrittenOff, batch_id, follow
 from edge_agent.buffer.recovery import Identity
 from edge_agent.buffer.seal import seal_losses
@@ -23,7 +24,6 @@ from edge_agent.wire import ranges
 from edge_agent.wire.batch import Batch, EncodedBatch, Kind
 from edge_agent.wire.messages import Loss, LossConnection, LossReason
 from edge_agent.wire.ranges import Ranges
-from edge_agent.wire.schema import Schema
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -77,7 +77,7 @@ class Amendments:
 
         def body(db: sqlite3.Connection) -> Written | None:
             stored = rows.select_stored(db, epoch_no, seqs)
-            connections, carried = contents(db, epoch_no, seq)
+            connections, carried = contents(db, epoch_no, seq, Groups(db))
             loss = self.loss(
                 LossReason.REJECTED, epoch_no, seqs, why, connections=connections,
                 most=None if connections is not None else stored.samples,
@@ -258,15 +258,13 @@ class Amendments:
 
 
 def contents(
-    db: sqlite3.Connection, epoch_no: int, seq: int
+    db: sqlite3.Connection, epoch_no: int, seq: int, groups: Groups
 ) -> tuple[list[LossConnection] | None, Sequence[Loss | Mapping[str, Any]] | None]:
     """What a batch holds by group, and the loss records in it; each None where it cannot be read."""
     try:
         [item] = rows.select_items(db, epoch_no, [(seq, seq)], 1)
         opened = Batch.open(item.body, item.codec, item.raw_bytes)
-        found = opened.contents()
-        bodies = {name: rows.select_schema(db, name) for name in found}
-        schemas = {name: Schema.from_bytes(body) for name, body in bodies.items() if body is not None}
-        return losses.contents(found, schemas, opened.origin.run), opened.records(Kind.LOSS)
+        connections = losses.contents(opened.contents(), groups.of, opened.origin.run)
+        return connections, opened.records(Kind.LOSS)
     except ValueError:  # WireError, or no such row
         return None, None

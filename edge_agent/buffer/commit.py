@@ -10,7 +10,8 @@ from typing import Final
 
 from edge_agent.buffer import disk, rows
 from edge_agent.buffer.file import transaction
-from edge_agent.buffer.quota import PAGE_BYTES, Quota, Space, pages_for
+from edge_agent.buffer.pages import PAGE_BYTES
+from edge_agent.buffer.quota import Quota, Space, pages_for
 from edge_agent.buffer.recovery import Identity
 from edge_agent.buffer.seal import Take, seal
 from edge_agent.buffer.settings import StoreSettings
@@ -91,6 +92,10 @@ class Committer:
         if order.sealed is None:
             order.sealed = seal(self._identity.origin, order.take, order.now_ms)
         space = self._measure(db)
+        if space.wal > 2 * self._quota.on(space.total).wal_bytes:
+            # One large commit: what its log took is more than what is kept for it.
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            space = self._measure(db)
         if order.sealed:
             self._look_for_room(order, order.sealed, space)
         started = self._clock.monotonic()
@@ -149,11 +154,12 @@ class Committer:
         space = self._measure(db)
         surplus = min(self._quota.surplus_pages(space), _VACUUM_PAGES)
         if surplus:
-            db.execute(f"PRAGMA incremental_vacuum({surplus})").fetchall()
+            # Frees a page a step; `execute` makes one step only.
+            db.executescript(f"PRAGMA incremental_vacuum({surplus})")
         self._keep_ballast(space)
 
     def _keep_ballast(self, space: Space) -> None:
         quota = self._quota.on(space.total)
         missing = quota.ballast_bytes - space.ballast
-        if missing > 0 and space.free - missing > quota.min_free_bytes:
+        if missing and space.free - missing > quota.min_free_bytes:
             disk.fill_ballast(self._settings.path, quota.ballast_bytes)

@@ -6,7 +6,8 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from edge_agent.buffer.quota import PAGE_BYTES, Space
+from edge_agent.buffer.pages import PAGE_BYTES
+from edge_agent.buffer.quota import Space
 
 BALLAST_SUFFIX: Final = ".ballast"
 _BLOCK_BYTES: Final = 512

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from edge_agent.buffer.pages import PAGE_BYTES
+from edge_agent.buffer.quota import Quota
 from edge_agent.runtime.atomic import sync_directory
 
 T = TypeVar("T")
 
 USER_VERSION: Final = 1
-WAL_BYTES: Final = 4 << 20
 APPLICATION_ID: Final = 0x48464231  # "HFB1"
 TABLES: Final = frozenset({"epoch", "batch", "delivered", "schema", "run", "state"})
 _BUSY_SECONDS: Final = 10.0
@@ -81,8 +81,9 @@ def connect_writer(path: Path, max_bytes: int) -> tuple[sqlite3.Connection, bool
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         db.execute("PRAGMA secure_delete=OFF")
-        db.execute(f"PRAGMA wal_autocheckpoint={max(16, min(WAL_BYTES, max_bytes // 8) // PAGE_BYTES)}")
-        db.execute(f"PRAGMA journal_size_limit={WAL_BYTES}")
+        log_bytes = Quota(max_bytes).wal_bytes
+        db.execute(f"PRAGMA wal_autocheckpoint={log_bytes // PAGE_BYTES}")
+        db.execute(f"PRAGMA journal_size_limit={log_bytes}")
         if not tables:
             transaction(db, partial(_create, db))
             sync_directory(path.parent)

@@ -57,13 +57,19 @@ class Epoch:
 def follow(
     written_off: Iterable[WrittenOff], moved: Mapping[tuple[int, int], tuple[int, int]]
 ) -> list[WrittenOff]:
-    """The entries with their loss records under new names: `moved` is old (epoch, seq) → new."""
-    result: list[WrittenOff] = []
+    """The entries with their loss records under new names: `moved` is old (epoch, seq) → new.
+
+    Entries of one epoch with one record become one.
+    """
+    result: dict[tuple[int, int, int], WrittenOff] = {}
     for entry in written_off:
         name = entry.record_epoch, entry.record_seq
         epoch_no, seq = moved.get(name, name)
-        result.append(replace(entry, record_epoch=epoch_no, record_seq=seq))
-    return result
+        key = entry.epoch_no, epoch_no, seq
+        before = result.get(key)
+        seqs = entry.seqs if before is None else ranges.union(before.seqs, entry.seqs)
+        result[key] = replace(entry, seqs=seqs, record_epoch=epoch_no, record_seq=seq)
+    return list(result.values())
 
 
 class Ledger:

@@ -1,6 +1,6 @@
 """Loss records: what will never arrive, counted as exactly as it can be. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,17 +109,16 @@ def of_batches(
 
 
 def contents(
-    found: Mapping[str, tuple[Ranges, int]], schemas: Mapping[str, Schema], run: str
+    found: Mapping[str, tuple[Ranges, int]], group_of: Callable[[str], tuple[str, str] | None], run: str
 ) -> list[LossConnection] | None:
     """What a batch holds, by group; None where a schema that it needs is not known."""
-    if not schemas.keys() >= found.keys():
-        return None
-    return [
-        LossConnection(
-            name=schemas[name].connection, group=schemas[name].group, run=run, n=numbers, samples=samples
-        )
-        for name, (numbers, samples) in found.items()
-    ]
+    result: list[LossConnection] = []
+    for schema, (numbers, samples) in found.items():
+        group = group_of(schema)
+        if group is None:
+            return None
+        result.append(LossConnection(name=group[0], group=group[1], run=run, n=numbers, samples=samples))
+    return result
 
 
 def merge(records: Iterable[Loss | Mapping[str, Any]]) -> list[Loss | Mapping[str, Any]]:

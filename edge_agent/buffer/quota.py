@@ -10,7 +10,8 @@ growth, not collection: then only pages that the database has already are used a
 from dataclasses import dataclass
 from typing import Final
 
-PAGE_BYTES: Final = 4096
+from edge_agent.buffer.pages import PAGE_BYTES
+
 MAX_WAL_BYTES: Final = 4 << 20
 _LEAST_WAL_BYTES: Final = 16 * PAGE_BYTES
 # An empty database, and enough beside it to write down what was lost.

@@ -11,10 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import orjson
-
 from edge_agent.buffer import aftermath, rows
 from edge_agent.buffer.errors import OtherDevice
+from edge_agent.buffer.groups import Groups
 from edge_agent.buffer.ledger import Epoch, Ledger
 from edge_agent.buffer.reopening import carry_over
 from edge_agent.buffer.seal import Take, loss_part, seal
@@ -253,26 +252,12 @@ def _of_unknown_schema(frames: list[RingFrame]) -> Loss:
 
 
 class _Schemas:
-    """Schemas of the database by name, each read once.
-
-    Most are asked for their group alone: to understand all tags of a large plant takes seconds.
-    """
+    """Schemas of the database by name, each read once. Most are asked for their group alone."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
-        self._groups: dict[str, tuple[str, str] | None] = {}
+        self.group = Groups(db).of
         self._known: dict[str, Schema | None] = {}
-
-    def group(self, name: str) -> tuple[str, str] | None:
-        """(connection, group); None for a schema that is not there or not valid."""
-        if name not in self._groups:
-            self._groups[name] = None
-            body = rows.select_schema(self._db, name)
-            if body is not None:
-                with contextlib.suppress(ValueError, KeyError, TypeError):
-                    found = orjson.loads(body)
-                    self._groups[name] = (str(found["connection"]), str(found["group"]))
-        return self._groups[name]
 
     def get(self, name: str) -> Schema | None:
         if name not in self._known:

@@ -11,6 +11,7 @@ from typing import Any
 
 from edge_agent.buffer import losses, rows
 from edge_agent.buffer.amendments import Amendment, Amendments, Written, contents
+from edge_agent.buffer.groups import Groups
 from edge_agent.buffer.ledger import batch_id, split_id
 from edge_agent.buffer.state import Saved
 from edge_agent.wire import ranges
@@ -114,6 +115,7 @@ class Room:
     ) -> _Gone:
         """The oldest rows of an epoch, as many as it takes. aside: written off, and kept to be looked at."""
         gone = _Gone(epoch_no)
+        groups = Groups(db)
         for seq, size, samples in self._rows(db, epoch_no, ranges.union(held, aside), kind):
             if gone.nbytes >= nbytes or batch_id(epoch_no, seq) == saved.totals.newest:
                 break
@@ -121,7 +123,7 @@ class Room:
             gone.batches += 1
             gone.nbytes += size
             if ranges.contains(held, seq):
-                self._account(db, gone, seq, size, samples, saved)
+                self._account(db, gone, seq, (size, samples), saved, groups)
         gone.seqs = ranges.coalesce(gone.seqs)
         gone.held = ranges.union(gone.counted, gone.uncounted)
         return gone
@@ -135,11 +137,18 @@ class Room:
             yield split_id(key)[1], size, samples
 
     def _account(
-        self, db: sqlite3.Connection, gone: _Gone, seq: int, size: int, samples: int, saved: Saved
+        self,
+        db: sqlite3.Connection,
+        gone: _Gone,
+        seq: int,
+        sums: tuple[int, int],
+        saved: Saved,
+        groups: Groups,
     ) -> None:
+        size, samples = sums
         gone.held_bytes += size
         gone.held_samples += samples
-        connections, carried = contents(db, gone.epoch_no, seq)
+        connections, carried = contents(db, gone.epoch_no, seq, groups)
         if connections is None:
             gone.uncounted.append((seq, seq))
             gone.most += samples

@@ -23,7 +23,7 @@ from edge_agent.buffer.condition import Condition
 from edge_agent.buffer.database import finish
 from edge_agent.buffer.errors import DiskFull, NotStored
 from edge_agent.buffer.file import transaction
-from edge_agent.buffer.frames import FrameMemory
+from edge_agent.buffer.frames import TAKE_BYTES, FrameMemory
 from edge_agent.buffer.ledger import Ledger, batch_id
 from edge_agent.buffer.quota import Space
 from edge_agent.buffer.recovery import Begun, Identity
@@ -54,6 +54,8 @@ RETRY_MAX_SECONDS: Final = 10.0
 REFUSAL_SECONDS: Final = 10.0
 # Rounds of making room before a flush gives up for this time; each frees a chunk.
 _ROUNDS: Final = 8
+# Of the quota: a commit must fit beside what else there is.
+_TAKE_SHARE: Final = 8
 
 
 class Store:
@@ -247,7 +249,7 @@ class Store:
 
     async def _flush_locked(self, *, settle: bool, ends_run: bool) -> bool:
         """Whether something was committed."""
-        take = self.memory.take()
+        take = self.memory.take(min(TAKE_BYTES, self.settings.max_bytes // _TAKE_SHARE))
         mark = self._ring.rotate()
         order = Order(
             take, self.state.next_name(), self.state.saved(), settle or self._settle_is_due(),

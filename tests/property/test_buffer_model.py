@@ -134,18 +134,19 @@ class BufferModel(RuleBasedStateMachine):
         self.run(self.agent.store.flush(settle=settle))
         assert self.agent.store.memory.frame_count == 0
 
-    @rule(which=st.integers(0, len(SCHEMAS) - 1), killed=st.booleans())
-    def fail_to_flush(self, which: int, killed: bool) -> None:
+    @rule(which=st.integers(0, len(SCHEMAS) - 1), killed=st.booleans(), settle=st.booleans())
+    def fail_to_flush(self, which: int, killed: bool, settle: bool) -> None:
+        """The store opens the file afresh before it writes again."""
         self.append(which, 1, 0)
         before = self.agent.store.memory.frame_count
         self.run(self.agent.store._writer.write(lambda db: db.execute("PRAGMA query_only=ON").fetchall()))
         with pytest.raises(NotStored):
-            self.run(self.agent.store.flush(settle=True))
+            self.run(self.agent.store.flush(settle=settle))
         assert self.agent.store.memory.frame_count == before
         if killed:
             self.kill()
         else:
-            self.run(self.agent.store._writer.write(lambda db: db.execute("PRAGMA query_only=OFF").fetchall()))
+            self.flush(settle)
 
     @rule(seconds=st.sampled_from([1, 100, 10_000]))
     def wait(self, seconds: int) -> None:

@@ -120,10 +120,13 @@ class Life:
         has_sink: bool = True,
         flush_seconds: float = 1.0,
         ring_bytes: int = 64 << 20,
+        drop_oldest: bool = True,
     ) -> "Agent":
         self.runs += 1
         identity = Identity(self.device, f"r{self.runs:03d}", self.boot, self.machine)
-        settings = StoreSettings(self.database, flush_seconds, max_bytes, retain_seconds, has_sink)
+        settings = StoreSettings(
+            self.database, flush_seconds, max_bytes, retain_seconds, has_sink, drop_oldest=drop_oldest
+        )
         ring = FrameRing(self.runtime, self.boot, identity.run, ring_bytes)
         store = Store(settings, identity, ring, self.clock)
         await store.open(self.runtime)
