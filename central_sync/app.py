@@ -50,6 +50,7 @@ __all__ = [
     "CannotListen",
     "CannotOpen",
     "Centre",
+    "ExitCode",
     "Invalid",
     "Settings",
     "SettingsError",

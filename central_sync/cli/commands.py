@@ -11,14 +11,13 @@ import orjson
 
 from central_sync import app
 from central_sync.cli.arguments import parser
-from central_sync.exit_codes import ExitCode
 
 GOOD, FOUND, WRONG, UNREACHABLE, FAILED = (
-    ExitCode.GOOD,
-    ExitCode.FOUND,
-    ExitCode.WRONG,
-    ExitCode.UNREACHABLE,
-    ExitCode.FAILED,
+    app.ExitCode.GOOD,
+    app.ExitCode.FOUND,
+    app.ExitCode.WRONG,
+    app.ExitCode.UNREACHABLE,
+    app.ExitCode.FAILED,
 )
 
 

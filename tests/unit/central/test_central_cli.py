@@ -184,7 +184,7 @@ def test_a_database_that_is_gone_ends_the_service(service: Callable[..., Any], t
         with path.open("r+b") as file:
             file.write(random.randbytes(path.stat().st_size))
     # The next checkpoint notices, and whoever manages the service starts it afresh.
-    assert process.wait(40) == 1
+    assert process.wait(40) == 4
 
 
 def test_tls_is_served_where_it_is_given(service: Callable[..., Any]) -> None:
