@@ -37,7 +37,7 @@ ONLY = os.environ.get("MODE")
 NAMES = [name for name in (*FAULTS, FROZEN) if ONLY in (None, name)]
 # Faults in which nothing is acknowledged, however long they last.
 DEAF = ("reset", "refuse", "stall", "lost_answer", "half_to_client", FROZEN)
-BAD_SECONDS = float(os.environ.get("BAD_SECONDS", "2"))
+BAD_SECONDS = float(os.environ.get("BAD_SECONDS", "1.6"))
 LIVE_SECONDS = 5.0
 # A cycle that begins this late was disturbed; schedulers of busy machines need some of it.
 LATE_MS = 500.0

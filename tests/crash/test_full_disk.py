@@ -87,14 +87,14 @@ async def test_a_full_disk_of_4_mib_loses_what_it_must_and_tells_every_sample(
         foreign = disk / "foreign"
         setup = Setup(proxied=True, noise=True, agent_data=disk, buffer=buffer)
         async with Rig(tmp_path, CONNECTIONS, TAGS, "100ms", setup) as rig:
-            await asyncio.to_thread(fill, foreign, (FULL_MIB << 20) // 2)
+            await asyncio.to_thread(fill, foreign, (FULL_MIB << 20) * 5 // 8)
             await rig.start_centre()
             await rig.start_agent()
             await until(rig.fresh_value, 30)
             await rig.to_centre.set(Fault(Mode.REFUSE))
             await until(_state(rig, FULL, FAILING), 60)
             await asyncio.to_thread(fill, foreign)
-            full = await _polls_on(rig, 0.1, 4.0)
+            full = await _polls_on(rig, 0.1, 3.0)
             assert full.buffer.state != WELL
             foreign.unlink()
 
@@ -137,7 +137,7 @@ async def test_a_disk_that_fails_and_comes_back_loses_nothing(tmp_path: Path, fa
             else:
                 disk.vanish()
             await until(_state(rig, FAILING), 30)
-            bad = await _polls_on(rig, 0.5, 3.0)
+            bad = await _polls_on(rig, 0.5, 2.0)
             assert bad.buffer.state == FAILING
             assert bad.buffer.error
             assert bad.buffer.uncommitted_frames > 0

@@ -12,7 +12,7 @@ import pytest
 
 from tests.crash.soak import Sample, Series, soak
 
-SECONDS = float(os.environ.get("HOLDFAST_SOAK_SECONDS", "15"))
+SECONDS = float(os.environ.get("HOLDFAST_SOAK_SECONDS", "10"))
 SEED = int(os.environ.get("SEED", str(int.from_bytes(os.urandom(3), "big"))))
 OUT = os.environ.get("HOLDFAST_SOAK_OUT")
 EVERY_SECONDS = 10.0 if SECONDS >= 600 else 1.0

@@ -17,9 +17,9 @@ SECONDS = 150
 
 # (mutation, test, N, what the verdict says)
 KILLS = (
-    ("edge-acknowledges-before-commit", KILL_LOOPS, 10, r"broken_promises|holes|uncovered|short"),
+    ("edge-acknowledges-before-commit", KILL_LOOPS, 8, r"broken_promises|holes|uncovered|short"),
     ("centre-answers-before-commit", CENTRE_KILL, 100, "acknowledged and not stored"),
-    ("ring-not-written", KILL_LOOPS, 10, r"assert .*\(0, 0, 0, \[|holes|short"),
+    ("ring-not-written", KILL_LOOPS, 8, r"assert .*\(0, 0, 0, \[|holes|short"),
 )
 AGENT_CUT = f"{POWER_CUT}::test_a_cut_of_the_agents_disk_takes_no_commit_and_hides_no_loss"
 CENTRE_CUT = f"{POWER_CUT}::test_a_cut_of_the_centres_disk_takes_nothing_that_was_acknowledged"
