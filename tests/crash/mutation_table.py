@@ -187,7 +187,8 @@ MUTATIONS: Final = (
         "forgotten-without-a-record",
         _AMENDMENTS,
         "            if not gone:\n                return Written(None, stored=stored, urgent=urgent)",
-        "            if missing:\n                return Written(None, stored=stored, urgent=urgent)",
+        "            if gone and not stored.seqs:\n                return None\n            if not gone:\n"
+        "                return Written(None, stored=stored, urgent=urgent)",
         "the centre asks for what was pruned, and no loss record answers",
         _NOT_SEEN,
     ),
@@ -226,11 +227,11 @@ MUTATIONS: Final = (
     ),
     # --- lanes -----------------------------------------------------------------------------------------
     Mutation(
-        "live-lane-skips-a-batch",
+        "batch-between-the-lanes",
         "edge_agent/uplink/lanes.py",
-        "wanted = ranges.intersect(held, [(cursor, 1 << 40)])",
-        "wanted = ranges.intersect(held, [(cursor + 1, 1 << 40)])",
-        "the batch at the cursor is nobody's",
+        "wanted = ranges.intersect(held, [(1, cursor - 1)])",
+        "wanted = ranges.intersect(held, [(1, cursor - 2)])",
+        "the batch right below the cursor is nobody's",
         _NOT_SEEN,
     ),
     Mutation(

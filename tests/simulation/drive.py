@@ -53,7 +53,7 @@ def drive(world: World, seed: int, steps: int) -> None:
     world.edge.retain_seconds = random.choice([0.0, 30.0, 3600.0])
     weights, actions = zip(*ACTIONS, strict=True)
     for _ in range(steps):
-        world.pass_time(random.choice([0.5, 3.0, 8.0, 20.0]))
+        world.pass_time(random.choice([0.5, 3.0, 8.0, 20.0, 70.0]))
         random.choices(actions, weights)[0](world, random)
     world.finish()
 

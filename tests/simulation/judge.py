@@ -15,7 +15,7 @@ from typing import Any, Final
 from edge_agent.buffer.ledger import split_id
 from edge_agent.wire import ranges
 from edge_agent.wire.batch import Batch, Kind
-from edge_agent.wire.messages import Head, Loss, LossReason
+from edge_agent.wire.messages import Head, Loss, LossReason, UploadAnswer
 from edge_agent.wire.ranges import Ranges
 from tests.simulation.machine import SCHEMAS, FrameName
 
@@ -79,6 +79,7 @@ class Judge:
         self._hashes: dict[Name, bytes] = {}
         self._names: dict[FrameName, set[Name]] = defaultdict(set)
         self._excused: set[FrameName] = set()
+        self._acked: dict[str, Ranges] = {}
         # Epochs that were given out twice. A conflict renames what the centre may have: it is there twice.
         self.reused: set[str] = set()
         # The centre lacks what it once had, until it says that nothing is missing any more.
@@ -154,6 +155,25 @@ class Judge:
     def names_may_be_reused(self, edge: Path) -> None:
         """An older copy of the database goes on in the same boot: its last epoch is given out twice."""
         self.reused |= self.edge(edge).epochs
+
+    # --- promises on the wire ----------------------------------------------------------------------------
+
+    def answered(self, answer: UploadAnswer) -> None:
+        """What the centre really acknowledged, whether or not that arrived."""
+        self._acked[answer.epoch] = ranges.union(self._acked.get(answer.epoch, []), answer.acked)
+
+    def promise(self, head: Head, edge: Path, centre: Path) -> str:
+        """What is wrong with a head that was sent: below its floor all was acknowledged, or told as lost."""
+        below = [(1, head.floor - 1)]
+        if ranges.intersect(head.held, below):
+            return f"{head.held} are held, and the floor is {head.floor}"
+        broken = ranges.subtract(below, self._acked.get(head.epoch, []))
+        if broken and head.epoch not in self.reused:
+            for shelf in (self.edge(edge), self.centre(centre)):
+                broken = ranges.subtract(broken, self._told(head.epoch, shelf))
+            if broken:
+                return f"{broken} are below the floor {head.floor}, and were never acknowledged"
+        return ""
 
     # --- judging -----------------------------------------------------------------------------------------
 

@@ -15,7 +15,9 @@ from central_sync.api.problems import of_refusal
 from central_sync.services.errors import Refusal
 from edge_agent.uplink.client import _fault, _parse, _Reply
 from edge_agent.uplink.errors import Unreachable
+from edge_agent.wire import ranges
 from edge_agent.wire.messages import Heartbeat, HeartbeatAnswer, Message, UploadAnswer
+from edge_agent.wire.upload import decode_upload
 
 M = TypeVar("M", bound=Message)
 REQUEST_SECONDS: Final = 30.0
@@ -64,14 +66,15 @@ class Link:
         random: Random,
         door: Callable[[], Door | None],
         spawn: Callable[[Awaitable[None]], object],
-        seen: Callable[[str, bytes, str], None],
+        seen: Callable[[str, bytes, str, bytes], None],
     ) -> None:
-        """door: the centre if it is up. spawn: starts what lives on its own. seen: path, body, outcome."""
+        """door: the centre if it is up. spawn: starts what lives on its own. seen: path, body, what became
+        of it, and what the centre answered."""
         self._random = random
         self._door = door
         self._spawn = spawn
         self._seen = seen
-        self._answers: list[_Reply] = []
+        self.answers: list[_Reply] = []  # what somebody on the way may answer with
         self._open: list[asyncio.Future[_Reply]] = []
         self.weather = GOOD
 
@@ -106,16 +109,20 @@ class Link:
         await asyncio.sleep(weather.seconds * chance() + (REQUEST_SECONDS * 1.5 if stalled else 0.0))
         door = self._door()
         if lost or door is None:
-            self._seen(path, body, "lost on the way")
+            self._seen(path, body, "lost on the way", b"")
             self._fail(arrival, "the connection is broken")
+            return
+        if path == "/data" and self.answers and chance() < weather.misrouted:
+            self._seen(path, body, "somebody answers in its place", b"")
+            self._succeed(arrival, self._strange_answer(body))
             return
         try:
             reply = await self._ask(door, path, body)
         except ConnectionError:
-            self._seen(path, body, "the centre died over it")
+            self._seen(path, body, "the centre died over it", b"")
             self._fail(arrival, "the connection is broken")
             return
-        self._seen(path, body, f"{reply.status}{', answer lost' if reply_lost else ''}")
+        self._seen(path, body, f"{reply.status}{', answer lost' if reply_lost else ''}", reply.body)
         if chance() < weather.repeated:
             self._spawn(self._repeat(path, body, 20.0 * chance()))
         await asyncio.sleep(weather.seconds * chance())
@@ -125,11 +132,20 @@ class Link:
         if chance() < weather.broken:
             reply = _Reply(200, b"<html>please log in</html>", None, None, "")
         elif path == "/data" and reply.status == 200:
-            self._answers = [*self._answers[-30:], reply]
-            if chance() < weather.misrouted:
-                reply = self._random.choice(self._answers)
-        if not arrival.done():
-            arrival.set_result(reply)
+            self.answers = [*self.answers[-100:], reply]
+        self._succeed(arrival, reply)
+
+    def _strange_answer(self, body: bytes) -> _Reply:
+        """Whatever came by before; best one to batches of the same numbers in another epoch."""
+        head, items = decode_upload(body)
+        seqs = ranges.of_numbers(item.seq for item in items)
+        fitting = [
+            reply
+            for reply in self.answers
+            if (found := UploadAnswer.model_validate_json(reply.body)).epoch != head.epoch
+            and ranges.intersect(found.acked, seqs)
+        ]
+        return self._random.choice(fitting or self.answers)
 
     async def _repeat(self, path: str, body: bytes, seconds: float) -> None:
         """The same bytes again, from somewhere on the way; nobody reads the answer."""
@@ -138,9 +154,9 @@ class Link:
         if door is not None:
             try:
                 reply = await self._ask(door, path, body)
-                self._seen(path, body, f"repeated, {reply.status}")
+                self._seen(path, body, f"repeated, {reply.status}", reply.body)
             except ConnectionError:
-                self._seen(path, body, "repeated, the centre died over it")
+                self._seen(path, body, "repeated, the centre died over it", b"")
 
     @staticmethod
     async def _ask(door: Door, path: str, body: bytes) -> _Reply:
@@ -151,6 +167,11 @@ class Link:
             assert isinstance(refused.body, bytes)
             return _Reply(refused.status, refused.body, None, refused.headers.get("Retry-After"), "")
         return _Reply(status, answer, None, None, "")
+
+    @staticmethod
+    def _succeed(arrival: "asyncio.Future[_Reply]", reply: _Reply) -> None:
+        if not arrival.done():
+            arrival.set_result(reply)
 
     @staticmethod
     def _fail(arrival: "asyncio.Future[_Reply]", why: str) -> None:

@@ -88,14 +88,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         finally:
             events._set_running_loop(running)
 
-    def call_soon_threadsafe(  # type: ignore[override]
+    def call_soon_threadsafe(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Any = None
-    ) -> None:
+    ) -> asyncio.Handle:
         self._answers.put((callback, args))
+        return asyncio.Handle(callback, args, self)
 
-    def run_in_executor(  # type: ignore[override]
-        self, executor: Any, func: Callable[[*Ts], T], *args: *Ts
-    ) -> "asyncio.Future[T]":
+    def run_in_executor(self, executor: Any, func: Callable[[*Ts], T], *args: *Ts) -> "asyncio.Future[T]":
         if executor not in self._threads:
             self._threads[executor] = self.thread_of(executor)
         thread = self._threads[executor]

@@ -18,7 +18,8 @@ from edge_agent.buffer.errors import BufferFault
 from edge_agent.buffer.outbox import StoredOutbox
 from edge_agent.buffer.recovery import Identity
 from edge_agent.buffer.ring import FrameRing
-from edge_agent.buffer.store import Store, StoreSettings
+from edge_agent.buffer.settings import StoreSettings
+from edge_agent.buffer.store import Store
 from edge_agent.uplink.beat import Heartbeats
 from edge_agent.uplink.uploader import Uploader
 from edge_agent.wire import ranges

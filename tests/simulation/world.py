@@ -16,7 +16,7 @@ import structlog
 
 from central_sync.services.views import DeviceStats, GapView
 from edge_agent.wire import ranges
-from edge_agent.wire.messages import LossReason
+from edge_agent.wire.messages import LossReason, UploadAnswer
 from edge_agent.wire.upload import decode_upload
 from tests.simulation.centre import CentreMachine
 from tests.simulation.judge import Judge, Violated
@@ -44,6 +44,7 @@ class World:
         self._loop = VirtualLoop()
         self._epochs: dict[str, str] = {}
         self._background: list[asyncio.Future[None]] = []
+        self._broken = ""
         self.tails_allowed = False
         self.centre = CentreMachine(self._loop, directory)
         self.link = Link(Random(seed + 2), lambda: self.centre.life, self._spawn, self._seen)
@@ -76,7 +77,7 @@ class World:
     def note(self, text: str) -> None:
         self._log(f"{self._loop.time():11.3f} {text}")
 
-    def _seen(self, path: str, body: bytes, outcome: str) -> None:
+    def _seen(self, path: str, body: bytes, outcome: str, answer: bytes) -> None:
         if path != "/data":
             self.note(f"{path.split('/')[1]} {outcome}")
             return
@@ -84,6 +85,9 @@ class World:
         label = self._epochs.setdefault(head.epoch, f"e{len(self._epochs) + 1}")
         seqs = ranges.of_numbers(item.seq for item in items)
         self.note(f"data {label} {seqs} floor {head.floor} next {head.next}: {outcome}")
+        if " 200" in f" {outcome}":
+            self.judge.answered(UploadAnswer.model_validate_json(answer))
+        self._broken = self._broken or self.judge.promise(head, self.edge.database, self.centre.database)
 
     def pass_time(self, seconds: float) -> None:
         """Goes on for so long; who dies meanwhile is started again, and then it is judged."""
@@ -103,6 +107,8 @@ class World:
 
     def check(self, *, final: bool = False) -> None:
         self._loop.settle()
+        if self._broken:
+            raise Violated(self._broken)
         life = self.edge.life
         assert life is not None
         self.judge.check(
@@ -215,6 +221,8 @@ class World:
             return
         self._stop_agent()
         self.judge.names_may_be_reused(self.edge.database)
+        # To these names an answer is true no longer.
+        self.link.answers.clear()
         self.edge.put_back(self.edge.copies[-1])
         self.tails_allowed = True
         frames = self.judge.excuse(self.edge.database, self.centre.database)
@@ -314,6 +322,8 @@ class World:
         self.note(f"{stats.batches} batches, {stats.samples} samples, lost {stats.lost_samples}")
         if self._gaps(stats) or (stats.pending and not self.tails_allowed):
             raise Violated(f"gaps {self._gaps(stats)}, pending {stats.pending}")
+        if stats.lost and not self.judge.regressed and not self.tails_allowed:
+            raise Violated(f"{stats.lost} batches were lost, and nothing has happened that explains it")
         if stats.duplicates and not self.judge.reused:
             raise Violated(f"the centre counts {stats.duplicates} duplicates")
 
