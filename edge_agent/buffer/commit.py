@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from edge_agent.buffer import disk, rows
+from edge_agent.buffer.ages import Ages
 from edge_agent.buffer.file import transaction
+from edge_agent.buffer.ledger import batch_id
 from edge_agent.buffer.pages import PAGE_BYTES
 from edge_agent.buffer.quota import Quota, Space, pages_for
 from edge_agent.buffer.recovery import Identity
@@ -77,10 +79,13 @@ class Committer:
         self._quota = Quota(settings.max_bytes, settings.min_free_bytes)
         self._identity = identity
         self._clock = clock
+        self._ages = Ages(settings.retain_seconds, None, clock.monotonic())
         self.aside_bytes = 0
 
     def prepare(self, db: sqlite3.Connection) -> Space:
-        """After opening: the hard limit, and the ballast if there is room for it."""
+        """After opening: how old batches are, the hard limit, and the ballast if there is room for it."""
+        saved = rows.get_state(db, "ages")
+        self._ages = Ages(self._settings.retain_seconds, saved, self._clock.monotonic())
         space = self._measure(db)
         limit = self._quota.database_limit(replace(space, free=1 << 62))
         db.execute(f"PRAGMA max_page_count={limit // PAGE_BYTES}")
@@ -126,23 +131,26 @@ class Committer:
         schemas = order.take.schemas.values()
         rows.insert_schemas(db, [(schema.hash, schema.canonical) for schema in schemas])
         done = Flushed(rows.insert_batches(db, *order.name, batches))
+        newest = batch_id(order.name[0], done.sealed[-1][0]) if done.sealed else order.saved.totals.newest
+        self._ages.note(newest, self._clock.monotonic())
         if order.settle:
             done.unsized = rows.sizes(db, order.saved.unsized)
             order.saved.totals.release(*done.unsized)
-            done.pruned = self._prune(db, order.saved, order.now_ms)
+            done.pruned = self._prune(db, order.saved)
             rows.save(db, order.saved)
+            rows.put_state(db, "ages", self._ages.saved(self._clock.monotonic()))
         if order.ends_run:
             rows.end_run(db, self._identity.run)
         done.oldest_ms = rows.select_t0(db, order.first_held)
         return done
 
-    def _prune(self, db: sqlite3.Connection, saved: Saved, now_ms: int) -> rows.Pruned:
+    def _prune(self, db: sqlite3.Connection, saved: Saved) -> rows.Pruned:
         totals = saved.totals
         retained = totals.stored_bytes - totals.pending_bytes
         pruned = rows.prune(
             db,
             saved.settled,
-            before_ms=now_ms - int(self._settings.retain_seconds * 1000),
+            old=self._ages.old(self._clock.monotonic()),
             excess=retained - self._settings.max_bytes // _RETAINED_SHARE,
             keep=totals.newest,
         )

@@ -68,7 +68,7 @@ class Room:
         held, aside = ledger.held(no), ledger.off(no) if no else []
 
         def body(db: sqlite3.Connection) -> Written | None:
-            pruned = rows.prune(db, saved.settled, before_ms=0, excess=self._nbytes, keep=saved.totals.newest)
+            pruned = rows.prune(db, saved.settled, old=0, excess=self._nbytes, keep=saved.totals.newest)
             self._note(saved, Freed(pruned.batches, pruned.nbytes))
             if pruned.nbytes < self._nbytes and no:
                 gone = self._choose(db, no, held, aside, self._nbytes - pruned.nbytes, saved)

@@ -361,21 +361,22 @@ class Pruned(NamedTuple):
 
 
 def prune(
-    db: sqlite3.Connection, settled: Sequence[tuple[int, int]], before_ms: int, excess: int, keep: int
+    db: sqlite3.Connection, settled: Sequence[tuple[int, int]], old: int, excess: int, keep: int
 ) -> Pruned:
     """Deletes settled batches that are old, or any oldest ones until `excess` bytes are gone.
 
-    settled: ranges of primary keys, ascending. keep: the newest key, which always stays.
+    settled: ranges of primary keys, ascending. old: the highest key that is. keep: the newest key, which
+    always stays.
     """
     gone = freed = 0
     for lo, hi in settled:
         last: int | None = None
         full = young = False
-        for key, t1, nbytes in db.execute(
-            "SELECT id, t1, length(body) FROM batch WHERE id BETWEEN ? AND ? ORDER BY id",
+        for key, nbytes in db.execute(
+            "SELECT id, length(body) FROM batch WHERE id BETWEEN ? AND ? ORDER BY id",
             (lo, min(hi, keep - 1)),
         ):
-            young = t1 >= before_ms and freed >= excess
+            young = key > old and freed >= excess
             full = gone >= _PRUNED_BATCHES or freed >= _PRUNED_BYTES
             if young or full:
                 break

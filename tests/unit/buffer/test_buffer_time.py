@@ -53,3 +53,29 @@ async def test_commits_go_on_through_steps_of_a_day_and_in_order(life: Life) -> 
     assert [batch.seq for batch in stored] == [1, 2, 3, 4]
     assert agent.held() == {1: [(1, 4)]}
     await agent.stop()
+
+
+async def _retained(life: Life) -> list[int]:
+    return [batch.seq for batch in (await life.contents()).batches]
+
+
+@pytest.mark.parametrize("step_ms", [DAY_MS, -DAY_MS, -DAY_MS * 20_000])
+async def test_what_is_retained_stays_its_time_and_no_longer_whatever_the_wall_clock_does(
+    life: Life, step_ms: int
+) -> None:
+    agent = await life.start(retain_seconds=3600)
+    for n in range(1, 6):
+        await agent.commit(FAST, n)
+    agent.outbox.acknowledge(1, [(1, 5)])
+    life.clock.step_wall(step_ms)
+    await life.clock.advance(1800)
+    await agent.store.flush(settle=True)
+    assert await _retained(life) == [1, 2, 3, 4, 5]
+    await agent.stop()
+    life.clock.step_wall(-step_ms)
+    agent = await life.start(retain_seconds=3600)
+    await life.clock.advance(2000)
+    await agent.commit(FAST, 6)
+    await agent.store.flush(settle=True)
+    assert await _retained(life) == [6]
+    await agent.stop()
