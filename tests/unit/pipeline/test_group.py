@@ -222,6 +222,14 @@ def test_tb_1990_a_value_that_was_not_renewed_is_shown_as_stale_with_its_own_tim
     assert bench.latest(10 * SECOND + 1) == [(7, "stale", 10_000), (None, "bad_config", 10_000)]
 
 
+def test_an_uncertain_value_that_was_not_renewed_is_stale_and_not_uncertain() -> None:
+    bench = Bench(*words("a", "b"))
+    doubtful = (QualityRun(0, 1, Quality.UNCERTAIN, null=False),)
+    bench.take(10, u16(7, 8), quality=doubtful)
+    assert [quality for _, quality, _ in bench.latest(10 * SECOND)] == ["uncertain", "good"]
+    assert [quality for _, quality, _ in bench.latest(11 * SECOND)] == ["stale", "stale"]
+
+
 def test_nothing_is_shown_before_the_first_read() -> None:
     assert Bench(*words("a")).latest() == []
 

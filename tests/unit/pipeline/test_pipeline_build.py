@@ -1,4 +1,5 @@
 import pytest
+from pydantic import ValidationError
 
 from edge_agent.config.models import TransportSettings
 from edge_agent.contracts.errors import ConfigError
@@ -77,3 +78,14 @@ async def test_values_asked_for_by_a_schema_that_was_replaced_are_none() -> None
         assert [value.tag for value in found] == ["a"]
         other = Schema.of("plc", "g", schema.unit_id, [TagSchema("b", ValueType.UINT16)])
         assert plant.poller.latest_of(other, {0: other.tags[0]}) == []
+
+
+async def test_each_group_has_a_deadline_its_own_or_one_that_follows_from_its_interval() -> None:
+    plant = Plant([group("own", "1s", liveness="7s"), group("quick", "1s"), group("slow", "1m")])
+    deadlines = {each.name: each.deadline_seconds for each in plant.poller.report().groups}
+    assert deadlines == {"own": 7.0, "quick": 30.0, "slow": 300.0}
+
+
+def test_a_deadline_that_any_late_poll_would_miss_is_refused() -> None:
+    with pytest.raises(ValidationError, match="shorter than two intervals"):
+        Plant([group("g", "10s", liveness="15s")])
