@@ -71,7 +71,9 @@ async def test_polled_is_stored_and_lost_to_the_sample_when_the_quota_is_full(
     contents = await life.contents()
     for group, tags in (("wide", 2000), ("zones", 10)):
         stored, gone = accounted(contents, group)
-        assert stored and gone and not ranges.intersect(stored, gone)
+        assert stored
+        assert gone
+        assert not ranges.intersect(stored, gone)
         assert ranges.union(stored, gone) == [(1, 300)]
         [samples] = [count for (_, name), (_, count) in lost(contents.losses).items() if name == group]
         assert samples == ranges.size(gone) * tags
@@ -80,7 +82,7 @@ async def test_polled_is_stored_and_lost_to_the_sample_when_the_quota_is_full(
     assert max(Counter(contents.frames()).values()) == 1
     assert report.state == "full"
     assert report.lost_samples == sum(count for _, count in lost(contents.losses).values())
-    assert report.quota_bytes == QUOTA and report.used_bytes <= QUOTA
+    assert report.used_bytes <= report.quota_bytes == QUOTA
 
 
 async def test_tb_1483_a_full_store_recovers_when_it_is_emptied(life: Life) -> None:
@@ -200,4 +202,5 @@ async def test_more_than_the_quota_at_once_is_committed_in_parts(life: Life) -> 
     await agent.stop()
     stored, gone = accounted(await life.contents(), "noise")
     assert ranges.union(stored, gone) == [(1, 300)]
-    assert ranges.contains(stored, 300) and not ranges.intersect(stored, gone)
+    assert ranges.contains(stored, 300)
+    assert not ranges.intersect(stored, gone)
