@@ -20,7 +20,7 @@ Action = Callable[[World, Random], None]
 
 
 def _weather(world: World, random: Random) -> None:
-    kinds = ["good", "slow", "lossy", "forgetful", "repeating", "stalling", "strange", "storm"]
+    kinds = ["good", "slow", "lossy", "forgetful", "repeating", "stalling", "strange", "storm", "cut"]
     world.set_weather(random.choice(kinds))
 
 

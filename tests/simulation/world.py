@@ -45,6 +45,7 @@ class World:
         self._epochs: dict[str, str] = {}
         self._background: list[asyncio.Future[None]] = []
         self._broken = ""
+        self._returned_ms: int | None = None
         self.tails_allowed = False
         self.centre = CentreMachine(self._loop, directory)
         self.link = Link(Random(seed + 2), lambda: self.centre.life, self._spawn, self._seen)
@@ -85,6 +86,10 @@ class World:
         label = self._epochs.setdefault(head.epoch, f"e{len(self._epochs) + 1}")
         seqs = ranges.of_numbers(item.seq for item in items)
         self.note(f"data {label} {seqs} floor {head.floor} next {head.next}: {outcome}")
+        if outcome.startswith("200") and self._returned_ms is not None and head.now >= self._returned_ms:
+            self._returned_ms = None
+            if head.held and items[-1].seq < head.held[-1][1] - 2:
+                self._broken = f"the first after the return is {items[-1].seq}, and {head.held} are held"
         if " 200" in f" {outcome}":
             self.judge.answered(UploadAnswer.model_validate_json(answer))
         self._broken = self._broken or self.judge.promise(head, self.edge.database, self.centre.database)
@@ -132,10 +137,12 @@ class World:
         self.pass_time(seconds)
         self.set_weather("good")
         self.revive()
+        self._returned_ms = self.edge.clock.wall_ms()
         life = self.edge.life
         assert life is not None
         head = life.outbox.heads()[-1]
         self.pass_time(LIVE_SECONDS)
+        self._returned_ms = None
         there = self.judge.centre(self.centre.database)
         if self.edge.life is life and head.held and head.held[-1][1] == head.next - 1:
             told = ranges.union(there.received.get(head.epoch, []), there.lost.get(head.epoch, []))

@@ -1,6 +1,6 @@
 """Histories of device, network and centre by seed: every frame is accounted for, and a seed replays.
 
-CI runs a few new seeds each time; `N=1000 SEED=1 pytest tests/property/test_simulation.py` is the long
+CI runs a few new seeds each time; `N=1000 SEED=1 pytest tests/crash/test_simulation.py` is the long
 form (SEED: the first one). A failure prints the command that replays it.
 """
 
