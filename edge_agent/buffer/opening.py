@@ -17,7 +17,7 @@ import orjson
 
 from edge_agent.buffer import file, pages, quarantine, salvage
 from edge_agent.buffer.disk import BALLAST_SUFFIX
-from edge_agent.buffer.errors import NewerDatabase, NotABuffer
+from edge_agent.buffer.errors import NewerDatabase, NotABuffer, NotStored
 
 # Beside the file of a path that was ever a buffer's.
 _SIGNS: Final = (BALLAST_SUFFIX, quarantine.SUFFIX)
@@ -26,12 +26,17 @@ _SMALL: Final = tuple(
     f"PRAGMA integrity_check('{table}')" for table in ("epoch", "delivered", "run", "state")
 )
 _PROBED_BATCHES: Final = 3
+# About a second: a minute for each GiB.
+_AT_ONCE_BYTES: Final = 16 << 20
 
 
-def open_writer(path: Path, max_bytes: int, *, suspect: bool = False) -> sqlite3.Connection:
+def open_writer(
+    path: Path, max_bytes: int, *, suspect: bool = False, postpone: bool = False
+) -> sqlite3.Connection:
     """A connection to a sound database that holds what could be read of a damaged one.
 
-    suspect: an error of this file said that it is damaged: every page is checked first.
+    suspect: an error of this file said that it is damaged: every page is checked first. postpone: a start
+    waits for this; raises NotStored where it would take long, and the next call is meant to do it.
     Raises NotABuffer, NewerDatabase, sqlite3.Error, OSError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,6 +47,9 @@ def open_writer(path: Path, max_bytes: int, *, suspect: bool = False) -> sqlite3
     elif _size(_log(path)) > pages.WAL_HEAD.size:
         # SQLite would delete the log.
         quarantine.set_aside(path, "the database is empty or gone, and its log is not")
+    if postpone and (waiting := salvage.pending_bytes(path)) > _AT_ONCE_BYTES:
+        text = f"{waiting >> 20} MiB of a damaged database are taken over before anything is stored"
+        raise NotStored(f"{path}: {text}")
     db, created = file.connect_writer(path, max_bytes)
     try:
         salvage.take_over(db, path, lost=created and known)
@@ -118,7 +126,9 @@ def _probe(db: sqlite3.Connection) -> str:
         for (value,) in db.execute("SELECT value FROM state"):
             orjson.loads(value)
         db.execute("SELECT count(*) FROM schema").fetchone()
-        db.execute("SELECT min(id), max(id) FROM batch").fetchone()
+        # One by one: asked for both, SQLite reads every row.
+        db.execute("SELECT min(id) FROM batch").fetchone()
+        db.execute("SELECT max(id) FROM batch").fetchone()
         db.execute("SELECT count(*) FROM batch INDEXED BY batch_urgent WHERE kind & 6").fetchone()
         db.execute("SELECT body FROM batch ORDER BY id DESC LIMIT ?", (_PROBED_BATCHES,)).fetchall()
     except (sqlite3.OperationalError, ValueError) as error:

@@ -97,6 +97,8 @@ def take_over(db: sqlite3.Connection, path: Path, *, lost: bool) -> None:
     if noted is not None and set(noted["names"]) >= {each.name for each in pending}:
         return
     found = Found()
+    # A salvage that a power cut undid in part is done again: what follows it is synchronised with it.
+    db.execute("PRAGMA synchronous=NORMAL")
     for each in pending:
         _Salvage(db, each, found).run()
         logger.info(
@@ -107,7 +109,14 @@ def take_over(db: sqlite3.Connection, path: Path, *, lost: bool) -> None:
         )
         found.names.append(each.name)
         found.why = each.why
+    db.execute("PRAGMA synchronous=FULL")
     rows.put_state(db, PENDING, found.as_json())
+
+
+def pending_bytes(path: Path) -> int:
+    """How much is quarantined and still to be taken over. Raises OSError."""
+    found = quarantine.listed(path)
+    return sum(quarantine.size_bytes(each.directory) for each in found if each.stage is Stage.KEPT)
 
 
 def finish(db: sqlite3.Connection, path: Path, max_bytes: int) -> int:

@@ -31,6 +31,7 @@ class Writer:
         self._connection: Connection | None = None
         self._file: tuple[int, int] | None = None
         self.fault: Exception | None = None
+        self._tried = False
 
     @property
     def is_open(self) -> bool:
@@ -49,9 +50,11 @@ class Writer:
         """
         device = None if self._file is None else self._file[0]
         await self.close()
+        # The first time is a start's, and polling begins behind it.
+        first, self._tried = not self._tried, True
         connection = Connection("writer")
         try:
-            await connection.open(partial(self._open_file, device, self.fault))
+            await connection.open(partial(self._open_file, device, self.fault, first))
             result = await connection.run(partial(self._begin, begin))
         except BaseException as error:
             with suppress(sqlite3.Error):
@@ -65,7 +68,7 @@ class Writer:
         self._connection, self.fault = connection, None
         return result
 
-    def _open_file(self, device: int | None, fault: Exception | None) -> sqlite3.Connection:
+    def _open_file(self, device: int | None, fault: Exception | None, first: bool) -> sqlite3.Connection:
         """device: of the file system that the file was on. Where that is not mounted, there is a directory
         without a database in its place."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,7 +77,7 @@ class Writer:
             raise OSError(f"the file system of {self._path.parent} is not mounted")
         total, _ = disk.file_system(self._path)
         suspect = fault is not None and is_corruption(fault)
-        return open_writer(self._path, min(self._max_bytes, total), suspect=suspect)
+        return open_writer(self._path, min(self._max_bytes, total), suspect=suspect, postpone=first)
 
     def _begin(self, begin: Callable[[sqlite3.Connection], T], db: sqlite3.Connection) -> T:
         self._file = disk.identity(self._path)
