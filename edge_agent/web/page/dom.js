@@ -23,7 +23,7 @@ export function write(element, text) {
 const TONES = {
   good: ["connected", "answering", "ok", "good", "running", "applied", "local"],
   warn: ["connecting", "probing", "uncertain", "stale", "late", "waiting", "warning", "unreachable", "applied_with_warnings"],
-  bad: ["down", "silent", "refusing", "refused", "blocked", "stalled", "error", "critical", "rejected", "rolled_back"],
+  bad: ["down", "broken", "silent", "refusing", "refused", "blocked", "stalled", "error", "critical", "rejected", "rolled_back"],
 };
 
 // good, warn, bad or idle: the colour of a state or quality.
