@@ -203,8 +203,8 @@ MUTATIONS: Final = (
     Mutation(
         "pruned-before-delivered",
         _COMMIT,
-        "            saved.settled,\n            before_ms=",
-        "            [(0, totals.newest)],\n            before_ms=",
+        "            saved.settled,\n            old=",
+        "            [(0, totals.newest)],\n            old=",
         "old batches go, delivered or not",
         _NOT_SEEN,
     ),
