@@ -5,6 +5,7 @@ never written to: each machine runs on an overlay of it in memory, and is gone w
 container sees no network but its own loopback.
 """
 
+import contextlib
 import json
 import re
 import shutil
@@ -186,6 +187,18 @@ class Machine:
     def pid(self, unit: str) -> int:
         """Of the main process, within; 0: none runs."""
         return int(self.show(unit, "MainPID"))
+
+    def host_pid(self, unit: str) -> int:
+        """Of the main process, as this machine sees it."""
+        within = str(self.pid(unit))
+        space = Path(f"/proc/{self._leader}/ns/pid").readlink()
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if (process / "ns/pid").readlink() == space:
+                    numbers = re.search(r"^NSpid:(.*)$", (process / "status").read_text(), re.MULTILINE)
+                    if numbers is not None and numbers[1].split()[-1] == within:
+                        return int(process.name)
+        raise AssertionError(f"{unit} does not run")
 
     def is_active(self, unit: str) -> bool:
         return self.show(unit, "ActiveState") == "active"
