@@ -32,6 +32,10 @@ def problems(heartbeat: Heartbeat, last_loss: int | None, now: int) -> list[str]
     if heartbeat.clock.sync is False:
         found.append("the clock is not synchronised")
     buffer = heartbeat.buffer
+    if buffer.state == "failing":
+        found.append(f"the buffer cannot be written: {buffer.error}")
+    elif buffer.state == "full":
+        found.append("the buffer is full")
     # The pending part is what counts: what was delivered is kept only while there is room.
     if buffer.quota_bytes and buffer.pending_bytes * 2 > buffer.quota_bytes:
         found.append("the buffer is over half its quota")

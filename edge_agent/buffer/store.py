@@ -415,7 +415,7 @@ class Store:
             pending_batches=pending,
             pending_bytes=max(0, totals.pending_bytes) if pending else 0,
             pending_samples=max(0, totals.pending_samples) if pending else 0,
-            size_bytes=totals.stored_bytes,
+            size_bytes=self._space.used,
             quota_bytes=self.settings.max_bytes,
             oldest_pending=self._oldest_ms if pending else None,
             uncommitted_frames=self.memory.frame_count,
@@ -426,7 +426,6 @@ class Store:
             state=self.condition.state,
             error=self.condition.error[:500],
             since=self.condition.since_ms,
-            used_bytes=self._space.used if self.openings else 0,
             free_bytes=self._space.free if self.openings else None,
             lost_samples=self.lost_samples,
         )

@@ -105,6 +105,13 @@ def _buffer(status: AgentStatus) -> Iterator[Finding]:
         text = f"{status.lost_samples:,} samples were lost"
         yield Finding(Severity.ERROR, "losses", text, None, "losses", {"samples": status.lost_samples})
     buffer = status.buffer
+    if buffer.state == "failing":
+        text = f"cannot be written, samples are kept in memory: {buffer.error}"
+        facts = {"why": buffer.error}
+        yield Finding(Severity.ERROR, "buffer", text, buffer.since, "buffer_failing", facts)
+    elif buffer.state == "full":
+        text = "is full: see docs/operations.md, When the disk is full"
+        yield Finding(Severity.ERROR, "buffer", text, buffer.since, "buffer_full")
     if buffer.quota_bytes and buffer.pending_bytes * 2 > buffer.quota_bytes:
         percent = round(100 * buffer.pending_bytes / buffer.quota_bytes)
         yield Finding(

@@ -69,6 +69,11 @@ def _ratio(percent: float | None) -> float | None:
     return None if percent is None else percent / 100
 
 
+def _buffer_states(status: AgentStatus) -> Iterator[Sample]:
+    for state in ("ok", "full", "failing"):
+        yield (state,), float(status.buffer.state == state)
+
+
 def _connection_info(status: AgentStatus) -> Iterator[Sample]:
     for report in status.connections:
         yield (report.name, report.driver, report.address), 1
@@ -146,6 +151,10 @@ _BUFFER: Final = (
            _one(lambda status: status.buffer.uncommitted_age_seconds)),
     Family("buffer_flush_interval_seconds", "gauge", "Time between two commits, as it is now.",
            _one(lambda status: status.buffer.flush_interval_seconds)),
+    Family("buffer_state", "gauge", "1 for the state that the buffer is in: ok, full or failing.",
+           _buffer_states, ("state",)),
+    Family("buffer_uncommitted_bytes", "gauge", "Memory that frames take which are not committed.",
+           _one(lambda status: status.buffer.uncommitted_bytes)),
     Family("buffer_commits_total", "counter", "Commits of the buffer.",
            _one(lambda status: status.buffer.commits)),
 )  # fmt: skip

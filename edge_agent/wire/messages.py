@@ -126,7 +126,8 @@ class ConnectionReport(Message):
 
 class BufferReport(Message):
     """The buffer and its disk. `state`: ok, full (room was made, or samples refused, lately), failing (the
-    last write did not succeed). size_bytes: of batches; used_bytes: all that the quota covers."""
+    last write did not succeed); error: why. size_bytes: all that the quota covers. lost_samples: in this
+    run, for want of memory or disk."""
 
     pending_batches: Number = 0
     pending_bytes: Number = 0
@@ -142,7 +143,6 @@ class BufferReport(Message):
     state: str = "ok"
     error: str = ""
     since: Number | None = None
-    used_bytes: Number = 0
     free_bytes: Number | None = None
     lost_samples: Number = 0
 

@@ -344,7 +344,7 @@ class BufferModel(RuleBasedStateMachine):
             each for each in contents.batches if ranges.contains(held.get(each.epoch_no, []), each.seq)
         ]
         report = self.agent.store.report()
-        assert report.size_bytes == sum(each.nbytes for each in contents.batches)
+        assert self.agent.store.state.totals.stored_bytes == sum(each.nbytes for each in contents.batches)
         assert report.pending_batches == len(pending)
         assert report.pending_bytes == sum(each.nbytes for each in pending)
         assert report.pending_samples == sum(each.samples for each in pending)

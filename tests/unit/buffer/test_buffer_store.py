@@ -268,7 +268,7 @@ async def test_delivered_batches_take_at_most_a_quarter_of_the_quota(life: Life)
     delivered = sum(each.nbytes for each in stored if each.seq <= 30)
     assert 2_000 - 200 <= delivered <= 2_000
     assert [each.seq for each in stored][-10:] == list(range(31, 41))
-    assert agent.store.report().size_bytes == sum(each.nbytes for each in stored)
+    assert agent.store.state.totals.stored_bytes == sum(each.nbytes for each in stored)
     await agent.stop()
 
 
@@ -314,7 +314,7 @@ async def _recount(agent: Agent, life: Life) -> None:
     stored = (await life.contents()).batches
     pending = [each for each in stored if any(lo <= each.seq <= hi for lo, hi in held.get(each.epoch_no, []))]
     report = agent.store.report()
-    assert report.size_bytes == sum(each.nbytes for each in stored)
+    assert agent.store.state.totals.stored_bytes == sum(each.nbytes for each in stored)
     assert report.pending_batches == len(pending)
     assert report.pending_bytes == sum(each.nbytes for each in pending)
     assert report.pending_samples == sum(each.samples for each in pending)

@@ -82,7 +82,7 @@ async def test_polled_is_stored_and_lost_to_the_sample_when_the_quota_is_full(
     assert max(Counter(contents.frames()).values()) == 1
     assert report.state == "full"
     assert report.lost_samples == sum(count for _, count in lost(contents.losses).values())
-    assert report.used_bytes <= report.quota_bytes == QUOTA
+    assert report.size_bytes <= report.quota_bytes == QUOTA
 
 
 async def test_tb_1483_a_full_store_recovers_when_it_is_emptied(life: Life) -> None:
