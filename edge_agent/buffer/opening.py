@@ -2,7 +2,7 @@
 
 Before anything is written the file is looked at: one that belongs to others or to a newer version is
 refused and no byte of it changes; a damaged one is moved aside, a new one begun, and what can be read is
-taken over (docs/decisions/0014-quarantine-and-salvage.md). The look costs a few reads however large the
+taken over (docs/decisions/0018-quarantine-and-salvage.md). The look costs a few reads however large the
 file is: it finds what would stop a start. What it does not find shows itself while running, and then the
 database is opened anew with `suspect`.
 """
