@@ -86,9 +86,9 @@ def begin(
         # Batches count as delivered without a sink; this was noted in memory alone since the last save.
         ledger.settle(ledger.current.no, [(1, ledger.current.next_seq - 1)])
     totals = rows.load_totals(db, pending=had_sink)
+    missing = None if before is None else carry_over(db, ledger, totals, before)
     rows.delete_epochs(db, _forgotten(db, ledger))
     lost = [*_interrupted(db, identity, found, wall_ms)] if before is None else []
-    missing = None if before is None else carry_over(db, ledger, before)
     after = aftermath.assess(db, ledger, wall_ms, known=before is None and bool(found.runs))
     why = missing or reason_for_new_epoch(ledger, identity, had_sink=had_sink, has_sink=has_sink)
     if after.salvaged is not None:

@@ -9,11 +9,11 @@ them into losses.
 import sqlite3
 
 from edge_agent.buffer import rows
-from edge_agent.buffer.ledger import Ledger
-from edge_agent.wire import ranges
+from edge_agent.buffer.ledger import Ledger, batch_id
+from edge_agent.buffer.state import Totals
 
 
-def carry_over(db: sqlite3.Connection, ledger: Ledger, before: Ledger) -> str | None:
+def carry_over(db: sqlite3.Connection, ledger: Ledger, totals: Totals, before: Ledger) -> str | None:
     """Completes a ledger that was just loaded. Returns why a new epoch has to begin, if it has to."""
     why: str | None = None
     for no, epoch in before.epochs.items():
@@ -29,6 +29,8 @@ def carry_over(db: sqlite3.Connection, ledger: Ledger, before: Ledger) -> str | 
             if found.next_seq < epoch.next_seq:
                 found.next_seq = epoch.next_seq
                 why = why or "commits lost"
-            found.settled = ranges.union(found.settled, epoch.settled)
             found.begun_here = epoch.begun_here
+            # What was acknowledged since the account was last saved.
+            news = ledger.settle(no, epoch.settled)
+            totals.release(*rows.sizes(db, [(batch_id(no, lo), batch_id(no, hi)) for lo, hi in news]))
     return why

@@ -76,7 +76,7 @@ class BufferModel(RuleBasedStateMachine):
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(work)
 
-    @initialize(retain=st.sampled_from([0.0, 3600.0]), quota=st.sampled_from([4_000, 2 << 30]))
+    @initialize(retain=st.sampled_from([0.0, 3600.0]), quota=st.sampled_from([1 << 20, 2 << 30]))
     def begin(self, retain: float, quota: int) -> None:
         self.settings: dict[str, Any] = {"retain_seconds": retain, "max_bytes": quota}
         self.start()

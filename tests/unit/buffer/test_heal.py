@@ -261,3 +261,23 @@ async def test_a_full_disk_is_told_from_one_that_fails(life: Life) -> None:
         await agent.commit(schema("press1", "wide", tags=5000), 1)
     assert agent.store._writer.fault is None
     await agent.kill()
+
+
+async def test_epochs_that_are_over_are_not_taken_for_lost(life: Life) -> None:
+    agent = await life.start(retain_seconds=0)
+    await agent.commit(FAST, 1)
+    await agent.stop()
+    life.reboot()
+    agent = await life.start(retain_seconds=0)
+    await deliver(agent)
+    await agent.commit(FAST, 1)
+    await life.clock.advance(10)
+    await agent.store.flush(settle=True)
+    epochs = [head.epoch for head in agent.outbox.heads()]
+    await broken(agent)
+    await agent.put(FAST, 2)
+    with pytest.raises(NotStored):
+        await agent.store.flush()
+    await agent.store.flush()
+    assert agent.outbox.heads()[-1].epoch == epochs[-1]
+    await agent.stop()
