@@ -38,15 +38,21 @@ async def test_kills_of_agent_and_centre_in_turn_lose_nothing_and_double_nothing
         await rig.agent.start()
         account = await rig.settled(DRAIN_SECONDS)
         await rig.agent.stop()
-        assert await asyncio.to_thread(broken_promises, rig.edge_database, rig.central_database) == []
+        broken = await asyncio.to_thread(broken_promises, rig.edge_database, rig.central_database)
     found = await rig.judged()
     print(f"{KILLS} kills in {took:.0f} s, {killed.noted} noted\n{found.summary()}\n{account}")
-    said = f"seed {SEED}"
-    assert (account.gaps, account.duplicates, account.lost, account.pending) == (0, 0, 0, 0), said
-    assert (found.wrong_rows, found.bad_frames, found.doubled, found.losses) == (0, 0, 0, []), said
-    assert (found.holes(), found.uncovered()) == ([], []), said
-    assert found.short(killed.promised) == {}, said
-    assert found.read == found.suppressed + found.framed, said
+    wrong = {
+        "delivered and not there": broken,
+        "the centre's account": [account.gaps, account.duplicates, account.lost, account.pending],
+        "rows": [found.wrong_rows, found.bad_frames, found.doubled],
+        "losses": found.losses,
+        "missing frames": found.holes(),
+        "missing batches": found.uncovered(),
+        "short of what was promised": found.short(killed.promised),
+        "sums": found.read - found.suppressed - found.framed,
+    }
+    wrong = {name: value for name, value in wrong.items() if value and value not in ([0] * 4, [0] * 3)}
+    assert wrong == {}, f"kills lost or doubled something: {wrong}; seed {SEED}"
     # Starts cost seconds where the machine is busy: these only say that kills met a load to speak of.
     assert killed.noted >= KILLS / 8
     assert found.framed >= 0.5 * killed.noted * CONNECTIONS * TAGS

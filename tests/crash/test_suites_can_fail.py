@@ -14,25 +14,29 @@ KILL_LOOPS = "tests/crash/test_kill_loops.py"
 CENTRE_KILL = "tests/crash/test_central_kill.py"
 POWER_CUT = "tests/crash/test_power_cut.py"
 SECONDS = 150
+# What the suites say, with their figures: their own source shows the words as well where they fail.
+LOST = "AssertionError: kills lost or doubled something"
+UNSTORED = r"acknowledged and not stored: \d"
+UNCOMMITTED = r"\d of \d+ committed samples"
 
 # (mutation, test, N, what the verdict says)
 KILLS = (
-    ("edge-acknowledges-before-commit", KILL_LOOPS, 8, r"broken_promises|holes|uncovered|short"),
-    ("centre-answers-before-commit", CENTRE_KILL, 100, "acknowledged and not stored"),
-    ("ring-not-written", KILL_LOOPS, 8, r"assert .*\(0, 0, 0, \[|holes|short"),
+    ("edge-acknowledges-before-commit", KILL_LOOPS, 8, LOST),
+    ("centre-answers-before-commit", CENTRE_KILL, 100, UNSTORED),
+    ("ring-not-written", KILL_LOOPS, 8, LOST),
 )
 AGENT_CUT = f"{POWER_CUT}::test_a_cut_of_the_agents_disk_takes_no_commit_and_hides_no_loss"
 CENTRE_CUT = f"{POWER_CUT}::test_a_cut_of_the_centres_disk_takes_nothing_that_was_acknowledged"
 CUTS = (
-    ("edge-synchronous-normal", AGENT_CUT, 30, "committed samples"),
-    ("edge-acknowledges-before-commit", AGENT_CUT, 30, "committed samples"),
-    ("centre-synchronous-normal", CENTRE_CUT, 50, "acknowledged and not stored"),
-    ("centre-answers-before-commit", CENTRE_CUT, 50, "acknowledged and not stored"),
+    ("edge-synchronous-normal", AGENT_CUT, 20, UNCOMMITTED),
+    ("edge-acknowledges-before-commit", AGENT_CUT, 20, UNCOMMITTED),
+    ("centre-synchronous-normal", CENTRE_CUT, 50, UNSTORED),
+    ("centre-answers-before-commit", CENTRE_CUT, 50, UNSTORED),
 )
 
 
 @pytest.mark.timeout(SECONDS + 30)
-@pytest.mark.parametrize(("name", "test", "count", "verdict"), KILLS, ids=lambda value: str(value)[:60])
+@pytest.mark.parametrize(("name", "test", "count", "verdict"), KILLS, ids=[name for name, *_ in KILLS])
 def test_the_kill_suite_fails(tmp_path: Path, name: str, test: str, count: int, verdict: str) -> None:
     copy = mutated(tmp_path / "mutant", named(name))
     assert_caught(run_pytest(copy, test, seconds=SECONDS, more={"N": str(count)}), verdict, name)
@@ -40,7 +44,7 @@ def test_the_kill_suite_fails(tmp_path: Path, name: str, test: str, count: int, 
 
 @pytest.mark.root
 @pytest.mark.timeout(SECONDS + 30)
-@pytest.mark.parametrize(("name", "test", "count", "verdict"), CUTS, ids=lambda value: str(value)[:60])
+@pytest.mark.parametrize(("name", "test", "count", "verdict"), CUTS, ids=[name for name, *_ in CUTS])
 def test_the_power_cut_suite_fails(tmp_path: Path, name: str, test: str, count: int, verdict: str) -> None:
     copy = mutated(tmp_path / "mutant", named(name))
     assert_caught(run_pytest(copy, test, seconds=SECONDS, more={"N": str(count)}), verdict, name)
