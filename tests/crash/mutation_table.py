@@ -18,7 +18,8 @@ class Mutation:
 
 _KILL: Final = frozenset({"kill"})
 _POWER: Final = frozenset({"power-cut"})
-_NOT_SEEN: Final[frozenset[str]] = frozenset()
+_SIMULATION: Final = frozenset({"simulation"})
+_MODEL: Final = frozenset({"simulation", "model"})
 
 _STORE: Final = "edge_agent/buffer/store.py"
 _FILE: Final = "edge_agent/buffer/file.py"
@@ -55,7 +56,7 @@ MUTATIONS: Final = (
         '    if db.in_transaction:\n        db.execute("COMMIT")\n    db.execute("BEGIN IMMEDIATE")\n'
         "    try:\n        result = body()\n",
         "a flush returns, the ring lets go and the batch is sent: its commit comes with the next flush",
-        _POWER | _KILL,
+        _POWER | _KILL | _SIMULATION,
     ),
     Mutation(
         "centre-answers-before-commit",
@@ -72,7 +73,7 @@ MUTATIONS: Final = (
         "mark = self._ring.rotate()\n",
         "mark = self._ring.rotate()\n        self._ring.release(mark)\n",
         "a process killed during its commit has lost the frames of it",
-        _KILL,
+        _SIMULATION,
     ),
     Mutation(
         "ring-not-written",
@@ -80,7 +81,7 @@ MUTATIONS: Final = (
         "cost = self._ring.append(schema.hash, frame) + _OVERHEAD_BYTES",
         "cost = len(frame.row) + _OVERHEAD_BYTES",
         "a killed process loses what it has not committed",
-        _KILL,
+        _KILL | _SIMULATION,
     ),
     Mutation(
         "ring-replayed-twice",
@@ -88,7 +89,7 @@ MUTATIONS: Final = (
         "if group is not None and entry.frame.n <= committed.get((run, *group), 0):",
         "if group is not None and entry.frame.n <= 0:",
         "frames that were committed right before the kill are committed again",
-        _KILL,
+        _SIMULATION,
     ),
     # --- names -----------------------------------------------------------------------------------------
     Mutation(
@@ -97,7 +98,7 @@ MUTATIONS: Final = (
         "if current.boot_id != identity.boot:",
         "if current.boot_id == identity.run:",
         "where the disk lied about its commits, used names are given to other content",
-        _NOT_SEEN,
+        _SIMULATION,
     ),
     Mutation(
         "conflict-not-compared",
@@ -105,7 +106,7 @@ MUTATIONS: Final = (
         "elif known == verified.item.hash:",
         "elif known is not None:",
         "other content under a used name is acknowledged as a repeat, and gone",
-        _NOT_SEEN,
+        _SIMULATION,
     ),
     Mutation(
         "names-not-deduplicated",
@@ -113,7 +114,7 @@ MUTATIONS: Final = (
         "elif present and ranges.contains(present, seq):",
         "elif present and epoch.no < 0:",
         "the centre takes a repeat for something new",
-        _NOT_SEEN,
+        _SIMULATION,
     ),
     # --- what counts as delivered ----------------------------------------------------------------------
     Mutation(
@@ -123,7 +124,7 @@ MUTATIONS: Final = (
         "        self._outbox.acknowledge(epoch_no, ranges.of_numbers(item.seq for item in part))\n"
         "        answer = await self._centre.upload(body)\n",
         "what was sent counts as delivered, answered or not",
-        _NOT_SEEN,
+        _MODEL,
     ),
     Mutation(
         "partial-answer-taken-as-whole",
@@ -131,7 +132,7 @@ MUTATIONS: Final = (
         "acked = self._acknowledge(epoch_no, part, answer.acked)",
         "acked = self._acknowledge(epoch_no, part, ranges.of_numbers(item.seq for item in part))",
         "batches whose schema the centre lacks count as delivered",
-        _NOT_SEEN,
+        _SIMULATION,
     ),
     Mutation(
         "answer-of-another-epoch-trusted",
@@ -139,7 +140,7 @@ MUTATIONS: Final = (
         "if answer.epoch != head.epoch:",
         "if not answer.epoch:",
         "an answer that belongs to another upload settles this one",
-        _NOT_SEEN,
+        _SIMULATION,
     ),
     Mutation(
         "floor-above-what-is-held",
@@ -147,7 +148,7 @@ MUTATIONS: Final = (
         "return settled[0][1] + 1 if settled and settled[0][0] == 1 else 1",
         "return max(1, settled[-1][1] + 1 if settled else 1)",
         "the agent promises what it still holds: a hole behind the floor",
-        _NOT_SEEN,
+        _SIMULATION,
     ),
     Mutation(
         "resend-ignored",
@@ -155,7 +156,7 @@ MUTATIONS: Final = (
         "missing = ranges.subtract(ranges.intersect(missing, epoch.settled), ledger.off(epoch_no))",
         "missing = ranges.subtract(missing, missing)",
         "a centre that was restored from a backup stays without what it had acknowledged since",
-        _NOT_SEEN,
+        _SIMULATION,
     ),
     Mutation(
         "resend-not-asked-for",
@@ -163,7 +164,7 @@ MUTATIONS: Final = (
         "return list(islice(missing, MAX_NAMED))",
         "return list(islice(missing, 0))",
         "a centre that was restored from a backup does not ask for what it lacks",
-        _NOT_SEEN,
+        _SIMULATION,
     ),
     Mutation(
         "unknown-schema-acknowledged",
@@ -171,7 +172,7 @@ MUTATIONS: Final = (
         "receipt.acked = ranges.union(new, repeated)",
         "receipt.acked = ranges.of_numbers(verified.item.seq for verified in upload.batches)",
         "the centre acknowledges batches that it did not store",
-        _NOT_SEEN,
+        _MODEL,
     ),
     # --- losses ----------------------------------------------------------------------------------------
     Mutation(
@@ -181,7 +182,7 @@ MUTATIONS: Final = (
         '        db.execute("SAVEPOINT record")\n        rows.insert_batches(db, *name, [sealed])\n'
         '        db.execute("ROLLBACK TO record")\n        db.execute("RELEASE record")\n',
         "what is written off is on the disk and its loss record in memory alone",
-        _NOT_SEEN,
+        _SIMULATION,
     ),
     Mutation(
         "forgotten-without-a-record",
@@ -190,7 +191,7 @@ MUTATIONS: Final = (
         "            if gone and not stored.seqs:\n                return None\n            if not gone:\n"
         "                return Written(None, stored=stored, urgent=urgent)",
         "the centre asks for what was pruned, and no loss record answers",
-        _NOT_SEEN,
+        _SIMULATION,
     ),
     Mutation(
         "power-cut-not-recorded",
@@ -198,7 +199,7 @@ MUTATIONS: Final = (
         "    last = rows.unclean_run(db)\n",
         "    last = None\n",
         "frames that a power cut took are in no record",
-        _NOT_SEEN,
+        _SIMULATION,
     ),
     Mutation(
         "pruned-before-delivered",
@@ -206,7 +207,7 @@ MUTATIONS: Final = (
         "            saved.settled,\n            old=",
         "            [(0, totals.newest)],\n            old=",
         "old batches go, delivered or not",
-        _NOT_SEEN,
+        _SIMULATION,
     ),
     # --- frames in memory ------------------------------------------------------------------------------
     Mutation(
@@ -215,7 +216,7 @@ MUTATIONS: Final = (
         "taken.frames.setdefault(name, (schema, []))[1].extend(frames)",
         "taken.frames.setdefault(name, (schema, frames))",
         "frames that came during a commit that failed are gone",
-        _NOT_SEEN,
+        _SIMULATION,
     ),
     Mutation(
         "failed-commit-reverses-order",
@@ -223,7 +224,7 @@ MUTATIONS: Final = (
         "taken.frames.setdefault(name, (schema, []))[1].extend(frames)",
         "taken.frames[name] = (schema, frames + taken.frames.get(name, (schema, []))[1])",
         "frames that came during a commit that failed stand before those that it had",
-        _NOT_SEEN,
+        _SIMULATION,
     ),
     # --- lanes -----------------------------------------------------------------------------------------
     Mutation(
@@ -232,7 +233,7 @@ MUTATIONS: Final = (
         "wanted = ranges.intersect(held, [(1, cursor - 1)])",
         "wanted = ranges.intersect(held, [(1, cursor - 2)])",
         "the batch right below the cursor is nobody's",
-        _NOT_SEEN,
+        _SIMULATION,
     ),
     Mutation(
         "backlog-first",
@@ -240,6 +241,6 @@ MUTATIONS: Final = (
         "return head.no, [(left[-1][1], left[-1][1])]",
         "return head.no, [(left[0][0], left[0][0])]",
         "the centre returns and gets the oldest value first",
-        _NOT_SEEN,
+        _SIMULATION,
     ),
 )

@@ -17,9 +17,10 @@ def test_a_mutation_changes_one_place_and_stays_python(mutation: Mutation) -> No
     assert ast.dump(ast.parse(changed)) != ast.dump(ast.parse(text))
 
 
-def test_names_are_unique() -> None:
+def test_names_are_unique_and_some_suite_catches_each() -> None:
     names = [mutation.name for mutation in MUTATIONS]
-    assert len(set(names)) == len(names)
+    assert len(set(names)) == len(names) >= 15
+    assert [mutation.name for mutation in MUTATIONS if not mutation.suites] == []
 
 
 def test_the_copy_wins_over_the_installed_packages(tmp_path: Path) -> None:
