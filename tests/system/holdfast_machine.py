@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import yaml
 
-from tests.crash.rig import Judgement, judge
+from tests.crash.judge import Judgement, judge
 from tests.system.nspawn import PREFIX, Machine, until
 
 AGENT: Final = "edge-agent"

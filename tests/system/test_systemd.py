@@ -24,6 +24,7 @@ from tests.system.nspawn import PREFIX, Machine, debian, until, wheelhouse
 # The first may have to make a Debian; the others wait for watchdogs on a machine that does other things, too.
 pytestmark = [pytest.mark.timeout(420)]
 
+TLS = Path(__file__).parents[1] / "golden" / "tls"
 UNITS = (AGENT, CENTRE)
 START_SECONDS = 30.0
 # SIGABRT comes after the watchdog's time, SIGKILL 3 s later, the start another second later.
@@ -261,6 +262,22 @@ def test_the_unit_cannot_write_where_its_user_could(running: Holdfast, unit: str
     assert machine.do(*inside, f"test -w {machine.show(unit, 'WorkingDirectory')} && echo yes") == "yes\n"
 
 
+def test_the_centre_serves_tls_on_a_low_port_with_a_key_that_root_alone_can_read(running: Holdfast) -> None:
+    machine = running.machine
+    settings = "/etc/holdfast/central.yaml"
+    before = machine.do("cat", settings)
+    for name, source in (("chain", "cert"), ("key", "key")):
+        text = (TLS / f"localhost.{source}.pem").read_text()
+        machine.write(f"/etc/holdfast/tls/{name}.pem", text, 0o600)
+    machine.do(INSTALL, "--agent", "--centre", "--tls", "--low-ports")
+    machine.write(settings, "listen: 127.0.0.1:443\n")
+    machine.do("systemctl", "restart", CENTRE)
+    assert "https://127.0.0.1:443" in "".join(str(e["MESSAGE"]) for e in machine.journal("-u", CENTRE))
+    machine.write(settings, before)
+    machine.do(INSTALL, "--agent", "--centre")
+    machine.do("systemctl", "restart", CENTRE)
+
+
 def test_the_installer_may_run_again_with_other_variants_and_leaves_data_behind(running: Holdfast) -> None:
     machine = running.machine
     machine.do(INSTALL, "--agent", "--centre", "--serial")
@@ -268,6 +285,9 @@ def test_the_installer_may_run_again_with_other_variants_and_leaves_data_behind(
     assert "char-ttyS rw" in machine.show(AGENT, "DeviceAllow")
     machine.do("systemctl", "restart", AGENT)
     until(running.runs, START_SECONDS, "data flows")
+    status = machine.path(f"/proc/{machine.pid(AGENT)}/status").read_text()
+    dialout = machine.do("getent", "group", "dialout").split(":")[2]
+    assert dialout in next(line for line in status.splitlines() if line.startswith("Groups:")).split()
     machine.do(INSTALL, "--agent", "--centre")
     assert machine.show(AGENT, "SupplementaryGroups") == ""
     machine.do("systemctl", "stop", *UNITS)
