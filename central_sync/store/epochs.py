@@ -14,6 +14,7 @@ from edge_agent.wire.messages import Head
 from edge_agent.wire.ranges import Ranges
 
 LARGEST_SEQ = (1 << 40) - 1
+LARGEST_ORDINAL = (1 << 23) - 1
 _COLUMNS = "no, ordinal, has_lost, floor, next, closed, run"
 
 
@@ -86,6 +87,30 @@ def close_others(
                 {"epoch": name, "missing": missing[: accounting.MAX_NAMED], "tail_unknown_from": head.next},
             )
     return gone
+
+
+def outrank(connection: sqlite3.Connection, device_no: int, heads: list[str]) -> None:
+    """Puts the epoch that a device writes to now behind all that it wrote to before, whatever its number.
+
+    A lost database under a clock of 1970 begins with small numbers again, and its values would never move
+    the latest ones. heads: names of the epochs in a heartbeat, the current one last. What it wrote to before
+    are the others in there, and those that have ended and were heard of earlier.
+    """
+    *others, current = heads
+    sql = "SELECT id, no, ordinal, closed FROM epoch WHERE device_no = ?"
+    known = {
+        name: (no, ordinal, closed) for name, no, ordinal, closed in connection.execute(sql, (device_no,))
+    }
+    own, number, _ = known[current]
+    before = [
+        ordinal
+        for name, (no, ordinal, closed) in known.items()
+        if name != current and (name in others or (closed and no < own))
+    ]
+    top = max(before, default=0)
+    if number <= top:
+        ordinal = min(top + 1, LARGEST_ORDINAL)
+        connection.execute("UPDATE epoch SET ordinal = ? WHERE no = ?", (ordinal, own))
 
 
 def to_resend(connection: sqlite3.Connection, epoch: Epoch) -> Ranges:

@@ -43,6 +43,8 @@ def heartbeat(connection: sqlite3.Connection, device: str, message: Heartbeat, n
     resend = _apply_heads(connection, device_no, message.heads)
     if message.heads:
         gone = epochs.close_others(connection, device_no, {head.epoch for head in message.heads}, now)
+        if gone or run != message.run:
+            epochs.outrank(connection, device_no, [head.epoch for head in message.heads])
         # Of two agents with one identity each ends the other's epochs, again and again.
         if gone and not returned:
             _note_lost_database(connection, device_no, gone, last_seen, now)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -103,8 +104,8 @@ def _in_order(frames: list[Frame]) -> None:
     assert [frame.n for frame in frames] == list(range(1, len(frames) + 1))
     gaps = [later.mono_ns - earlier.mono_ns for earlier, later in pairwise(frames)]
     assert all(gap > 0 for gap in gaps)
-    late = sum(gap > 1_000_000_000 for gap in gaps)
-    assert late <= 0.1 * len(gaps), f"{late} of {len(gaps)} cycles came late"
+    # A busy machine is late now and then; a schedule that followed the wall clock would be late for good.
+    assert median(gaps) < 300_000_000
 
 
 async def test_a_step_of_a_day_either_way_disturbs_neither_polling_nor_order_nor_the_page(
