@@ -21,6 +21,7 @@ WHY: Final = "salvage"
 # Ranges in one record: a batch holds a record whole.
 _RECORD_RANGES: Final = 10_000
 _UNREADABLE: Final = "could not be read from the damaged database"
+_NO_ROOM: Final = "the disk had no room to take all of the damaged database over"
 
 
 @dataclass(slots=True)
@@ -85,10 +86,11 @@ def _records(ledger: Ledger, epoch: Epoch, gone: Ranges, found: Found, wall_ms: 
         keys = [key for key in found.damaged if _within(epoch.no, part, key)]
         unknown = ranges.size(part) - len(keys)
         # Of a row without a trace the most that it can be is what the largest of the others held.
-        most = sum(found.damaged[key] for key in keys) + unknown * found.most
-        records.append(
-            losses.of_batches(LossReason.UNREADABLE, epoch.id, part, wall_ms, _UNREADABLE, most=most)
-        )
+        most: int | None = sum(found.damaged[key] for key in keys) + unknown * found.most
+        if unknown and not found.most:
+            most = None
+        why = _NO_ROOM if found.full else _UNREADABLE
+        records.append(losses.of_batches(LossReason.UNREADABLE, epoch.id, part, wall_ms, why, most=most))
     for entry in ledger.written_off:
         lost_in = ledger.epochs.get(entry.epoch_no)
         if entry.record_epoch == epoch.no and ranges.contains(gone, entry.record_seq) and lost_in:

@@ -12,22 +12,25 @@ a note in `state`, which `recovery.begin` turns into a new epoch and the loss re
 import contextlib
 import hashlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 import structlog
 
-from edge_agent.buffer import quarantine, rows
+from edge_agent.buffer import disk, quarantine, rows
 from edge_agent.buffer.file import connect_writer, transaction
 from edge_agent.buffer.ledger import split_id
 from edge_agent.buffer.pages import Cell, LogFrame, Torn, Value, View, read_log, serials, values
 from edge_agent.buffer.quarantine import Quarantined, Stage
+from edge_agent.buffer.recognition import body_bytes, front_of, in_order, kind_of
 from edge_agent.contracts.outbox import CENTRAL_SINK
 from edge_agent.wire import ranges
-from edge_agent.wire.batch import HASH_BYTES, content_hash
+from edge_agent.wire.batch import content_hash
 from edge_agent.wire.ranges import Ranges
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -39,6 +42,9 @@ LOST: Final = "database_lost"
 _DONE_KEPT: Final = 32
 
 _COMMIT_BYTES: Final = 8 << 20
+# What stays free: the log of a commit, and what a start writes behind it.
+_SPARE_BYTES: Final = 3 * _COMMIT_BYTES
+_SPARE_SHARE: Final = 8
 _COMMIT_ROWS: Final = 2_000
 _DAMAGED_KEPT: Final = 20_000
 # Of a copy that is read and thrown away: it only sets the size of its log.
@@ -49,12 +55,28 @@ _STATE_KEYS: Final = frozenset({"device", "has_sink", "local_epochs", "written_o
 _EPOCH_ID: Final = 32
 
 
+_INSERT_BATCH: Final = (
+    "INSERT OR IGNORE INTO batch(id, kind, codec, raw, samples, t0, t1, hash, body)"
+    " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_INSERT_SCHEMA: Final = "INSERT OR IGNORE INTO schema(hash, body) VALUES(?, ?)"
+_INSERT_EPOCH: Final = (
+    "INSERT OR IGNORE INTO epoch(no, id, next_seq, boot_id, machine, why) VALUES(?, ?, ?, ?, ?, ?)"
+)
+_INSERT_RUN: Final = "INSERT OR IGNORE INTO run(id, boot_id, started, clean) VALUES(?, ?, ?, ?)"
+
+# (size, free bytes) of the file system that a file is on.
+FileSystem = Callable[[Path], tuple[int, int]]
+Room = Callable[[], tuple[int, int]]
+
+
 @dataclass(slots=True)
 class Found:
     """What a salvage leaves to be accounted for.
 
     damaged: samples of batches whose row was there and whose body cannot be believed, by primary key.
     most: samples of the largest batch. nameless: batches of epochs whose id is not known any more.
+    full: the disk had no room for all of it.
     """
 
     names: list[str] = field(default_factory=list)
@@ -64,6 +86,7 @@ class Found:
     most: int = 0
     nameless: int = 0
     nameless_samples: int = 0
+    full: bool = False
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -74,6 +97,7 @@ class Found:
             "most": self.most,
             "nameless": self.nameless,
             "nameless_samples": self.nameless_samples,
+            "full": self.full,
         }
 
     @classmethod
@@ -81,8 +105,12 @@ class Found:
         return cls(**{**text, "damaged": dict(text["damaged"])})
 
 
-def take_over(db: sqlite3.Connection, path: Path, *, lost: bool) -> None:
+def take_over(
+    db: sqlite3.Connection, path: Path, *, lost: bool, file_system: FileSystem = disk.file_system
+) -> None:
     """Takes over what is quarantined and not yet salvaged. lost: the database is new, and once was another.
+
+    What was to be sent comes first. Where the disk has no room for all of it the rest is left out.
 
     Raises sqlite3.Error, OSError; called again it goes on.
     """
@@ -100,12 +128,13 @@ def take_over(db: sqlite3.Connection, path: Path, *, lost: bool) -> None:
     # A salvage that a power cut undid in part is done again: what follows it is synchronised with it.
     db.execute("PRAGMA synchronous=NORMAL")
     for each in pending:
-        _Salvage(db, each, found).run()
+        _Salvage(db, each, found, partial(file_system, path)).run()
         logger.info(
             "took over what can be read of a damaged database",
             quarantine=str(each.directory),
             batches=found.batches,
             damaged=len(found.damaged),
+            full=found.full,
         )
         found.names.append(each.name)
         found.why = each.why
@@ -177,10 +206,16 @@ class _Small:
 class _Salvage:
     """One quarantined database into the one that is open."""
 
-    def __init__(self, db: sqlite3.Connection, source: Quarantined, found: Found) -> None:
+    def __init__(
+        self, db: sqlite3.Connection, source: Quarantined, found: Found, room: Room | None = None
+    ) -> None:
         self._db = db
         self._source = source
         self._found = found
+        self._room = room
+        self._looks_for_room = False
+        # Ranges of primary keys, ascending.
+        self._delivered: Ranges = []
         self._small = _Small()
         self._waiting: list[tuple[str, tuple[Value, ...]]] = []
         self._waiting_bytes = 0
@@ -195,10 +230,15 @@ class _Salvage:
                     self._take_small(view, cell)
         self._commit()
         transaction(self._db, self._put_small)
-        for view, numbers in self._views(log.sound, log.behind):
-            for number in numbers:
-                self._take_batches(view, view.cells(number))
-        self._commit()
+        self._looks_for_room = True
+        try:
+            for delivered in (False, True):
+                for view, numbers in self._views(log.sound, log.behind):
+                    for number in numbers:
+                        self._take_batches(view, view.cells(number), delivered=delivered)
+                self._commit()
+        except _NoRoom:
+            self._found.full = True
 
     def _views(self, sound: list[LogFrame], behind: list[LogFrame]) -> Iterator[tuple[View, Iterator[int]]]:
         """The file as SQLite would see it, and then the pages behind a tear of its log."""
@@ -213,7 +253,7 @@ class _Salvage:
 
     def _take_small(self, view: View, cell: Cell) -> None:
         try:
-            kind = _kind(cell, serials(cell))
+            kind = kind_of(cell, serials(cell))
             if kind == "batch":
                 self._small.numbers.add(split_id(cell.rowid)[0])
             elif kind is not None:
@@ -270,29 +310,39 @@ class _Salvage:
             self._db.executemany(
                 "INSERT INTO delivered(sink, lo, hi) VALUES(?, ?, ?)", [(CENTRAL_SINK, *pair) for pair in own]
             )
+            self._delivered += own
             last = split_id(own[-1][1])[1] + 1 if own else 1
             self._db.execute("UPDATE epoch SET next_seq = max(next_seq, ?) WHERE no = ?", (last, number))
             self._ceilings[number] = max(next_seq, last) + _NAMES_AHEAD
+        self._delivered.sort()
 
     # --- batches -----------------------------------------------------------------------------------
 
-    def _take_batches(self, view: View, cells: Sequence[Cell]) -> None:
+    def _take_batches(self, view: View, cells: Sequence[Cell], *, delivered: bool) -> None:
         for index, cell in enumerate(cells):
             try:
-                if _kind(cell, serials(cell)) == "batch" and _in_order(cells, index):
+                if (
+                    kind_of(cell, serials(cell)) == "batch"
+                    and in_order(cells, index)
+                    and self._is_delivered(cell.rowid) == delivered
+                ):
                     self._take_batch(view, cell)
             except ValueError:
                 continue
+
+    def _is_delivered(self, key: int) -> bool:
+        place = bisect_right(self._delivered, (key, 1 << 63)) - 1
+        return place >= 0 and key <= self._delivered[place][1]
 
     def _take_batch(self, view: View, cell: Cell) -> None:
         number, seq = split_id(cell.rowid)
         ceiling = self._ceilings.get(number)
         if ceiling is not None and not 0 < seq < ceiling:
             return
-        *columns, digest = _front(cell)
+        *columns, digest = front_of(cell)
         samples = columns[3]
         try:
-            body = view.payload(cell)[-_body_bytes(cell) :]
+            body = view.payload(cell)[-body_bytes(cell) :]
         except Torn:
             body = b""
         if content_hash(body) != digest:
@@ -314,7 +364,12 @@ class _Salvage:
             self._commit()
 
     def _commit(self) -> None:
+        """Raises _NoRoom where that would leave too little for what else a start has to write."""
         if self._waiting:
+            if self._room is not None and self._looks_for_room:
+                total, free = self._room()
+                if free < self._waiting_bytes + min(_SPARE_BYTES, total // _SPARE_SHARE):
+                    raise _NoRoom
             transaction(self._db, self._insert)
         self._waiting = []
         self._waiting_bytes = 0
@@ -326,58 +381,5 @@ class _Salvage:
                 self._found.batches += added
 
 
-# --- knowing a row again -------------------------------------------------------------------------------
-
-_INSERT_BATCH: Final = (
-    "INSERT OR IGNORE INTO batch(id, kind, codec, raw, samples, t0, t1, hash, body)"
-    " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_INSERT_SCHEMA: Final = "INSERT OR IGNORE INTO schema(hash, body) VALUES(?, ?)"
-_INSERT_EPOCH: Final = (
-    "INSERT OR IGNORE INTO epoch(no, id, next_seq, boot_id, machine, why) VALUES(?, ?, ?, ?, ?, ?)"
-)
-_INSERT_RUN: Final = "INSERT OR IGNORE INTO run(id, boot_id, started, clean) VALUES(?, ?, ?, ?)"
-
-# The columns of a row by type: n null, i whole number, t text, b bytes. Of an index entry with a capital.
-_SHAPES: Final = {
-    "niiiiiibb": "batch",
-    "ntittt": "epoch",
-    "ttii": "run",
-    "tb": "pair",
-    "Iiii": "delivered",
-    "Iti": "name",
-}
-_BATCH_COLUMNS: Final = 9
-_HASH_SERIAL: Final = 12 + 2 * HASH_BYTES
-
-
-def _kind(cell: Cell, types: Sequence[int]) -> str | None:
-    letters = "".join("n" if t == 0 else "i" if t < 10 else "b" if t % 2 == 0 else "t" for t in types)
-    kind = _SHAPES.get(letters if cell.is_table else f"I{letters}")
-    if kind == "batch" and types[-2] != _HASH_SERIAL:
-        return None
-    return kind
-
-
-def _in_order(cells: Sequence[Cell], index: int) -> bool:
-    """The hash covers a batch's body and not its name: that has to stand between its neighbours'."""
-    before = cells[index - 1].rowid if index else 0
-    behind = cells[index + 1].rowid if index + 1 < len(cells) else 1 << 63
-    return before < cells[index].rowid < behind
-
-
-def _body_bytes(cell: Cell) -> int:
-    return (serials(cell)[-1] - 12) // 2
-
-
-def _front(cell: Cell) -> tuple[int, int, int, int, int, int, bytes]:
-    """The columns before the body; they are always in the cell itself. Raises Torn."""
-    missing = cell.size - len(cell.local)
-    own = cell.local[: cell.size - _body_bytes(cell)]
-    if len(own) > len(cell.local) or missing > _body_bytes(cell):
-        raise Torn("the columns before the body are cut short")
-    found = values(own, columns=_BATCH_COLUMNS - 1)
-    match found:
-        case [None, int(kind), int(codec), int(raw), int(samples), int(t0), int(t1), bytes(digest)]:
-            return kind, codec, raw, samples, t0, t1, digest
-    raise Torn("not the columns of a batch")
+class _NoRoom(Exception):
+    """The disk has no room for more."""

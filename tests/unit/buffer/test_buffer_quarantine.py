@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.buffer import opening, quarantine
+from edge_agent.buffer import file, opening, quarantine, salvage
 from edge_agent.buffer.errors import NewerDatabase, NotABuffer
 from edge_agent.buffer.pages import WAL_FRAME_BYTES, WAL_HEAD
 from edge_agent.buffer.quarantine import Stage
+from edge_agent.wire.messages import LossReason
 from tests.unit.buffer.damage import (
     BATCHES,
     FAST,
@@ -256,3 +257,34 @@ async def test_a_start_does_not_wait_for_a_large_salvage_and_keeps_frames_in_mem
     assert sum(contents.frames().values()) == 1
     assert "buffer_salvaged" in {event["code"] for event in events(contents)}
     await agent.stop()
+
+
+async def test_where_the_disk_cannot_hold_both_what_was_to_be_sent_comes_first(life: Life) -> None:
+    """Delivered batches are left out; the agent goes on and does not wait for room that never comes."""
+    await filled(life, delivered=40)
+    await asyncio.to_thread(_salvage_with_room, life, [1 << 30, 0])
+    agent = await life.start()
+    contents = await life.contents()
+    assert [each.seq for each in contents.batches if each.epoch_no == 1] == list(range(41, BATCHES + 1))
+    assert contents.losses == []
+    assert "buffer_salvaged" in {event["code"] for event in events(contents)}
+    await agent.commit(FAST, BATCHES + 1)
+    await agent.stop()
+
+
+async def test_what_a_full_disk_cannot_take_over_is_accounted_for(life: Life) -> None:
+    await filled(life, delivered=40)
+    await asyncio.to_thread(_salvage_with_room, life, [0])
+    agent = await life.start()
+    [loss] = (await life.contents()).losses
+    assert (loss.reason, loss.seqs) == (LossReason.UNREADABLE, [(41, BATCHES)])
+    assert "no room" in loss.detail
+    await agent.stop()
+
+
+def _salvage_with_room(life: Life, free: list[int]) -> None:
+    quarantine.set_aside(life.database, "damaged")
+    db, _ = file.connect_writer(life.database, 1 << 30)
+    answers = iter(free)
+    with closing(db):
+        salvage.take_over(db, life.database, lost=False, file_system=lambda _: (1 << 30, next(answers)))
