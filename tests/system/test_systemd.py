@@ -22,7 +22,7 @@ from tests.system.holdfast_machine import (
 from tests.system.nspawn import PREFIX, Machine, debian, until, wheelhouse
 
 # The first may have to make a Debian; the others wait for watchdogs on a machine that does other things, too.
-pytestmark = [pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.timeout(600)]
 
 TLS = Path(__file__).parents[1] / "golden" / "tls"
 UNITS = (AGENT, CENTRE)
