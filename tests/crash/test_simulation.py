@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SEEDS = int(os.environ.get("N", "6"))
+SEEDS = int(os.environ.get("N", "4"))
 FIRST = int(os.environ.get("SEED") or int.from_bytes(os.urandom(3), "big"))
 REPLAYED = (3, 11)
 
@@ -30,7 +30,7 @@ def _simulate(
     )
 
 
-@pytest.mark.timeout(60 if SEEDS <= 6 else 0)
+@pytest.mark.timeout(120 if SEEDS <= 4 else 0)
 def test_whatever_befalls_them_every_frame_is_accounted_for() -> None:
     ended = _simulate(FIRST, seeds=SEEDS)
     assert ended.returncode == 0, ended.stderr[-4000:]
@@ -40,8 +40,8 @@ def test_whatever_befalls_them_every_frame_is_accounted_for() -> None:
 
 @pytest.mark.parametrize("seed", REPLAYED)
 def test_a_seed_tells_the_same_history_in_every_process(seed: int) -> None:
-    one, other = (_simulate(seed, 25, hash_seed=hash_seed) for hash_seed in ("1", "2"))
+    one, other = (_simulate(seed, 15, hash_seed=hash_seed) for hash_seed in ("1", "2"))
     assert one.returncode == 0, one.stderr[-4000:]
     assert one.stdout == other.stdout
-    assert one.stdout.count("\n") > 100
-    assert one.stdout != _simulate(seed + 1, 25).stdout
+    assert one.stdout.count("\n") > 50
+    assert one.stdout != _simulate(seed + 1, 15).stdout

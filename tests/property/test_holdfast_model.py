@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from tests.simulation.link import KINDS
 from tests.simulation.world import World
 
-EXAMPLES = int(os.environ.get("N", "5"))
+EXAMPLES = int(os.environ.get("N", "8"))
 # To shrink is of use to a person alone.
 PHASES = (
     [Phase.generate] if "HOLDFAST_NO_SHRINKING" in os.environ else [Phase.reuse, Phase.generate, Phase.shrink]
@@ -130,7 +130,7 @@ class Holdfast(RuleBasedStateMachine):
 TestHoldfast = pytest.mark.timeout(0 if "N" in os.environ else 60)(Holdfast.TestCase)
 TestHoldfast.settings = settings(
     max_examples=EXAMPLES,
-    stateful_step_count=20,
+    stateful_step_count=15,
     deadline=None,
     phases=PHASES,
     suppress_health_check=list(HealthCheck),
