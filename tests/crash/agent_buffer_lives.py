@@ -46,7 +46,7 @@ POINTS: Final = (
     ("BEGIN IMMEDIATE", "before", 30),
     ("BEGIN IMMEDIATE", "after", 30),
     ("INSERT OR IGNORE INTO run", "after", 2),
-    ("INSERT OR IGNORE INTO schema", "after", 5),
+    ("INSERT INTO schema", "after", 5),
     ("INSERT INTO batch", "before", 30),
     ("INSERT INTO batch", "after", 30),
     ("DELETE FROM batch", "after", 5),

@@ -28,7 +28,7 @@ AGENT_POINTS = (
     ("BEGIN IMMEDIATE", "before", 9),
     ("BEGIN IMMEDIATE", "after", 9),
     ("INSERT OR IGNORE INTO run", "after", 1),
-    ("INSERT OR IGNORE INTO schema", "after", 2),
+    ("INSERT INTO schema", "after", 3),
     ("INSERT INTO batch", "before", 9),
     ("INSERT INTO batch", "after", 9),
     ("DELETE FROM delivered", "after", 1),
