@@ -110,6 +110,7 @@ async def timeseries(call: Call[SeriesQueryParameters]) -> web.Response:
         "unit": series.unit,
         "points": series.points,
         "truncated": series.truncated,
+        "corrected": list(series.corrected),
     }
     return web.Response(body=orjson.dumps(body), content_type="application/json")
 

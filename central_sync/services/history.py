@@ -1,6 +1,7 @@
 """History behind one protocol: which samples one tag had, from the batches that hold them."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -31,12 +32,14 @@ class Series:
     """Points ascending by time; equal times in the order of (epoch, seq, frame).
 
     `truncated` says that the span holds more: points beyond the limit, or batches that were not read
-    because they were too many or the time was up.
+    because they were too many or the time was up. `corrected` has, for each point, the time by the clock
+    records of its boot where that is another one, else None; empty where no point has one.
     """
 
     points: list[Point]
     truncated: bool
     unit: str
+    corrected: Sequence[int | None] = ()
 
 
 class HistoryStore(Protocol):

@@ -7,6 +7,7 @@ what it was not acknowledged and it would be here twice.
 """
 
 import asyncio
+import contextlib
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -55,6 +56,7 @@ class Verified:
     samples: int
     losses: tuple[LossRecord, ...] = ()
     events: tuple[Event, ...] = ()
+    clocks: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,13 +201,14 @@ def verify(item: BatchItem) -> Verified:
         kind = batch.kind
         losses = _losses(batch) if Kind.LOSS in kind else ()
         events = _events(batch) if Kind.EVENT in kind else ()
+        clocks = _clocks(batch) if Kind.CLOCK in kind else ()
     except TooLarge as error:
         raise _Refused(RejectCode.TOO_LARGE, str(error)) from error
     except UnknownCodec as error:
         raise _Refused(RejectCode.UNKNOWN_CODEC, str(error)) from error
     except (WireError, ValueError, TypeError, KeyError) as error:
         raise _Refused(RejectCode.MALFORMED, str(error)) from error
-    return Verified(item, batch, samples, losses, events)
+    return Verified(item, batch, samples, losses, events, clocks)
 
 
 def _count_samples(batch: Batch) -> int:
@@ -250,3 +253,10 @@ def _events(batch: Batch) -> tuple[Event, ...]:
             text = str(record)[:200]
             found.append(Event(time=0, code="unreadable_event", message=text))
     return tuple(found)
+
+
+def _clocks(batch: Batch) -> tuple[dict[str, Any], ...]:
+    """As with events: what cannot be read corrects nothing, and costs nothing."""
+    with contextlib.suppress(WireError):
+        return tuple(_records(batch, Kind.CLOCK))
+    return ()

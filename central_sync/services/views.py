@@ -87,6 +87,10 @@ class SeriesView(View):
     unit: str
     points: list[tuple[int, JsonValue, str]] = Field(description="[time, value, quality], ascending by time.")
     truncated: bool = Field(description="The span holds more than these, the newest.")
+    corrected: list[int | None] = Field(
+        default=[],
+        description="For each point the time by the device's clock records where its own is wrong; or empty.",
+    )
 
 
 class GapView(View):

@@ -5,6 +5,7 @@ reading must begin. Newest first, so that a limit ends the reading early; at mos
 opened, and none once the time is up.
 """
 
+import functools
 import heapq
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ import structlog
 
 from central_sync.services import samples
 from central_sync.services.history import Point, Series, SeriesQuery
-from central_sync.store import rows
+from central_sync.store import clocks, rows
 from central_sync.store.schemas import SchemaCache
 from edge_agent.wire.batch import Batch
 from edge_agent.wire.errors import WireError
@@ -55,6 +56,7 @@ class _Found:
 
     order: tuple[int, int, int, int]
     point: Point
+    corrected: int | None
 
 
 def series(
@@ -72,20 +74,28 @@ def series(
     found: list[_Found] = []
     truncated = False
     horizon = query.start
+
+    @functools.cache
+    def known(boot: str) -> list[clocks.Reading]:
+        return clocks.readings(connection, device_no, boot)
+
     for count, row in enumerate(_batches(connection, device_no, list(wanted), query)):
         t1 = row[6]
         if t1 < horizon or count == MAX_BATCHES or expired():
             truncated = True
             break
-        found += _points(row, wanted, query)
+        found += _points(row, wanted, query, known)
         if len(found) > query.limit * _SLACK:
             found = _newest(found, query.limit)
             horizon, truncated = found[0].point[0], True
     if len(found) > query.limit:
         found, truncated = _newest(found, query.limit), True
     units = [schema.tags[index].unit for schema, index in wanted.values()]
-    points = [entry.point for entry in sorted(found, key=_by_time)]
-    return Series(points, truncated, units[-1] if units else "")
+    found.sort(key=_by_time)
+    corrected = [entry.corrected for entry in found]
+    unit = units[-1] if units else ""
+    points = [entry.point for entry in found]
+    return Series(points, truncated, unit, corrected if any(corrected) else ())
 
 
 def _by_time(entry: _Found) -> tuple[int, tuple[int, int, int, int]]:
@@ -120,12 +130,16 @@ def _batches(
 
 
 def _points(
-    row: tuple[int, int, int, int, int, bytes, int], wanted: dict[str, tuple[Schema, int]], query: SeriesQuery
+    row: tuple[int, int, int, int, int, bytes, int],
+    wanted: dict[str, tuple[Schema, int]],
+    query: SeriesQuery,
+    known_readings: Callable[[str], list[clocks.Reading]],
 ) -> list[_Found]:
     ordinal, opened, seq, codec, raw, body, _ = row
     result: list[_Found] = []
     try:
         batch = Batch.open(body, codec, raw)
+        readings = known_readings(batch.origin.boot)
         for section, entry in enumerate(batch.sections):
             known = wanted.get(entry.get("s", ""))
             if known is None:
@@ -135,7 +149,8 @@ def _points(
                 if query.start <= frame.wall_ms <= query.end:
                     value = samples.value(schema, index, sample)
                     point = (frame.wall_ms, value, sample.quality.label)
-                    result.append(_Found((ordinal, opened, seq, frame.n), point))
+                    corrected = clocks.corrected(readings, frame.mono_ns, frame.wall_ms)
+                    result.append(_Found((ordinal, opened, seq, frame.n), point, corrected))
     except (WireError, IndexError) as error:
         logger.warning("batch not readable", device=query.device, seq=seq, error=str(error))
     return result

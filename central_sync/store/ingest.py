@@ -7,7 +7,7 @@ from typing import Final
 from central_sync.services import accounting
 from central_sync.services.ingest import Receipt, Upload, Verified
 from central_sync.services.readmodel import Arrival
-from central_sync.store import epochs, rows, spans
+from central_sync.store import clocks, epochs, rows, spans
 from central_sync.store.epochs import Epoch
 from central_sync.store.schemas import SchemaCache
 from edge_agent.wire import ranges
@@ -191,6 +191,8 @@ def _note_records(
 ) -> None:
     for loss in verified.losses:
         epochs.apply_loss(connection, device_no, arrival.arrival, loss, now)
+    if verified.clocks:
+        clocks.note(connection, device_no, verified.batch.origin.boot, verified.clocks)
     for event in verified.events:
         rows.add_event(
             connection, device_no, event.time or now, event.code, event.message, event.data,
