@@ -90,9 +90,14 @@ class StoredOutbox:
         recent = self._store.state.recent
         items = recent.first(epoch_no, wanted, max_bytes)
         if not items:
-            items, absent = await self._read(partial(_fetch, epoch_no, wanted, max_bytes))
-            if absent:
-                await self._store.amend(lambda amendments: amendments.unreadable(epoch_no, absent))
+            try:
+                items, absent = await self._read(partial(_fetch, epoch_no, wanted, max_bytes))
+                if absent:
+                    await self._store.amend(lambda amendments: amendments.unreadable(epoch_no, absent))
+            except NotStored:
+                # A lane must not end by a damaged page. The store tells of it, and mends it with its next
+                # write; what could not be read or accounted for comes to be asked for again.
+                return items
         recent.fetched(epoch_no, items)
         return items
 

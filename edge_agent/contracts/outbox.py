@@ -16,8 +16,8 @@ CENTRAL_SINK: Final = 1
 class Outbox(Protocol):
     @property
     def current_epoch(self) -> int:
-        """Number of the epoch that new batches are named in; 0 as long as the buffer could not be opened: then
-        there is nothing to send, and no epoch to announce."""
+        """Number of the epoch that new batches are named in; 0 as long as the buffer could not be opened:
+        then there is nothing to send, and no epoch to announce."""
         ...
 
     def heads(self) -> list[Head]:
@@ -46,7 +46,8 @@ class Outbox(Protocol):
     async def fetch(self, epoch_no: int, wanted: Ranges, max_bytes: int) -> list[BatchItem]:
         """The first batches of `wanted`, ascending, as many as fit `max_bytes`, but at least one.
 
-        A batch that cannot be read any more is left out; the buffer accounts for it.
+        A batch that cannot be read any more is left out; the buffer accounts for it. None at all: all of
+        them are gone, or nothing can be read at present; ask again later.
         """
         ...
 
