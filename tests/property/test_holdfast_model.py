@@ -89,9 +89,9 @@ class Holdfast(RuleBasedStateMachine):
     def an_old_database_is_put_back(self) -> None:
         self.world.put_old_database_back()
 
-    @rule(seconds=st.sampled_from([3.0, 15.0]))
-    def commits_fail(self, seconds: float) -> None:
-        self.world.disk_fails(seconds)
+    @rule(seconds=st.sampled_from([3.0, 15.0]), landing=st.booleans())
+    def commits_fail(self, seconds: float, landing: bool) -> None:
+        self.world.disk_fails(seconds, landing=landing)
 
     @rule(seconds=st.sampled_from([0.02, 1.5]))
     def a_commit_takes(self, seconds: float) -> None:

@@ -177,14 +177,17 @@ class Judge:
 
     # --- judging -----------------------------------------------------------------------------------------
 
-    def check(self, edge: Path, centre: Path, heads: list[Head], in_memory: int, *, final: bool) -> None:
+    def check(
+        self, edge: Path, centre: Path, heads: list[Head], in_memory: int, *, in_doubt: bool, final: bool
+    ) -> None:
+        """in_doubt: a commit failed, and what memory still has of it may be on the disk."""
         at_edge, at_centre = self.edge(edge), self.centre(centre)
         self._no_frame_is_twice(at_centre)
         self._order_is_kept(at_edge)
         self._order_is_kept(at_centre)
         if not self.regressed or final:
             self._heads_keep_their_promise(heads, at_centre)
-            self._every_frame_is_somewhere(at_edge, at_centre, heads, in_memory)
+            self._every_frame_is_somewhere(at_edge, at_centre, heads, in_memory, in_doubt=in_doubt)
 
     def _frames(self, shelf: Shelf) -> Counter[FrameName]:
         return Counter(frame for digest in shelf.batches.values() for frame in self._opened[digest].frames)
@@ -226,7 +229,7 @@ class Judge:
         return found
 
     def _every_frame_is_somewhere(
-        self, edge: Shelf, centre: Shelf, heads: list[Head], in_memory: int
+        self, edge: Shelf, centre: Shelf, heads: list[Head], in_memory: int, *, in_doubt: bool
     ) -> None:
         there = self._frames(edge).keys() | self._frames(centre).keys()
         open_frames = self._appended.keys() - there - self._excused
@@ -243,7 +246,7 @@ class Judge:
             if not ranges.contains(frames.get(frame[:3], []), frame[3])
             and not any(ranges.contains(names.get(epoch, []), seq) for epoch, seq in self._names[frame])
         )
-        if len(missing) != in_memory:
+        if len(missing) > in_memory or (len(missing) < in_memory and not in_doubt):
             known_names = sorted(seq for frame in missing for _, seq in self._names[frame])
             raise Violated(
                 f"{len(missing)} frames are in no database and no loss record, and {in_memory} in memory; "

@@ -57,12 +57,14 @@ SCHEMAS: Final = (
 
 @dataclass
 class Disk(Thread):
-    """The writer's thread. failing: commits fail. trap: (calls until death, whether that call is made)."""
+    """The writer's thread. failing: commits fail; landing: they are made, and said to have failed. trap:
+    (calls until death, whether that call is made)."""
 
     random: Random
     died: Callable[[], None]
     slow_seconds: float = 0.02
     failing: bool = False
+    landing: bool = False
     trap: tuple[int, bool] | None = None
     dead: bool = False
 
@@ -83,11 +85,20 @@ class Disk(Thread):
         database = next((each for each in arguments if isinstance(each, sqlite3.Connection)), None)
         if not self.failing or database is None or function is sqlite3.Connection.close:
             return function(*arguments)
+        if self.landing:
+            function(*arguments)
+            raise _input_output_error()
         database.execute("PRAGMA query_only=ON")
         try:
             return function(*arguments)
         finally:
             database.execute("PRAGMA query_only=OFF")
+
+
+def _input_output_error() -> sqlite3.Error:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+    return error
 
 
 @dataclass

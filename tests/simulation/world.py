@@ -121,6 +121,7 @@ class World:
             self.centre.database,
             life.outbox.heads(),
             life.store.memory.frame_count,
+            in_doubt=life.store._in_doubt is not None,
             final=final,
         )
 
@@ -241,11 +242,13 @@ class World:
         self.note("a copy of the agent's disk")
         self.edge.copy_disk()
 
-    def disk_fails(self, seconds: float) -> None:
-        self.note(f"commits fail for {seconds} s")
+    def disk_fails(self, seconds: float, *, landing: bool = False) -> None:
+        """landing: what is said to have failed is on the disk."""
+        self.note(f"commits fail for {seconds} s{', it is said' if landing else ''}")
         if self.edge.life is not None:
             disk = self.edge.life.disk
             slow, disk.slow_seconds, disk.failing = disk.slow_seconds, 1.0, True
+            disk.landing = landing
             self._run(asyncio.sleep(seconds))
             disk.slow_seconds, disk.failing = slow, False
         self.revive()
