@@ -2,7 +2,8 @@
 
 Values are checked against the simulator's formula for a holding register, written here once more:
 `(7 k + 31 address) mod 65536` at tick k. What is missing must stand in a loss record that arrived: a
-frame by its number, a batch by its seq.
+frame by its number, a batch by its seq. A record is void for batches that did arrive, as when the answer to
+a POST was lost and the batches had to make room afterwards (docs/specs/batch-v1.md, 8).
 """
 
 import contextlib
@@ -45,6 +46,7 @@ class Judgement:
     received: dict[str, Ranges] = field(default_factory=dict)  # seqs by epoch
     announced: dict[str, int] = field(default_factory=dict)  # the highest `next` by epoch
     losses: list[Loss] = field(default_factory=list)
+    contents: dict[tuple[str, int], dict[Run, tuple[Ranges, int]]] = field(default_factory=dict)
     connections: dict[str, str] = field(default_factory=dict)  # by the hash of their group's schema
 
     def holes(self) -> list[str]:
@@ -75,6 +77,19 @@ class Judgement:
         for loss in self.losses:
             for part in loss.connections:
                 found[part.run, part.name] = union(found.get((part.run, part.name), []), part.n)
+        for run, (numbers, _) in self._void().items():
+            found[run] = subtract(found.get(run, []), numbers)
+        return found
+
+    def _void(self) -> dict[Run, tuple[Ranges, int]]:
+        """Frames and samples of batches that arrived although a record names them."""
+        found: dict[Run, tuple[Ranges, int]] = {}
+        for loss in self.losses:
+            for lo, hi in intersect(loss.seqs, self.received.get(loss.epoch, [])):
+                for seq in range(lo, hi + 1):
+                    for run, (numbers, samples) in self.contents.get((loss.epoch, seq), {}).items():
+                        before, count = found.get(run, ([], 0))
+                        found[run] = union(before, numbers), count + samples
         return found
 
     def twice_told(self) -> list[str]:
@@ -90,6 +105,8 @@ class Judgement:
             for part in loss.connections:
                 key = part.run, part.name
                 found[key] = found.get(key, 0) + part.samples
+        for run, (_, samples) in self._void().items():
+            found[run] = found.get(run, 0) - samples
         return found
 
     def short(self, promised: dict[Run, int]) -> dict[Run, str]:
@@ -132,11 +149,20 @@ def judge(database: Path, tags: int, tolerance_ticks: int = TOLERANCE_TICKS) -> 
             found.losses.extend(Loss.model_validate(record) for record in batch.records(Kind.LOSS))
             for index, entry in enumerate(batch.sections):
                 if entry["k"] == "frames":
-                    _judge_section(found, batch, index, schemas[entry["s"]], tags, tolerance_ticks)
+                    there = found.contents.setdefault((epoch, seq), {})
+                    _judge_section(found, there, batch, index, schemas[entry["s"]], tags, tolerance_ticks)
     return found
 
 
-def _judge_section(found: Judgement, batch: Batch, index: int, schema: Schema, tags: int, ticks: int) -> None:
+def _judge_section(
+    found: Judgement,
+    there: dict[Run, tuple[Ranges, int]],
+    batch: Batch,
+    index: int,
+    schema: Schema,
+    tags: int,
+    ticks: int,
+) -> None:
     run = (batch.origin.run, schema.connection)
     # Rows are in schema order, which for equal types is that of the config: t0, t1, …
     assert [tag.name for tag in schema.tags] == [f"t{number}" for number in range(tags)]
@@ -145,6 +171,8 @@ def _judge_section(found: Judgement, batch: Batch, index: int, schema: Schema, t
         found.numbers[run] = union(known, [(frame.n, frame.n)])
         if size(found.numbers[run]) == size(known):
             found.doubled += 1
+        numbers, samples = there.get(run, ([], 0))
+        there[run] = union(numbers, [(frame.n, frame.n)]), samples + frame.samples
         found.frames += 1
         found.framed += frame.samples
         found.read += frame.read
