@@ -30,6 +30,7 @@ from tests.crash.fault_proxy import FaultProxy
 from tests.crash.judge import BLOCK, TICK_MS, TOLERANCE_TICKS, Judgement, Run, judge
 
 DEVICE = "rig"
+FRESH_MS = 3000
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,7 @@ class Rig:
 
     async def kill_in_turn(self, kills: int, random: Random) -> Killed:
         """So many kills of agent and centre in turn, at random moments of their lives, starts included.
-        Right before half of the agent's, it says what it has framed: all of that must arrive."""
+        Right before most of the agent's, it says what it has framed: all of that must arrive."""
         killed = Killed()
         for number in range(kills):
             if number % 2:
@@ -206,7 +207,7 @@ class Rig:
                 await self.centre.kill()
                 await self.centre.start()
                 continue
-            if random.random() < 0.5:
+            if random.random() < 0.7:
                 await until(self.agent_answers, 30)
             await asyncio.sleep(random.uniform(0.0, 0.8))
             with contextlib.suppress(NotConnected):
@@ -243,18 +244,28 @@ class Rig:
         return await self.api.account()
 
     async def drained(self, seconds: float = 60) -> Account:
-        """The centre's account once the agent has nothing left to send, and the centre knows it."""
+        """The centre's account once the agent has nothing left to send but what is fresh, and both know."""
 
         async def nothing_left() -> bool:
             try:
                 status = await self.status()
             except NotConnected:
                 return False
-            account = await self.api.account()
-            return status.buffer.pending_batches <= 1 and account.pending == 0
+            oldest = status.buffer.oldest_pending
+            fresh = oldest is None or oldest > time.time_ns() // 1_000_000 - FRESH_MS
+            reached = all(sink.state == "ok" for sink in status.sinks)
+            return fresh and reached and (await self.api.account()).pending == 0
 
         await until(nothing_left, seconds)
         return await self.api.account()
+
+    async def finished(self, seconds: float = 60) -> Account:
+        """Ends the agent, and another life of it sends all that the one before had left."""
+        await self.agent.stop()
+        await self.agent.start()
+        account = await self.drained(seconds)
+        await self.agent.stop()
+        return account
 
     async def fresh_value(self, connection: str = "plc00", within_ms: int = 3000) -> bool:
         """Whether the centre has a good value that is that young."""

@@ -34,10 +34,7 @@ async def test_kills_of_agent_and_centre_in_turn_lose_nothing_and_double_nothing
         began = time.monotonic()
         killed = await rig.kill_in_turn(KILLS, Random(SEED))
         took = time.monotonic() - began
-        await rig.agent.stop()
-        await rig.agent.start()
-        account = await rig.settled(DRAIN_SECONDS)
-        await rig.agent.stop()
+        account = await rig.finished(DRAIN_SECONDS)
         broken = await asyncio.to_thread(broken_promises, rig.edge_database, rig.central_database)
     found = await rig.judged()
     print(f"{KILLS} kills in {took:.0f} s, {killed.noted} noted\n{found.summary()}\n{account}")
