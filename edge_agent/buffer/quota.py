@@ -71,17 +71,14 @@ class Quota:
         return self.wal_bytes
 
     def database_limit(self, space: Space) -> int:
-        """How large the database may be. Below what it is: it has to give pages back."""
+        """How large the database may be. Below what it is: the quota was made smaller."""
         quota = self.on(space.total)
         wal = max(2 * quota.wal_bytes, space.wal)
         by_quota = quota.max_bytes - wal - quota.ballast_bytes - space.aside
         still_to_come = max(0, quota.wal_bytes - space.wal) + max(0, quota.ballast_bytes - space.ballast)
-        by_disk = space.database + space.free - quota.min_free_bytes - still_to_come
+        # It never shrinks for others: what it gave back, they would take.
+        by_disk = space.database + max(0, space.free - quota.min_free_bytes - still_to_come)
         return max(_LEAST_DATABASE_BYTES, min(by_quota, by_disk))
-
-    def is_low(self, space: Space) -> bool:
-        """Whether it is the file system, and not the quota, that ends growth."""
-        return space.free < self.on(space.total).min_free_bytes
 
     def lacking(self, space: Space, needed: int, *, records: bool = False) -> int:
         """Bytes to be freed before `needed` bytes of pages fit; 0 where they do.
