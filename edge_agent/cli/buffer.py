@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from edge_agent.cli import config_path, figures
-from edge_agent.cli.context import Context, ExitCode, StoredBuffer, UsageError
+from edge_agent.cli.context import Context, StoredBuffer, UsageError
 from edge_agent.cli.text import Palette, printable, table
+from edge_agent.contracts.exit_codes import ExitCode
 from edge_agent.contracts.stored import SampleQuery, StoredSample
 
 NAME: Final = "buffer"

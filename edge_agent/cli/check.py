@@ -10,12 +10,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
 from edge_agent.cli import config_path
-from edge_agent.cli.context import Context, ExitCode, GroupPlan, Problem
+from edge_agent.cli.context import Context, GroupPlan, Problem
 from edge_agent.cli.figures import plural
 from edge_agent.cli.headroom import judge
 from edge_agent.cli.plan import note_lines
 from edge_agent.cli.text import Palette, printable
 from edge_agent.contracts.errors import ConfigError
+from edge_agent.contracts.exit_codes import ExitCode
 
 NAME: Final = "check"
 HELP: Final = "say whether a config is valid, and what is wrong with it"

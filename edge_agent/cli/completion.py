@@ -7,7 +7,8 @@ instead of a command. It imports argcomplete, which no other call should wait fo
 import argparse
 from typing import Final
 
-from edge_agent.cli.context import Context, ExitCode
+from edge_agent.cli.context import Context
+from edge_agent.contracts.exit_codes import ExitCode
 
 NAME: Final = "completion"
 HELP: Final = "print the script that completes command lines in bash, zsh or fish"

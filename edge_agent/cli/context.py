@@ -9,8 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from edge_agent.contracts.exit_codes import ExitCode as ExitCode
-
 if TYPE_CHECKING:
     from edge_agent.contracts.diagnosis import Outcome
     from edge_agent.contracts.driver import RequestSummary

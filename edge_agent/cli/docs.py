@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from edge_agent.cli.context import Context, ExitCode
+from edge_agent.cli.context import Context
 from edge_agent.cli.figures import plural
+from edge_agent.contracts.exit_codes import ExitCode
 
 NAME: Final = "docs"
 HELP: Final = "generate the sample files and reference pages"

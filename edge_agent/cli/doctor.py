@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from edge_agent.cli import config_path
-from edge_agent.cli.context import Context, ExitCode
+from edge_agent.cli.context import Context
 from edge_agent.cli.text import Palette, printable, width
 from edge_agent.contracts.check_names import CHECKS
+from edge_agent.contracts.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from edge_agent.contracts.diagnosis import Outcome

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from edge_agent.cli import config_path
-from edge_agent.cli.context import Context, ExitCode, UsageError
+from edge_agent.cli.context import Context, UsageError
+from edge_agent.contracts.exit_codes import ExitCode
 
 NAME: Final = "init"
 HELP: Final = "write a commented config to begin with, and try its connection"

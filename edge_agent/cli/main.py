@@ -26,10 +26,11 @@ from edge_agent.cli import (
     support_bundle,
     top,
 )
-from edge_agent.cli.context import App, Context, ExitCode, UsageError
+from edge_agent.cli.context import App, Context, UsageError
 from edge_agent.cli.parser import Parser
 from edge_agent.cli.text import printable
 from edge_agent.contracts.errors import ConfigError, NotConnected, Unavailable, Unsupported
+from edge_agent.contracts.exit_codes import ExitCode
 
 _EPILOG: Final = (
     "exit codes: 0 good; 1 a check found something; 2 wrong use or invalid config; "

@@ -3,7 +3,7 @@
 import argparse
 from typing import NoReturn
 
-from edge_agent.cli.context import ExitCode
+from edge_agent.contracts.exit_codes import ExitCode
 
 
 class Parser(argparse.ArgumentParser):

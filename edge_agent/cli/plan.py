@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from edge_agent.cli import config_path, figures, headroom
-from edge_agent.cli.context import Context, ExitCode, GroupPlan
+from edge_agent.cli.context import Context, GroupPlan
 from edge_agent.cli.live.grid import Column, grid, painted
 from edge_agent.cli.text import Palette, Styled, printable, table
+from edge_agent.contracts.exit_codes import ExitCode
 
 NAME: Final = "plan"
 HELP: Final = "print the requests that a config leads to, their bytes, bus time and headroom"

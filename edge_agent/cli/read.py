@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from edge_agent.cli import config_path, figures
-from edge_agent.cli.context import Context, ExitCode, UsageError
+from edge_agent.cli.context import Context, UsageError
 from edge_agent.cli.text import Cell, Palette, Styled, printable, shortened, table
+from edge_agent.contracts.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from edge_agent.contracts.status import LatestValue

@@ -4,8 +4,9 @@ import argparse
 from typing import TYPE_CHECKING, Final
 
 from edge_agent.cli import local
-from edge_agent.cli.context import Context, ExitCode
+from edge_agent.cli.context import Context
 from edge_agent.cli.text import Palette, printable
+from edge_agent.contracts.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from edge_agent.contracts.status import ReloadResult

@@ -3,7 +3,8 @@
 import argparse
 from typing import Final
 
-from edge_agent.cli.context import Context, ExitCode
+from edge_agent.cli.context import Context
+from edge_agent.contracts.exit_codes import ExitCode
 
 NAME: Final = "simulate"
 HELP: Final = "run a simulated PLC"

@@ -4,8 +4,9 @@ import argparse
 from typing import Final
 
 from edge_agent.cli import local
-from edge_agent.cli.context import Context, ExitCode
+from edge_agent.cli.context import Context
 from edge_agent.cli.text import Palette
+from edge_agent.contracts.exit_codes import ExitCode
 
 NAME: Final = "status"
 HELP: Final = "show how the running agent is: what is wrong first, then connections, buffer and sinks"

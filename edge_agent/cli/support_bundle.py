@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Final
 
 from edge_agent.cli import config_path, figures
-from edge_agent.cli.context import Context, ExitCode
+from edge_agent.cli.context import Context
 from edge_agent.cli.text import Palette, printable, table
+from edge_agent.contracts.exit_codes import ExitCode
 
 NAME: Final = "support-bundle"
 HELP: Final = "collect what a maintainer needs into one archive, with secrets removed and without values"

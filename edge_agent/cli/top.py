@@ -4,8 +4,9 @@ import argparse
 from typing import TYPE_CHECKING, Final
 
 from edge_agent.cli import local
-from edge_agent.cli.context import Client, Context, ExitCode, UsageError
+from edge_agent.cli.context import Client, Context, UsageError
 from edge_agent.cli.text import Palette
+from edge_agent.contracts.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from edge_agent.cli.live.figures import Figures, Snapshot

@@ -1,4 +1,4 @@
-"""How much the buffer may take: the quota covers all of it, and others' files end growth, never collection."""
+"""How much the buffer may take: the quota covers all of it; others' files end growth, never collection."""
 
 from dataclasses import replace
 
