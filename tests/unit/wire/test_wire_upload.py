@@ -70,10 +70,10 @@ def test_what_is_no_upload(data: bytes, message: str) -> None:
 
 def test_a_head_full_of_errors_costs_one() -> None:
     pairs = b",".join([b"[]"] * 300_000)
-    start = time.perf_counter()
+    start = time.thread_time()
     with pytest.raises(WireError, match="held"):
         decode_upload(body(GOOD_HEAD.replace(b"[[2,4],[8,8]]", b"[" + pairs + b"]"), item()))
-    assert time.perf_counter() - start < 1
+    assert time.thread_time() - start < 1
 
 
 @pytest.mark.parametrize(
