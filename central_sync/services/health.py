@@ -32,7 +32,7 @@ def problems(heartbeat: Heartbeat, last_loss: int | None, now: int) -> list[str]
     if heartbeat.clock.sync is False:
         found.append("the clock is not synchronised")
     buffer = heartbeat.buffer
-    if buffer.state == "failing":
+    if buffer.error:
         found.append(f"the buffer cannot be written: {buffer.error}")
     elif buffer.state == "full":
         found.append("the buffer is full")

@@ -1,7 +1,8 @@
 """How the buffer stands with its disk: one line when that gets worse, one when it is well again.
 
 Belongs to the event loop. `state` is ok, full (room was made, or samples were refused, lately) or failing
-(the last write did not succeed: frames stay in memory).
+(the last write did not succeed: frames stay in memory). There is an `error` where it is so full that a
+write did not succeed.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,6 +10,7 @@ from typing import Any, Final
 
 import structlog
 
+from edge_agent.buffer.errors import DiskFull, NotStored
 from edge_agent.contracts.clock import Clock
 from edge_agent.wire.batch import Kind
 from edge_agent.wire.messages import Event
@@ -27,6 +29,7 @@ class Condition:
         self._clock = clock
         self._record = record
         self._full_at: float | None = None
+        self._no_room = False
         self.error = ""
         self.since_ms: int | None = None
         self.failures = 0
@@ -34,12 +37,14 @@ class Condition:
     @property
     def state(self) -> str:
         if self.error:
-            return FAILING
+            return FULL if self._no_room else FAILING
         return FULL if self._full_at is not None else OK
 
-    def failed(self, error: str) -> None:
+    def failed(self, fault: NotStored) -> None:
         """A write did not succeed."""
+        error = str(fault)
         self.failures += 1
+        self._no_room = isinstance(fault, DiskFull)
         if not self.error:
             self.since_ms = self._clock.wall_ms()
             logger.error("the buffer cannot be written: samples are kept in memory", error=error)

@@ -126,6 +126,10 @@ class FrameMemory:
         self._taken = None
         self._taken_frames = self._taken_bytes = self._taken_records = 0
 
+    def refused(self) -> None:
+        """What was taken is an account of losses now, and takes no room."""
+        self._taken_frames = self._taken_bytes = self._taken_records = 0
+
     def forget_stored(self) -> None:
         """The database is another one: it needs the schemas in use once more."""
         schemas = list(self._stored_schemas.values())

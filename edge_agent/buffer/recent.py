@@ -9,7 +9,7 @@ from edge_agent.wire.ranges import Ranges
 from edge_agent.wire.upload import BatchItem
 
 _BODY_BYTES: Final = 2 << 20
-_TIMES: Final = 4_096
+_TIMES: Final = 1_024
 # More than both lanes can have on their way at once.
 _SIZES: Final = 16_384
 

@@ -118,7 +118,7 @@ class Store:
             try:
                 await self._open()
             except NotStored as error:
-                self.condition.failed(str(error))
+                self.condition.failed(error)
 
     async def close(self) -> None:
         """Commits what is in memory, marks the run as cleanly ended, closes. Raises NotStored."""
@@ -240,7 +240,7 @@ class Store:
                     self.condition.worked()
                 changed = await self._flush_locked(settle=settle, ends_run=ends_run)
             except NotStored as error:
-                self.condition.failed(str(error))
+                self.condition.failed(error)
                 raise
             if changed:
                 self.condition.worked()
@@ -304,7 +304,7 @@ class Store:
                     await self._fold(order)
                 elif not self._refuse(order):
                     return None
-        raise NotStored(f"{self.settings.path}: the disk is full, and making room did not help")
+        raise DiskFull(f"{self.settings.path}: the disk is full, and making room did not help")
 
     async def _drop(self, order: Order, nbytes: int) -> None:
         """Delivered batches go, else the oldest. Raises NotStored where there is nothing to drop."""
@@ -313,7 +313,7 @@ class Store:
             self._space = await self._writer.write(self._committer.relieve)
         await self._change(room.drop())
         if not room.freed.batches:
-            raise NotStored(f"{self.settings.path}: the disk is full, and the buffer has nothing to drop")
+            raise DiskFull(f"{self.settings.path}: the disk is full, and the buffer has nothing to drop")
         if room.freed.held_samples:
             self.dropped_samples += room.freed.held_samples
             self.condition.made_room("the oldest samples are dropped")
@@ -324,12 +324,13 @@ class Store:
         room = Room(self._amendments(), 0)
         await self._change(room.fold())
         if not room.freed.batches:
-            raise NotStored(f"{self.settings.path}: the disk is full")
+            raise DiskFull(f"{self.settings.path}: the disk is full")
         self._renew(order)
 
     def _refuse(self, order: Order) -> bool:
         """New samples become a loss. Whether the record of it is due already."""
         self.dropped_samples += order.take.refuse(order.now_ms)
+        self.memory.refused()
         self.condition.made_room("new samples are refused")
         now = self.clock.monotonic()
         if self._refused_at is not None and now - self._refused_at < REFUSAL_SECONDS:

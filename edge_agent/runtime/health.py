@@ -105,7 +105,7 @@ def _buffer(status: AgentStatus) -> Iterator[Finding]:
         text = f"{status.lost_samples:,} samples were lost"
         yield Finding(Severity.ERROR, "losses", text, None, "losses", {"samples": status.lost_samples})
     buffer = status.buffer
-    if buffer.state == "failing":
+    if buffer.error:
         text = f"cannot be written, samples are kept in memory: {buffer.error}"
         facts = {"why": buffer.error}
         yield Finding(Severity.ERROR, "buffer", text, buffer.since, "buffer_failing", facts)

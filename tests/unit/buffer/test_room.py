@@ -204,3 +204,15 @@ async def test_more_than_the_quota_at_once_is_committed_in_parts(life: Life) -> 
     assert ranges.union(stored, gone) == [(1, 300)]
     assert ranges.contains(stored, 300)
     assert not ranges.intersect(stored, gone)
+
+
+async def test_what_was_refused_takes_no_memory_and_does_not_wait(life: Life) -> None:
+    agent = await life.start(max_bytes=QUOTA, drop_oldest=False)
+    for n in range(1, 400):
+        await put(agent, WIDE, n)
+        await agent.store.flush()
+    assert agent.store.condition.state == "full"
+    assert agent.store.memory.frame_count == 0
+    assert agent.store.memory.size_bytes == 0
+    assert agent.store.report().uncommitted_frames == 0
+    await agent.stop()
