@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -88,6 +88,8 @@ class BufferModel(RuleBasedStateMachine):
         try:
             if hasattr(self, "agent"):
                 self.drain()
+                # Stopping may prune all that was delivered.
+                self.all_is_well()
                 self.run(self.agent.stop())
                 contents = Contents(self.life.database)
                 self.names_are_unique_and_nothing_unsettled_goes(contents)
@@ -310,6 +312,8 @@ class BufferModel(RuleBasedStateMachine):
             if name not in now and name not in self.renamed:
                 assert ranges.contains(self.sink.settled(name[0]), name[1]), f"{name} was not delivered"
                 self.archive.update(frames_of(stored))
+        # An older copy of the disk has the old names again.
+        self.renamed -= now.keys()
         self.known = now
 
     def every_frame_is_in_one_place(self, contents: Contents) -> None:
@@ -384,6 +388,29 @@ def frames_of(stored: StoredBatch) -> dict[FrameName, tuple[int, int]]:
                 assert name not in found, f"{name} is twice in a batch"
                 found[name] = (each.read, each.suppressed)
     return found
+
+
+@settings(max_examples=1, database=None, deadline=None)
+@given(data=st.data())
+def test_names_that_an_older_copy_of_the_disk_has_again_are_followed_like_any_others(
+    data: st.DataObject,
+) -> None:
+    """They were renamed away once; then they are held, delivered and pruned."""
+    model = BufferModel()
+    try:
+        model.begin(retain=0.0, quota=1 << 20)
+        model.append(0, 1, 0)
+        model.flush(settle=False)
+        model.kill()
+        model.look_away()
+        held = model.agent.held()
+        model.conflict(data)
+        model.all_is_well()
+        model.cut_the_power(lying=True)
+        model.all_is_well()
+        assert model.agent.held().items() >= held.items()
+    finally:
+        model.teardown()
 
 
 TestBuffer = pytest.mark.timeout(0 if "N" in os.environ else 60)(BufferModel.TestCase)
