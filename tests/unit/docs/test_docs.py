@@ -207,3 +207,10 @@ def test_every_dependency_has_its_line() -> None:
     page = (DOCS / "dependencies.md").read_text(encoding="utf-8").lower()
     names = {re.split(r"[\s\[<>=;]", need)[0].lower() for group in groups for need in group}
     assert not sorted(name for name in names if name not in page)
+
+
+def test_contributing_tells_of_each_crash_test_and_of_no_other() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| `test_")]
+    named = [name for row in rows for name in re.findall(r"test_\w+\.py", row.split("|")[1])]
+    assert sorted(named) == sorted(path.name for path in (ROOT / "tests" / "crash").glob("test_*.py"))
