@@ -140,7 +140,9 @@ async def test_no_byte_of_a_newer_database_changes(life: Life) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"somebody's notes\n" * 1000, os.urandom(50_000), b"%PDF-1.7\n" + b"x" * 9000]
+    "content",
+    [b"somebody's notes\n" * 1000, os.urandom(50_000), b"%PDF-1.7\n" + b"x" * 9000],
+    ids=["notes", "noise", "pdf"],
 )
 async def test_a_file_that_was_never_ours_is_refused_and_stays(life: Life, content: bytes) -> None:
     await asyncio.to_thread(life.database.write_bytes, content)
@@ -163,7 +165,7 @@ async def test_another_programs_database_is_refused_and_stays(life: Life, sound:
     assert await kept(life) == []
 
 
-@pytest.mark.parametrize("content", [bytes(20_000), os.urandom(20_000)])
+@pytest.mark.parametrize("content", [bytes(20_000), os.urandom(20_000)], ids=["zeros", "noise"])
 async def test_garbage_in_place_of_what_was_ours_does_not_stop_the_start(life: Life, content: bytes) -> None:
     """telegraf#18528: a damaged file stopped the start. Here it is moved aside, and kept."""
     await filled(life, wide=False)
