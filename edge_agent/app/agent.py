@@ -39,7 +39,7 @@ from edge_agent.runtime.clock import SystemClock
 from edge_agent.runtime.crew import Crew
 from edge_agent.runtime.errors import EssentialFailed
 from edge_agent.runtime.host import HostMeter, boot_id, machine_id
-from edge_agent.runtime.lock import FileLock
+from edge_agent.runtime.lock import LateLock
 from edge_agent.runtime.notify import Notifier, watchdog_seconds
 from edge_agent.runtime.paths import SOCKET_NAME, runtime_directory
 from edge_agent.runtime.stopping import StopSignals, leave
@@ -102,9 +102,9 @@ class Agent:
     async def run(self) -> None:
         """Until SIGTERM or SIGINT. Raises what makes running impossible, and EssentialFailed."""
         self._listen_to_signals()
-        self._database.parent.mkdir(parents=True, exist_ok=True)
+        lock_path = self._database.with_name(f"{self._database.name}.lock")
         with (
-            FileLock(self._database.with_name(self._database.name + ".lock")),
+            LateLock(lock_path, self._clock) as self._lock,
             Notifier.from_environment() as notifier,
         ):
             async with asyncio.TaskGroup() as root:
@@ -172,6 +172,8 @@ class Agent:
         crew.start("clock", ClockWatch(self._clock, self._store, self._resumed).run)
         crew.start("liveness", LivenessWatch(self._clock, self._store, self._connections.pollers).run)
         crew.start("reload", self._run_reloads)
+        if not self._lock.held:
+            crew.start("lock", self._lock.run)
         self._board = StatusBoard(
             self._identity,
             str(self._path),

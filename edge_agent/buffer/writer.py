@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from edge_agent.buffer import disk
 from edge_agent.buffer.database import Connection
@@ -19,6 +19,8 @@ from edge_agent.buffer.opening import open_writer
 
 T = TypeVar("T")
 
+# What SQLite takes for the files beside the database. With less room the ballast goes at once.
+_OPENING_BYTES: Final = 256 << 10
 _NOT_STORED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
@@ -75,7 +77,9 @@ class Writer:
         there = disk.identity(self._path) is not None
         if device is not None and not there and self._path.parent.stat().st_dev != device:
             raise OSError(f"the file system of {self._path.parent} is not mounted")
-        total, _ = disk.file_system(self._path)
+        total, free = disk.file_system(self._path)
+        if free < _OPENING_BYTES:
+            disk.drop_ballast(self._path)
         suspect = fault is not None and is_corruption(fault)
         return open_writer(self._path, min(self._max_bytes, total), suspect=suspect, postpone=first)
 

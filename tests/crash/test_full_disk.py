@@ -157,3 +157,48 @@ async def test_a_disk_that_fails_and_comes_back_loses_nothing(tmp_path: Path, fa
     assert found.losses == []
     assert found.wrong_rows == 0
     assert_all_is_told(found, status)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("fault", ["full", "read-only", "read-only and empty"])
+async def test_an_agent_that_starts_on_a_disk_that_takes_nothing_collects_at_once(
+    tmp_path: Path, fault: str
+) -> None:
+    """A crash loop on a full disk would be the end of all data. What was polled arrives when the disk heals;
+    on one that somebody else filled to the last byte the ballast makes room for it at once."""
+    with small_tmpfs(tmp_path / "disk") as disk:
+        setup = Setup(agent_data=disk, buffer={"flush_interval": "200ms", "min_free_bytes": "0MiB"})
+        async with Rig(tmp_path, CONNECTIONS, 100, "500ms", setup) as rig:
+            await rig.start_centre()
+            if fault != "read-only and empty":
+                await rig.start_agent()
+                await until(rig.fresh_value, 30)
+                await rig.agent.stop()
+            if fault == "full":
+                await asyncio.to_thread(fill, disk / "foreign")
+            else:
+                await asyncio.to_thread(_remount, disk, "ro")
+            await rig.start_agent()
+            await until(rig.agent_answers, 30)
+            await until(_state(rig, WELL if fault == "full" else FAILING), 10)
+            await until(_reads(rig), 10)
+            if fault == "full":
+                (disk / "foreign").unlink()
+            else:
+                await asyncio.to_thread(_remount, disk, "rw")
+            await until(_state(rig, WELL), 30)
+            account = await rig.finished()
+        found = await rig.judged()
+    assert (account.gaps, account.duplicates, account.lost) == (0, 0, 0)
+    assert found.losses == []
+
+
+def _remount(directory: Path, how: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{how}", directory], check=True)
+
+
+def _reads(rig: Rig) -> Callable[[], Awaitable[bool]]:
+    async def reads() -> bool:
+        return all(entry.read > 0 for entry in (await rig.status()).accounting)
+
+    return reads

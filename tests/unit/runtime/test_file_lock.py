@@ -51,3 +51,21 @@ def test_a_killed_holder_leaves_nothing_locked(tmp_path: Path) -> None:
         holder.wait(10)
         with FileLock(path):
             pass
+
+
+def test_a_disk_that_has_no_room_for_the_holders_pid_keeps_nobody_from_holding(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    code = (
+        "import resource, sys; from pathlib import Path; from edge_agent.runtime.lock import FileLock; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); "
+        "lock = FileLock(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(InUse, match="pid unknown"):
+            FileLock(path)
+        holder.kill()
