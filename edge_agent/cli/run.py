@@ -1,6 +1,7 @@
 """`edge-agent run`: the daemon, in the foreground."""
 
 import argparse
+import signal
 from typing import Final
 
 from edge_agent.cli import config_path
@@ -16,4 +17,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
+    # Whoever asks for a reload before there is anything to reload must not end the start.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     return context.app.run_agent(config_path.existing(args.config, context.environ))

@@ -7,6 +7,7 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -285,3 +286,18 @@ async def test_a_third_signal_ends_it_at_once(tmp_path: Path, site: Site) -> Non
         code, at = await agent.ended()
         assert code == 130
         assert at - began < 1
+
+
+async def test_a_hangup_while_the_config_is_read_ends_nothing(site: Site) -> None:
+    """Whoever asks for a reload too early is not to end the start."""
+    late = site.directory / "late.yaml"
+    os.mkfifo(late)
+    agent = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "edge_agent", "run", "-c", str(late), stderr=asyncio.subprocess.PIPE
+    )
+    # Opening it for writing returns once somebody reads.
+    with await asyncio.to_thread(late.open, "wb") as config:
+        agent.send_signal(signal.SIGHUP)
+        config.write(b"no: config\n")
+    _, errors = await agent.communicate()
+    assert (agent.returncode, b"unknown key 'no'" in errors) == (2, True)
