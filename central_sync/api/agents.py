@@ -75,7 +75,7 @@ ROUTES: Final[list[Route[NoQuery]]] = [
         UPLOAD,
         errors={
             400: "bad_upload: the body is no upload",
-            409: "seq_conflict: a name is stored with other content; nothing of this upload was stored",
+            409: "seq_conflict: the names in `conflicts` are stored with other content; nothing was stored",
             413: "too_large: `max` bytes are taken",
             503: "busy, storage: nothing was stored; come back after Retry-After",
         },

@@ -2,8 +2,8 @@
 
 Rules here, SQL in the store. A batch is refused for good only when its own bytes are wrong; one whose
 schema is unknown is left unacknowledged and named; one that is stored already is acknowledged again.
-Where a name comes with other content nothing of that upload is stored, because the agent will rename
-what it was not acknowledged and it would be here twice.
+Where names come with other content they are named, and nothing of that upload is stored: the agent sends
+the others again without them.
 """
 
 import asyncio
@@ -69,12 +69,12 @@ class Upload:
 
 @dataclass(slots=True)
 class Receipt:
-    """What the store did. `conflict`: the seq whose content differs; then nothing was stored."""
+    """What the store did. `conflicts`: the seqs whose content differs; then nothing was stored."""
 
     acked: Ranges = field(default_factory=list)
     need_schemas: list[str] = field(default_factory=list)
     resend: Ranges = field(default_factory=list)
-    conflict: int | None = None
+    conflicts: Ranges = field(default_factory=list)
     config_etag: str | None = None
 
 
@@ -131,12 +131,14 @@ class IngestService:
         else:
             batches, rejected = verify_all(items)
         receipt = await self._store.ingest(Upload(device, head, batches, self._clock.wall_ms()))
-        if receipt.conflict is not None:
+        if receipt.conflicts:
+            first = receipt.conflicts[0][0]
             raise Conflict(
                 "seq_conflict",
-                f"batch {receipt.conflict} of epoch {head.epoch} is stored with other content",
+                f"batch {first} of epoch {head.epoch} is stored with other content",
                 epoch=head.epoch,
-                seq=receipt.conflict,
+                seq=first,
+                conflicts=receipt.conflicts,
             )
         return UploadAnswer(
             centre=self._store.centre,

@@ -47,10 +47,10 @@ def ingest(connection: sqlite3.Connection, memory: Memory, upload: Upload) -> St
     device_no = rows.require_device(connection, upload.device, upload.arrived)
     epoch = epochs.apply_head(connection, device_no, upload.head)
     present, beside = _present(connection, epoch, upload.batches)
-    by_name, conflict, redelivered = _sort_out(connection, epoch, upload.batches, present)
-    if conflict is not None:
-        _note_conflict(connection, device_no, upload, conflict)
-        return Stored(Receipt(conflict=conflict))
+    by_name, conflicts, redelivered = _sort_out(connection, epoch, upload.batches, present)
+    if conflicts:
+        _note_conflict(connection, device_no, upload, conflicts[0])
+        return Stored(Receipt(conflicts=ranges.of_numbers(conflicts)))
     receipt = Receipt()
     arrivals: list[Arrival] = []
     for verified in by_name.values():
@@ -86,9 +86,10 @@ def _present(connection: sqlite3.Connection, epoch: Epoch, batches: list[Verifie
 
 def _sort_out(
     connection: sqlite3.Connection, epoch: Epoch, batches: list[Verified], present: Ranges
-) -> tuple[dict[int, Verified], int | None, int]:
-    """The new batches by seq, the first seq that comes with other content, the number of repeats."""
+) -> tuple[dict[int, Verified], list[int], int]:
+    """The new batches by seq, the seqs that come with other content, the number of repeats."""
     new: dict[int, Verified] = {}
+    conflicts: list[int] = []
     redelivered = 0
     sql = "SELECT hash FROM batch WHERE epoch_no = ? AND seq = ?"
     for verified in batches:
@@ -105,8 +106,8 @@ def _sort_out(
         elif known == verified.item.hash:
             redelivered += 1
         else:
-            return {}, seq, 0
-    return new, None, redelivered
+            conflicts.append(seq)
+    return new, conflicts, redelivered
 
 
 def _note_conflict(connection: sqlite3.Connection, device_no: int, upload: Upload, seq: int) -> None:

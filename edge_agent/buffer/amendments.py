@@ -156,10 +156,13 @@ class Amendments:
 
         return Amendment((epoch_no, missing), body, applied)
 
-    def rename(self, epoch_no: int) -> Amendment | None:
-        """The sink knows these names with other content: held batches move to a new epoch."""
+    def rename(self, epoch_no: int, seqs: Ranges) -> Amendment | None:
+        """The sink knows these names with other content: the held batches among them move to a new epoch.
+
+        No others: those the sink may have under their names already, and would have twice.
+        """
         state = self.state
-        moved = state.ledger.held(epoch_no)
+        moved = ranges.intersect(state.ledger.held(epoch_no), seqs)
         if not moved:
             return None
         if state.ledger.epochs[epoch_no].begun_here:

@@ -115,8 +115,8 @@ class StoredOutbox:
     async def resend(self, epoch_no: int, missing: Ranges) -> None:
         await self._store.amend(lambda amendments: amendments.resend(epoch_no, missing))
 
-    async def rename(self, epoch_no: int) -> None:
-        await self._store.amend(lambda amendments: amendments.rename(epoch_no))
+    async def rename(self, epoch_no: int, seqs: Ranges) -> None:
+        await self._store.amend(lambda amendments: amendments.rename(epoch_no, seqs))
 
 
 def _fetch(

@@ -71,6 +71,8 @@ class Outbox(Protocol):
         """The sink lacks what it once acknowledged: sent again where retained, else a loss."""
         ...
 
-    async def rename(self, epoch_no: int) -> None:
-        """The sink knows these names with other content: undelivered batches move to a new epoch."""
+    async def rename(self, epoch_no: int, seqs: Ranges) -> None:
+        """The sink knows these names with other content: the undelivered batches among them move to a new
+        epoch, which is the current one then. Nothing happens where this process began the epoch: nobody
+        else can have used its names."""
         ...

@@ -26,7 +26,7 @@ from edge_agent.uplink.errors import (
     Unusable,
     UplinkFault,
 )
-from edge_agent.wire.messages import Heartbeat, HeartbeatAnswer, Message, UploadAnswer
+from edge_agent.wire.messages import ConflictAnswer, Heartbeat, HeartbeatAnswer, Message, UploadAnswer
 from edge_agent.wire.upload import CONTENT_TYPE
 
 M = TypeVar("M", bound=Message)
@@ -235,7 +235,7 @@ def _fault(reply: _Reply) -> UplinkFault | None:
         case 401 | 403 | 404:
             return Refused(text, reply.status)
         case 409:
-            return SeqConflict(text)
+            return _conflict(text, reply.body)
         case 413:
             return BodyTooLarge(text, _max_bytes(reply.body))
         case 429 | 503:
@@ -264,6 +264,15 @@ def _max_bytes(body: bytes) -> int | None:
     problem = _json_object(body)
     limit = problem.get("max") if problem is not None else None
     return limit if type(limit) is int and limit > 0 else None
+
+
+def _conflict(text: str, body: bytes) -> SeqConflict:
+    """With the names that it is about, where it says which."""
+    try:
+        names = ConflictAnswer.model_validate_json(body)
+    except ValidationError:
+        return SeqConflict(text)
+    return SeqConflict(text, names.epoch, names.conflicts)
 
 
 def _json_object(body: bytes) -> dict[str, object] | None:

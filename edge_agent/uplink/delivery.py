@@ -89,14 +89,13 @@ class Delivery:
         self.blocked_detail = ""
         self._centres: set[str] = set()
         self._refused_in_a_row = 0
-        self._renamed = False  # and nothing was acknowledged since
         self._outages = OutageLog(logger.bind(sink="central"), clock)
 
     async def deliver(self, epoch_no: int, items: Sequence[BatchItem], *, live: bool) -> bool:
         """Sends until each item is acknowledged, left for later, or withheld. True: some were acknowledged.
 
-        Raises UplinkFault where the centre is not to be used for now, and SeqConflict: `rename` must
-        follow, when no other delivery is under way.
+        Names that the centre has with other content are withheld until `rename`. Raises UplinkFault where
+        the centre is not to be used for now.
         """
         passed = False
         brought: set[str] = set()
@@ -113,19 +112,26 @@ class Delivery:
                     stack.append(part)
             except (Invalid, Blocked) as fault:
                 stack += await self._narrow(epoch_no, part, fault)
+            except SeqConflict as fault:
+                stack.append(self._without_conflicts(epoch_no, part, fault))
         return passed
 
-    async def rename(self, epoch_no: int, fault: SeqConflict) -> None:
-        """Gives the epoch's batches new names. Raises Refused where new names were refused already."""
-        if not self._outbox.held(epoch_no):
-            return
-        if self._renamed:
-            raise Refused(f"new names did not help: {fault}", 409) from fault
-        self._renamed = True
-        epoch = self._outbox.head(epoch_no).epoch
-        self._tell("seq_conflict", f"the centre has other content under names of epoch {epoch}: {fault}")
-        await self._outbox.rename(epoch_no)
+    async def rename(self, epoch_no: int) -> None:
+        """Gives the batches new names whose names conflict, and no others: those the centre may have.
+
+        When no other delivery is under way. Raises Refused where nobody else can have used the names.
+        """
+        names = ranges.intersect(self.withheld.conflicting(epoch_no), self._outbox.held(epoch_no))
         self.withheld.forget(epoch_no)
+        if not names:
+            return
+        current = self._outbox.current_epoch
+        await self._outbox.rename(epoch_no, names)
+        epoch = self._outbox.head(epoch_no).epoch
+        text = f"the centre has other content under {ranges.size(names)} names of epoch {epoch}"
+        if self._outbox.current_epoch == current:
+            raise Refused(f"409: {text}, which nobody else can have used", 409)
+        self._tell("seq_conflict", f"{text}, from {names[0][0]} on: the batches have new names now")
 
     def _still_held(self, epoch_no: int, part: list[BatchItem]) -> list[BatchItem]:
         """Without what was acknowledged, given up or dropped meanwhile."""
@@ -194,7 +200,6 @@ class Delivery:
             self.withheld.suspects.clear(epoch_no, seq)
         self.withheld.suspects.passed()
         self._refused_in_a_row = 0
-        self._renamed = False
         if not self.withheld.is_blocked:
             self._outages.back("blocked", "the centre can take every batch again")
         return acked
@@ -230,6 +235,16 @@ class Delivery:
                 await self._refused(epoch_no, item.seq, str(fault))
             self._another_refusal(str(fault))
         return []
+
+    def _without_conflicts(self, epoch_no: int, part: list[BatchItem], fault: SeqConflict) -> list[BatchItem]:
+        """What of `part` may go again. Raises Unusable where it names nothing of it: whoever said that."""
+        names = ranges.of_numbers(item.seq for item in part)
+        taken = ranges.intersect(fault.conflicts, names)
+        if not taken or fault.epoch != self._outbox.head(epoch_no).epoch:
+            raise Unusable(f"a conflict over names that were not sent: {fault}") from fault
+        self.withheld.conflict(epoch_no, taken)
+        left = _numbers(ranges.subtract(names, taken))
+        return [item for item in part if item.seq in left]
 
     def _another_refusal(self, why: str) -> None:
         self._refused_in_a_row += 1

@@ -1,5 +1,7 @@
 """What an exchange with the centre can end in, by what must happen next."""
 
+from edge_agent.wire.ranges import Ranges
+
 
 class UplinkFault(Exception):
     """Root of this room's errors."""
@@ -49,4 +51,9 @@ class BodyTooLarge(Blocked):
 
 
 class SeqConflict(UplinkFault):
-    """409: the centre has other content under these names."""
+    """409: the centre has other content under these names of `epoch`; without any it is no such answer."""
+
+    def __init__(self, message: str, epoch: str = "", conflicts: Ranges | None = None) -> None:
+        super().__init__(message)
+        self.epoch = epoch
+        self.conflicts: Ranges = conflicts or []

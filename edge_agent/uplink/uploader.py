@@ -18,7 +18,7 @@ from edge_agent.runtime.waiting import wait_for_event
 from edge_agent.uplink import lanes
 from edge_agent.uplink.bell import Bell
 from edge_agent.uplink.delivery import Centre, Delivery, UploadCounts
-from edge_agent.uplink.errors import SeqConflict, Unreachable, UplinkFault
+from edge_agent.uplink.errors import Unreachable, UplinkFault
 from edge_agent.uplink.gate import Gate
 from edge_agent.uplink.reach import Reach
 from edge_agent.wire import ranges
@@ -152,22 +152,35 @@ class Uploader:
 
     async def _turn(self, choose: Callable[[], tuple[int, Ranges]], *, live: bool) -> bool:
         """Sends what `choose` names. False: it named nothing."""
-        try:
-            async with self._gate.shared():
-                epoch_no, wanted = choose()
-                if wanted:
-                    await self._send(epoch_no, wanted, live=live)
-                return bool(wanted)
-        except SeqConflict as conflict:
-            began = self._clock.monotonic()
+        async with self._gate.shared():
+            epoch_no, wanted = choose()
+            if wanted:
+                await self._send(epoch_no, wanted, live=live)
+        if self._to_rename() is not None:
             async with self._gate.alone():
-                try:
-                    await self._delivery.rename(epoch_no, conflict)
-                except UplinkFault as fault:
-                    self._failed(fault, began)
+                await self._rename()
             for bell in self._bells:
                 bell.ring()
-            return True
+        return bool(wanted)
+
+    def _to_rename(self) -> int | None:
+        """An epoch whose known conflicts are to be renamed now: the current one, since the next new batch
+        may conflict as well, or one of which every other name has had its answer."""
+        now = self._clock.monotonic()
+        for no in self._withheld.epochs_in_conflict:
+            left = ranges.subtract(self._outbox.held(no), self._withheld.set_aside(no, now))
+            if no == self._outbox.current_epoch or not left:
+                return no
+        return None
+
+    async def _rename(self) -> None:
+        epoch_no, began = self._to_rename(), self._clock.monotonic()
+        if epoch_no is None:
+            return
+        try:
+            await self._delivery.rename(epoch_no)
+        except UplinkFault as fault:
+            self._failed(fault, began)
 
     async def _send(self, epoch_no: int, wanted: Ranges, *, live: bool) -> None:
         items = await self._fetch(epoch_no, wanted, live=live)
@@ -177,8 +190,6 @@ class Uploader:
         passed = False
         try:
             passed = await self._delivery.deliver(epoch_no, items, live=live)
-        except SeqConflict:
-            raise
         except UplinkFault as fault:
             self._failed(fault, began)
             if not live and isinstance(fault, Unreachable) and self._burst.failed(len(items)):

@@ -2,7 +2,8 @@
 
 In flight: in a POST of one lane, which the other lane must not send too. Suspect: refused as invalid.
 Blocked: the centre cannot take them, tried again after a quarter of an hour. Put off: cannot be read, or
-the centre fails on them, tried again after a minute.
+the centre fails on them, tried again after a minute. Conflicting: the centre has other content under their
+names, which are given up together.
 """
 
 from collections.abc import Sequence
@@ -50,6 +51,7 @@ class Withheld:
         self._in_flight: dict[int, Ranges] = {}
         self._blocked = _Aside(BLOCKED_SECONDS)
         self._put_off = _Aside(PUT_OFF_SECONDS)
+        self._conflicting: dict[int, Ranges] = {}
 
     def excluded(self, epoch_no: int, now: float) -> Ranges:
         """All that is not to be sent now."""
@@ -62,6 +64,7 @@ class Withheld:
                 *self._blocked.of_epoch(epoch_no, now),
                 *self._put_off.of_epoch(epoch_no, now),
                 *self.suspects.of_epoch(epoch_no),
+                *self.conflicting(epoch_no),
             ]
         )
 
@@ -85,6 +88,16 @@ class Withheld:
     def put_off(self, epoch_no: int, seqs: Ranges, now: float) -> None:
         self._put_off.add(epoch_no, seqs, now)
 
+    def conflict(self, epoch_no: int, seqs: Ranges) -> None:
+        self._conflicting[epoch_no] = ranges.union(self.conflicting(epoch_no), seqs)
+
+    def conflicting(self, epoch_no: int) -> Ranges:
+        return self._conflicting.get(epoch_no, [])
+
+    @property
+    def epochs_in_conflict(self) -> list[int]:
+        return sorted(self._conflicting)
+
     @property
     def is_blocked(self) -> bool:
         """Whether the centre cannot take something that is held."""
@@ -100,6 +113,7 @@ class Withheld:
         self.suspects.forget(epoch_no)
         self._blocked.forget(epoch_no)
         self._put_off.forget(epoch_no)
+        self._conflicting.pop(epoch_no, None)
 
 
 def _names(items: Sequence[BatchItem]) -> Ranges:

@@ -58,6 +58,13 @@ class Rejection(Message):
     message: Text = ""
 
 
+class ConflictAnswer(Message):
+    """The names of an upload that are stored with other content: members of the problem document of a 409."""
+
+    epoch: str
+    conflicts: Pairs
+
+
 class UploadAnswer(Message):
     """200 to an upload, after the centre's commit. Only `acked` counts as delivered.
 

@@ -69,6 +69,12 @@ async def _at_edge(rig: Rig) -> dict[str, Ranges]:
     return {name: of_numbers(seqs) for name, seqs in found.items()}
 
 
+async def _contents(rig: Rig) -> dict[tuple[str, int], bytes]:
+    """The hash of each batch at the centre, by its name."""
+    sql = "SELECT epoch.id, seq, hash FROM batch JOIN epoch ON epoch.no = epoch_no"
+    return {(epoch, seq): digest for epoch, seq, digest in await rows(rig.central_database, sql)}
+
+
 async def _at_centre(rig: Rig) -> dict[str, Ranges]:
     sql = "SELECT epoch.id, seq FROM batch JOIN epoch ON epoch.no = epoch_no ORDER BY seq"
     found: dict[str, list[int]] = {}
@@ -171,15 +177,20 @@ async def _batches_wait(rig: Rig, count: int) -> None:
 
 
 async def test_edge_database_replaced_by_an_older_copy_takes_new_names(tmp_path: Path) -> None:
+    """The copy holds what the centre got later, under the same names: that must not be there twice."""
     rig = _rig(tmp_path)
     async with _running(rig):
+        await rig.centre.kill()
+        await _batches_wait(rig, 20)
         await rig.agent.stop()
+        await rig.start_centre()
         copy = tmp_path / "older.db"
         await asyncio.to_thread(_backup, rig.edge_database, copy)
         await rig.start_agent()
         await _samples(rig, 20 * TAGS)
         await rig.agent.stop()
-        before = await _at_centre(rig)
+        await rig.settled(40)
+        before, contents = await _at_centre(rig), await _contents(rig)
         await asyncio.to_thread(_replace, rig.edge_database, copy)
         await rig.start_agent()
         await _event(rig, "seq_conflict")
@@ -187,12 +198,14 @@ async def test_edge_database_replaced_by_an_older_copy_takes_new_names(tmp_path:
         found = await _ended(rig)
         after = await _at_centre(rig)
         [old] = before
-        # Nothing was put over a name that the centre had, and the rest has an epoch of its own.
-        assert after.pop(old) == before[old]
-        assert len(after) == 1
+        # Nothing was put over a name that the centre had, and what conflicts has epochs of its own.
+        assert contents.items() <= (await _contents(rig)).items()
+        assert old in after
+        assert len(after) in (2, 3)
         assert len(found.numbers) == 3  # runs
         told = [message for message, _ in await _events(rig, "seq_conflict")]
-        assert [f"of epoch {old}" in message for message in told] == [True, True]
+        assert all(f"of epoch {old}" in message for message in told)
+        assert len(told) in (2, 3)
         assert sum("came with other content" in message for message in told) == 1
         assert (await _stats(rig))["gaps"] == []
 

@@ -209,11 +209,12 @@ class BufferModel(RuleBasedStateMachine):
     def conflict(self, data: st.DataObject) -> None:
         head = data.draw(st.sampled_from(self.agent.outbox.heads()))
         held = self.agent.outbox.held(head.no)
+        taken = ranges.intersect(held, [data.draw(span(held))]) if held else []
         fresh = self.agent.store.state.ledger.epochs[head.no].begun_here
-        self.run(self.agent.outbox.rename(head.no))
+        self.run(self.agent.outbox.rename(head.no, taken))
         if not fresh:
-            self.renamed |= {(head.epoch, seq) for lo, hi in held for seq in range(lo, hi + 1)}
-            assert not self.agent.outbox.held(head.no)
+            self.renamed |= {(head.epoch, seq) for lo, hi in taken for seq in range(lo, hi + 1)}
+            assert not ranges.intersect(self.agent.outbox.held(head.no), taken)
 
     # --- how it ends, and begins again ----------------------------------------------------------------
 

@@ -80,7 +80,7 @@ class Judge:
         self._names: dict[FrameName, set[Name]] = defaultdict(set)
         self._excused: set[FrameName] = set()
         self._acked: dict[str, Ranges] = {}
-        # Epochs that were given out twice. A conflict renames what the centre may have: it is there twice.
+        # Epochs of which names were given out twice, to other content.
         self.reused: set[str] = set()
         # The centre lacks what it once had, until it says that nothing is missing any more.
         self.regressed = False
@@ -168,7 +168,7 @@ class Judge:
         if ranges.intersect(head.held, below):
             return f"{head.held} are held, and the floor is {head.floor}"
         broken = ranges.subtract(below, self._acked.get(head.epoch, []))
-        if broken and head.epoch not in self.reused:
+        if broken:
             for shelf in (self.edge(edge), self.centre(centre)):
                 broken = ranges.subtract(broken, self._told(head.epoch, shelf))
             if broken:
@@ -193,11 +193,7 @@ class Judge:
         return Counter(frame for digest in shelf.batches.values() for frame in self._opened[digest].frames)
 
     def _no_frame_is_twice(self, centre: Shelf) -> None:
-        twice = sorted(
-            frame
-            for frame, times in self._frames(centre).items()
-            if times > 1 and not self.reused & {epoch for epoch, _ in self._names[frame]}
-        )
+        twice = sorted(frame for frame, times in self._frames(centre).items() if times > 1)
         if twice:
             raise Violated(f"{len(twice)} frames are at the centre twice, such as {twice[0]}")
 

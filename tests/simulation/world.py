@@ -334,7 +334,7 @@ class World:
             raise Violated(f"gaps {self._gaps(stats)}, pending {stats.pending}")
         if stats.lost and not self.judge.regressed and not self.tails_allowed:
             raise Violated(f"{stats.lost} batches were lost, and nothing has happened that explains it")
-        if stats.duplicates and not self.judge.reused:
+        if stats.duplicates:
             raise Violated(f"the centre counts {stats.duplicates} duplicates")
 
     def _gaps(self, stats: DeviceStats) -> list[GapView]:
@@ -343,13 +343,7 @@ class World:
         if not self.tails_allowed:
             return list(stats.gaps)
         following = {head.epoch: head.next for head in self.edge.life.outbox.heads()}
-        return [
-            gap
-            for gap in stats.gaps
-            if gap.name != "tail"
-            and gap.epoch not in self.judge.reused
-            and gap.from_ < following.get(gap.epoch, 0)
-        ]
+        return [gap for gap in stats.gaps if gap.name != "tail" and gap.from_ < following.get(gap.epoch, 0)]
 
     def remove_files(self) -> None:
         shutil.rmtree(self._directory, ignore_errors=True)

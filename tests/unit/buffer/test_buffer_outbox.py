@@ -295,7 +295,7 @@ async def test_names_that_were_taken_are_given_up_and_the_batches_go_on(life: Li
     await agent.stop()
     agent = await life.start()
     before = {each.seq: each.hash for each in (await life.contents()).batches}
-    await agent.outbox.rename(1)
+    await agent.outbox.rename(1, WHOLE)
     contents = await life.contents()
     assert contents.why == ["new database", "seq_conflict"]
     assert agent.outbox.current_epoch == 2
@@ -321,12 +321,28 @@ async def test_names_that_were_taken_are_given_up_and_the_batches_go_on(life: Li
     await agent.stop()
 
 
+async def test_names_that_are_free_stay_as_they_are(life: Life) -> None:
+    """The centre may have them: its answer is lost, or an older copy of the database was put back."""
+    agent = await filled(life, 6)
+    await agent.stop()
+    agent = await life.start()
+    await agent.outbox.rename(1, [(2, 3), (6, 9)])
+    assert agent.held() == {1: [(1, 1), (4, 5)], 2: [(1, 4)]}
+    [loss] = (await life.contents()).losses
+    assert (loss.reason, loss.seqs) == (LossReason.RENAMED, [(2, 3), (6, 6)])
+    agent.outbox.acknowledge(1, [(1, 1), (4, 5)])
+    assert agent.outbox.head(1).floor == 2
+    agent.outbox.acknowledge(2, [(1, 4)])
+    assert agent.outbox.head(1).floor == 7
+    await agent.stop()
+
+
 async def test_a_loss_record_keeps_its_meaning_under_its_new_name(life: Life) -> None:
     agent = await filled(life, 3)
     await agent.outbox.reject(1, 2, "bad")
     await agent.stop()
     agent = await life.start()
-    await agent.outbox.rename(1)
+    await agent.outbox.rename(1, WHOLE)
     # 1, 3 and the record 4 moved to 2/1, 2/2 and 2/3; 2/4 says so.
     agent.outbox.acknowledge(2, [(4, 4)])
     assert agent.outbox.head(1).floor == 2
@@ -341,7 +357,7 @@ async def test_a_late_acknowledgement_of_an_old_name_does_not_drop_the_new_one(l
     await agent.stop()
     agent = await life.start()
     await agent.outbox.fetch(1, WHOLE, ALL_BYTES)
-    renaming = asyncio.create_task(agent.outbox.rename(1))
+    renaming = asyncio.create_task(agent.outbox.rename(1, WHOLE))
     while not agent.store.state.frozen[1]:
         await asyncio.sleep(0)
     assert agent.outbox.acknowledge(1, [(1, 1)]) == 0
@@ -354,14 +370,14 @@ async def test_a_late_acknowledgement_of_an_old_name_does_not_drop_the_new_one(l
 
 async def test_a_centre_that_objects_to_fresh_names_cannot_wear_out_the_disk(life: Life) -> None:
     agent = await filled(life, 2)
-    await agent.outbox.rename(1)
+    await agent.outbox.rename(1, WHOLE)
     assert agent.outbox.current_epoch == 1
     await agent.stop()
     agent = await life.start()
-    await agent.outbox.rename(1)
+    await agent.outbox.rename(1, WHOLE)
     for _ in range(3):
-        await agent.outbox.rename(2)
-        await agent.outbox.rename(1)
+        await agent.outbox.rename(2, WHOLE)
+        await agent.outbox.rename(1, WHOLE)
     assert agent.outbox.current_epoch == 2
     assert agent.held() == {2: [(1, 3)]}
     await agent.stop()
@@ -379,7 +395,7 @@ async def test_an_amendment_that_cannot_be_committed_changes_nothing(life: Life)
     await agent.store._writer.write(lambda db: db.execute("PRAGMA query_only=ON").fetchone())
     for change in (
         agent.outbox.reject(1, 2, "bad"),
-        agent.outbox.rename(1),
+        agent.outbox.rename(1, WHOLE),
         agent.outbox.resend(1, [(1, 1)]),
     ):
         with pytest.raises(Exception, match="readonly"):

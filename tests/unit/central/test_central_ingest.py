@@ -45,10 +45,13 @@ async def test_a_name_with_other_content_is_a_conflict_and_nothing_of_it_is_stor
         await house.put_schema(edge)
         await house.post(edge, edge.upload(edge.make()))
         other = edge.make(values=(7, 7, 7), seq=1)
-        answer = await house.post(edge, edge.upload(edge.make(), other))
+        await house.post(edge, edge.upload(edge.make(), edge.make()))
+        another = edge.make(values=(8, 8, 8), seq=3)
+        answer = await house.post(edge, edge.upload(edge.make(), another, other))
         assert (answer.status, answer.json["code"], answer.json["seq"]) == (409, "seq_conflict", 1)
+        assert (answer.json["epoch"], answer.json["conflicts"]) == (edge.epoch, [[1, 1], [3, 3]])
         assert answer.headers["Content-Type"].startswith("application/problem+json")
-        assert (await house.stats())["batches"] == 1
+        assert (await house.stats())["batches"] == 3
         events = await house.get("/api/fleet/devices/dev-1/events")
         assert [event["code"] for event in events["items"]] == ["seq_conflict"]
 

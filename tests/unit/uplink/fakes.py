@@ -41,7 +41,7 @@ class FakeOutbox:
         self.schemas: dict[str, bytes] = {}
         self.rejected: list[tuple[int, int, str]] = []
         self.resent: Ranges = []
-        self.renamed: list[int] = []
+        self.renamed: list[tuple[int, Ranges]] = []
         self.unreadable: set[int] = set()
         self.looks = 0
         self._news = 0
@@ -140,14 +140,16 @@ class FakeOutbox:
         epoch.settled = ranges.subtract(epoch.settled, missing)
         await self._tell()
 
-    async def rename(self, epoch_no: int) -> None:
+    async def rename(self, epoch_no: int, seqs: Ranges) -> None:
         await asyncio.sleep(0)
-        self.renamed.append(epoch_no)
         old, new = self.epochs[epoch_no], FakeEpoch(self.current_epoch + 1)
-        moved = [seq for lo, hi in old.held for seq in range(lo, hi + 1)]
+        if old.no > 1:
+            return  # this process began it
+        self.renamed.append((epoch_no, seqs))
+        moved = [seq for lo, hi in ranges.intersect(old.held, seqs) for seq in range(lo, hi + 1)]
         new.bodies = {number: old.bodies[seq] for number, seq in enumerate(moved, 1)}
         new.next = len(moved) + 1
-        old.settled = [(1, old.next - 1)]
+        old.settled = ranges.union(old.settled, seqs)
         self.epochs[new.no] = new
         self.urgent_seqs.clear()
         await self._tell()

@@ -5,6 +5,7 @@ import gzip
 import socket
 from collections.abc import AsyncIterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -149,6 +150,19 @@ async def test_cookies_of_a_portal_are_not_carried_around(server: Web) -> None:
 
 
 # --- other answers -----------------------------------------------------------------------------------
+
+
+async def test_a_conflict_says_which_names_it_is_about(server: Web, client: CentreClient) -> None:
+    names = {"epoch": "e1", "conflicts": [[2, 3], [7, 7]]}
+    for body, found in (
+        ({"code": "seq_conflict", **names}, ("e1", [(2, 3), (7, 7)])),
+        ({"code": "seq_conflict"}, ("", [])),
+        ({**names, "conflicts": "all"}, ("", [])),
+    ):
+        server.handler = says(partial(json, body, 409))
+        with pytest.raises(SeqConflict) as caught:
+            await client.upload(b"x")
+        assert (caught.value.epoch, caught.value.conflicts) == found
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from edge_agent.uplink.errors import (
 )
 from edge_agent.wire import ranges
 from edge_agent.wire.messages import Head, UploadAnswer
+from edge_agent.wire.ranges import Ranges
 from edge_agent.wire.upload import BatchItem
 from tests.unit.uplink.fakes import Line, Rule
 
@@ -306,20 +307,76 @@ async def test_fleet_47650_a_refusal_backs_off_from_30_s_to_15_min_and_keeps_eve
 # --- 409 -----------------------------------------------------------------------------------------
 
 
-async def test_a_conflict_renames_what_is_undelivered_and_goes_on_at_once() -> None:
+def taken(head: Head, items: list[BatchItem], *seqs: int) -> SeqConflict | None:
+    """What a centre says that has other content under these names of the first epoch."""
+    found = ranges.intersect(ranges.of_numbers(item.seq for item in items), ranges.of_numbers(seqs))
+    return SeqConflict("409", head.epoch, found) if found and head.epoch == "epoch-1" else None
+
+
+async def test_a_conflict_renames_what_conflicts_and_goes_on_at_once() -> None:
     line = Line()
     async with line.running():
         await feed(line, 3)
-        line.centre.rule = lambda head, items: (
-            SeqConflict("batch 4 has other content") if head.epoch == "epoch-1" else None
-        )
+        line.centre.rule = lambda head, items: taken(head, items, 4, 5, 6)
         await feed(line, 3)
-    assert line.outbox.renamed == [1]
+    assert line.outbox.renamed == [(1, [(4, 4)])]
     assert line.codes == ["seq_conflict"]
     assert line.centre.seqs(1) == [1, 2, 3]
     assert line.centre.seqs(2) == [1, 2, 3]
     assert len(set(line.centre.order)) == 6
     assert line.left == 0
+
+
+async def test_what_the_centre_has_already_keeps_its_name_through_a_conflict() -> None:
+    """An older copy of the database was put back: up to 20 the centre has the same, up to 40 something else,
+    and 45 passed before. Renamed as well they would be there twice."""
+    line = Line(rate=1 << 30)
+    line.centre.away = True
+    async with line.running():
+        await line.outbox.commit(50, 1000)
+        bodies = line.outbox.epochs[1].bodies
+        for seq in [*range(1, 21), 45]:
+            line.centre.stored["epoch-1", seq] = bodies[seq]
+            line.centre.order.append(bodies[seq])
+        line.centre.rule = lambda head, items: taken(head, items, *range(21, 41), 50)
+        await line.clock.advance(5)
+        line.centre.away = False
+        await line.clock.advance(5)
+        await line.outbox.commit(3, 1000)
+        await line.clock.advance(20)
+    assert line.outbox.renamed == [(1, [(50, 50)]), (1, [(21, 40)])]
+    assert line.left == 0
+    assert len(line.centre.order) == len(set(line.centre.order)) == 53
+    assert sorted(line.centre.seqs(1)) == [*range(1, 21), *range(41, 50)]
+
+
+async def test_live_batches_pass_while_the_names_of_the_old_epoch_are_sorted_out() -> None:
+    line = Line(rate=2000)
+    line.centre.away = True
+    async with line.running():
+        await line.outbox.commit(100, 1000)
+        line.centre.rule = lambda head, items: taken(head, items, *range(51, 101))
+        await line.clock.advance(5)
+        line.centre.away = False
+        for _ in range(20):
+            epoch_no, [seq] = line.outbox.current_epoch, await line.outbox.commit()
+            await line.clock.advance(4)
+            assert (f"epoch-{epoch_no}", seq) in line.centre.stored
+        await line.clock.advance(60)
+    assert len(line.outbox.renamed) == 2
+    assert line.left == 0
+
+
+@pytest.mark.parametrize(("epoch", "seqs"), [("epoch-7", [(1, 9)]), ("epoch-1", [(7, 9)]), ("", [])])
+async def test_a_conflict_over_names_that_were_not_sent_renames_nothing(epoch: str, seqs: Ranges) -> None:
+    line = Line()
+    line.centre.rule = lambda head, items: SeqConflict("409", epoch, seqs)
+    async with line.running():
+        await feed(line, 3)
+        assert line.state == "unreachable"
+        line.centre.rule = lambda head, items: None
+        await line.clock.advance(10)
+    assert (line.left, line.outbox.renamed) == (0, [])
 
 
 async def test_names_change_only_when_no_other_post_uses_them() -> None:
@@ -337,18 +394,17 @@ async def test_names_change_only_when_no_other_post_uses_them() -> None:
         while line.centre.in_flight < 5:
             await line.clock.advance(0.1)
         # The backlog is under way for 2 s; the live lane meets a conflict meanwhile.
-        line.centre.rule = lambda head, items: SeqConflict("409") if items[0].seq > 50 else None
+        line.centre.rule = lambda head, items: taken(head, items, 52)
         await line.outbox.commit()
         await line.clock.advance(0.5)
         assert line.outbox.renamed == []
-        line.centre.rule = lambda head, items: None
         await line.clock.advance(20)
-        assert line.outbox.renamed == [1]
+        assert line.outbox.renamed == [(1, [(52, 52)])]
     assert line.left == 0
     assert len(line.centre.order) == len(set(line.centre.order)) == 52
 
 
-async def test_conflicts_of_both_lanes_are_one_rename() -> None:
+async def test_conflicts_of_both_lanes_are_few_renames() -> None:
     line = Line(rate=1 << 30)
     async with line.running():
         await line.outbox.commit()
@@ -359,7 +415,7 @@ async def test_conflicts_of_both_lanes_are_one_rename() -> None:
         await line.clock.advance(10)
         line.centre.away = False
         line.centre.rule = lambda head, items: (
-            SeqConflict("409") if head.epoch == "epoch-1" and len(line.centre.stored) > 1 else None
+            taken(head, items, *range(2, 80)) if len(line.centre.stored) > 1 else None
         )
         line.centre.seconds = lambda nbytes: 1.0
         for _ in range(20):
@@ -367,16 +423,17 @@ async def test_conflicts_of_both_lanes_are_one_rename() -> None:
             await line.clock.advance(0.5)
         line.centre.seconds = lambda nbytes: 0.01
         await line.clock.advance(20)
-    assert line.outbox.renamed == [1]
+    # The one that live data met, and the rest of the epoch when all of it had its answer.
+    assert len(line.outbox.renamed) == 2
     assert line.left == 0
 
 
 async def test_a_centre_that_finds_conflicts_everywhere_does_not_make_epoch_after_epoch() -> None:
     line = Line()
-    line.centre.rule = lambda head, items: SeqConflict("409: always")
+    line.centre.rule = lambda head, items: SeqConflict("409: always", head.epoch, [(1, 1 << 40)])
     async with line.running():
         await feed(line, 300)
-        assert line.outbox.renamed == [1]
+        assert len(line.outbox.renamed) == 1
         assert line.state == "refused"
         line.centre.rule = lambda head, items: None
         await line.clock.advance(901)

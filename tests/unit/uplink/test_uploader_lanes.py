@@ -260,7 +260,7 @@ async def test_both_lanes_get_through_while_the_other_is_busy() -> None:
 async def test_old_epochs_are_delivered_oldest_first() -> None:
     line = Line()
     await line.outbox.commit(3)
-    await line.outbox.rename(1)
+    await line.outbox.rename(1, [(1, 1 << 40)])
     line.outbox.epochs[1].settled = [(2, 2)]
     await line.outbox.commit(2)
     async with line.running():
@@ -272,7 +272,7 @@ async def test_old_epochs_are_delivered_oldest_first() -> None:
 async def test_only_an_old_epoch_is_left_and_the_plant_stands_still() -> None:
     line = Line()
     await line.outbox.commit(30)
-    await line.outbox.rename(1)
+    await line.outbox.rename(1, [(1, 1 << 40)])
     line.outbox.epochs[1].settled = []
     line.outbox.epochs[2].settled = [(1, 30)]
     line.centre.away = True

@@ -99,7 +99,9 @@ def test_a_renamed_epoch_has_nothing_withheld() -> None:
     withheld.block(1, 5, 0)
     withheld.put_off(1, [(6, 6)], 0)
     withheld.suspects.refused(1, 7, 0)
+    withheld.conflict(1, [(8, 9)])
     withheld.forget(1)
     assert withheld.excluded(1, 0) == []
+    assert withheld.epochs_in_conflict == []
     assert not withheld.is_blocked
     assert withheld.next_return() is None
