@@ -24,6 +24,8 @@ USER_VERSION: Final = 1
 APPLICATION_ID: Final = 0x48464231  # "HFB1"
 TABLES: Final = frozenset({"epoch", "batch", "delivered", "schema", "run", "state"})
 _BUSY_SECONDS: Final = 10.0
+# Batches are written once and read once: a larger cache would only hold their pages.
+_CACHE_KIB: Final = 512
 _DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 _DDL: Final = """
@@ -81,6 +83,7 @@ def connect_writer(path: Path, max_bytes: int) -> tuple[sqlite3.Connection, bool
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         db.execute("PRAGMA secure_delete=OFF")
+        db.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
         log_bytes = Quota(max_bytes).wal_bytes
         db.execute(f"PRAGMA wal_autocheckpoint={log_bytes // PAGE_BYTES}")
         db.execute(f"PRAGMA journal_size_limit={log_bytes}")
@@ -105,6 +108,7 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     """A connection beside the writer's. Raises sqlite3.Error."""
     db = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_SECONDS)
     db.execute("PRAGMA query_only=ON")
+    db.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
     return db
 
 

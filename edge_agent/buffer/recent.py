@@ -9,6 +9,7 @@ from edge_agent.wire.ranges import Ranges
 from edge_agent.wire.upload import BatchItem
 
 _BODY_BYTES: Final = 2 << 20
+_BODIES: Final = 256
 _TIMES: Final = 1_024
 # More than both lanes can have on their way at once.
 _SIZES: Final = 16_384
@@ -32,7 +33,7 @@ class Recent:
         )  # fmt: skip
         self._bodies[epoch_no, seq] = item
         self._bytes += len(batch.body)
-        while self._bytes > _BODY_BYTES and len(self._bodies) > 1:
+        while (self._bytes > _BODY_BYTES or len(self._bodies) > _BODIES) and len(self._bodies) > 1:
             self._bytes -= len(self._bodies.popitem(last=False)[1].body)
         self._times[epoch_no, seq] = now
         if len(self._times) > _TIMES:
@@ -65,7 +66,10 @@ class Recent:
             self._sizes.popitem(last=False)
 
     def take_size(self, epoch_no: int, seq: int) -> tuple[int, int] | None:
-        """(body bytes, samples) of a batch that was fetched lately."""
+        """(body bytes, samples) of a batch that was fetched lately; it was delivered, and its body goes."""
+        item = self._bodies.pop((epoch_no, seq), None)
+        if item is not None:
+            self._bytes -= len(item.body)
         return self._sizes.pop((epoch_no, seq), None)
 
     def clear(self) -> None:
