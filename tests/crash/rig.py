@@ -50,6 +50,10 @@ class Setup:
     buffer: Mapping[str, Any] = field(default_factory=dict)
 
 
+class Late(AssertionError):
+    """What was waited for did not come in time."""
+
+
 @dataclass
 class Killed:
     """promised: samples that the agent said it had framed, by run and connection. noted: kills of the agent
@@ -278,13 +282,14 @@ class Rig:
 
 
 async def until(condition: Callable[[], Awaitable[bool]], seconds: float) -> float:
-    """Waits for a condition with a deadline; how long it took. Errors of a centre that is away are no."""
+    """Waits for a condition; how long it took. Errors of a centre that is away are no. Raises Late."""
     begin = time.monotonic()
     while True:
         with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
             if await condition():
                 return time.monotonic() - begin
-        assert time.monotonic() - begin < seconds, f"not within {seconds} s"
+        if time.monotonic() - begin >= seconds:
+            raise Late(f"not within {seconds} s")
         await asyncio.sleep(0.05)
 
 
