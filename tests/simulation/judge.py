@@ -80,8 +80,10 @@ class Judge:
         self._names: dict[FrameName, set[Name]] = defaultdict(set)
         self._excused: set[FrameName] = set()
         self._acked: dict[str, Ranges] = {}
-        # Epochs of which names were given out twice, to other content.
+        # Epochs of which names were given out twice, to other content; and those of them of which a copy came
+        # back once more: what it holds under such names was renamed meanwhile, and is again (decision 0021).
         self.reused: set[str] = set()
+        self._returned_again: set[str] = set()
         # The centre lacks what it once had, until it says that nothing is missing any more.
         self.regressed = False
 
@@ -154,7 +156,16 @@ class Judge:
 
     def names_may_be_reused(self, edge: Path) -> None:
         """An older copy of the database goes on in the same boot: its last epoch is given out twice."""
+        self.copy_comes_back(edge)
         self.reused |= self.edge(edge).epochs
+
+    def copy_comes_back(self, edge: Path) -> None:
+        """edge: the database that the copy replaces."""
+        self._returned_again |= self.edge(edge).epochs & self.reused
+
+    @property
+    def may_count_twice(self) -> bool:
+        return bool(self._returned_again)
 
     # --- promises on the wire ----------------------------------------------------------------------------
 
@@ -193,7 +204,11 @@ class Judge:
         return Counter(frame for digest in shelf.batches.values() for frame in self._opened[digest].frames)
 
     def _no_frame_is_twice(self, centre: Shelf) -> None:
-        twice = sorted(frame for frame, times in self._frames(centre).items() if times > 1)
+        twice = sorted(
+            frame
+            for frame, times in self._frames(centre).items()
+            if times > 1 and not self._returned_again & {epoch for epoch, _ in self._names[frame]}
+        )
         if twice:
             raise Violated(f"{len(twice)} frames are at the centre twice, such as {twice[0]}")
 
