@@ -138,7 +138,7 @@ class Connections:
             _tell_status(site, {report.name: report for report in site.running.connections}, tell)
         elif site.running_fault and not self._direct:
             text = f"an agent seems to run, and does not tell: {site.running_fault}"
-            tell(Outcome(NAME, (warning(text, "run this as the agent's user, or with --direct"),)))
+            tell(Outcome(NAME, (warning(text, "run this as root or the agent's user, or with --direct"),)))
         else:
             await self._ask_all(site, tell)
 

@@ -192,5 +192,5 @@ def _timed(directory: Path, flush_interval: float) -> list[Finding]:
 
 def _write_remedy(directory: Path, error: OSError) -> str:
     if isinstance(error, PermissionError):
-        return f"run this as the agent's user; if it is that: `chown USER {directory}`"
+        return f"run this as root or the agent's user; if it is that: `chown USER {directory}`"
     return "free some space, and see `dmesg` for disk errors"

@@ -83,4 +83,4 @@ async def _run(check: Check, site: Site, keep: Tell) -> None:
         text = (
             f"cannot be looked at: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}"
         )
-        keep(Outcome(check.name, (failed(text, "run this as the agent's user"),)))
+        keep(Outcome(check.name, (failed(text, "run this as root or the agent's user"),)))

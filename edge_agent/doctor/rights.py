@@ -4,6 +4,7 @@ import grp
 import os
 import pwd
 import stat
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,19 +14,29 @@ from edge_agent.doctor.examination import Tell
 from edge_agent.doctor.mounts import MEMORY_TYPES, Mount, find_mount
 from edge_agent.doctor.site import Site, serial_port_of
 from edge_agent.doctor.waiting import in_thread
-from edge_agent.runtime.paths import find_socket
+from edge_agent.runtime.paths import SYSTEMD_DIRECTORY, find_socket
 
 NAME: Final = "rights"
+# What systemd/install puts there. Its user cannot read /etc/holdfast/secrets, and root can.
+UNIT: Final = Path("/etc/systemd/system/edge-agent.service")
+UNIT_USER: Final = "holdfast"
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Who examines, and who the agent runs as; None: it does not run, or that cannot be seen."""
+    """Who examines, and who the agent runs as, or will by its unit; None: that cannot be seen. program: how
+    this one is called."""
 
     uid: int
     name: str
     agent_uid: int | None = None
     agent_name: str = ""
+    program: str = "edge-agent"
+
+    @property
+    def is_for_agent(self) -> bool:
+        """Root, who examines for an agent of another user: secrets are handed to that one by systemd."""
+        return self.uid == 0 and self.agent_uid not in (None, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +51,15 @@ class Entry:
 
 
 def judge_user(user: User, config: Path) -> list[Finding]:
+    if user.is_for_agent:
+        return [ok(f"examined as root, and the agent runs as {user.agent_name}")]
     if user.agent_uid is not None and user.agent_uid != user.uid:
-        command = f"sudo -u {user.agent_name} edge-agent doctor -c {config.absolute()}"
+        command = f"sudo {user.program} doctor -c {config.absolute()}"
         text = f"examined as {user.name}, and the agent runs as {user.agent_name}"
         return [warning(f"{text}: rights are judged for {user.name}", f"run `{command}`")]
     if user.uid == 0:
         text = "user root, to whom everything is allowed"
-        return [
-            warning(text, f"run it as the agent's user: `sudo -u holdfast edge-agent doctor -c {config}`")
-        ]
+        return [warning(text, "run this as the user that the agent runs as, if that is another one")]
     return [ok(f"user {user.name}")]
 
 
@@ -123,7 +134,8 @@ def judge_port(path: str, entry: Entry | None, user: User) -> list[Finding]:
             )
         ]
     if entry.usable:
-        return [ok(f"{path} can be opened")]
+        # What root may says nothing of the agent's user.
+        return [ok(f"{path} is there" if user.is_for_agent else f"{path} can be opened")]
     who = user.agent_name or user.name
     if stat.S_IMODE(entry.mode) & 0o060 == 0o060 and entry.group != "root":
         return [
@@ -156,6 +168,8 @@ def _look(site: Site) -> list[Finding]:
             found += judge_config(entry, _holds(path, site.secrets))
     found += [failed(text, "only the agent's user has to read it") for text in site.exposed]
     remedy = "put the file there, let the agent's user read it, or correct its name"
+    if user.uid not in (0, user.agent_uid):
+        remedy = f"{remedy}; what systemd hands to the agent root alone can see: run this as root"
     found += [failed(text, remedy) for text in site.unusable]
     for key in _keys(site):
         entry = _entry(key, os.R_OK)
@@ -164,7 +178,10 @@ def _look(site: Site) -> list[Finding]:
         entry = _entry(path, os.W_OK)
         found += judge_database(entry, user) if entry is not None else []
     agent = site.valid.agent
-    runtime = find_socket(agent.runtime_dir, agent.id, environ=site.environ).parent
+    if user.is_for_agent and not agent.runtime_dir and site.running is None:
+        runtime = SYSTEMD_DIRECTORY
+    else:
+        runtime = find_socket(agent.runtime_dir, agent.id, environ=site.environ).parent
     existing = next(each for each in (runtime, *runtime.parents) if each.exists())
     found += judge_runtime(runtime, _entry(runtime, os.W_OK), find_mount(existing), user)
     ports = dict.fromkeys(port for each in site.connections if (port := serial_port_of(each)))
@@ -175,13 +192,18 @@ def _look(site: Site) -> list[Finding]:
 
 def _user(site: Site) -> User:
     uid = os.geteuid()
-    if site.running is None:
-        return User(uid, _name(uid))
+    agent = _agent_uid(site)
+    program = str(Path(sys.executable).with_name("edge-agent"))
+    return User(uid, _name(uid), agent, "" if agent is None else _name(agent), program)
+
+
+def _agent_uid(site: Site) -> int | None:
     try:
-        agent = Path(f"/proc/{site.running.pid}").stat().st_uid
-    except OSError:
-        return User(uid, _name(uid))
-    return User(uid, _name(uid), agent, _name(agent))
+        if site.running is not None:
+            return Path(f"/proc/{site.running.pid}").stat().st_uid
+        return pwd.getpwnam(UNIT_USER).pw_uid if UNIT.exists() else None
+    except (OSError, KeyError):
+        return None
 
 
 def _name(uid: int) -> str:

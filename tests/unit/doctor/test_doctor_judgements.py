@@ -184,8 +184,17 @@ def test_a_serial_port_of_another_group_is_told_with_the_command() -> None:
 def test_who_examines_is_compared_with_who_runs() -> None:
     assert verdict(rights.judge_user(ME, Path("a"))) is Verdict.OK
     assert verdict(rights.judge_user(rights.User(0, "root"), Path("a"))) is Verdict.WARNING
-    other = rights.User(1000, "operator", 998, "holdfast")
-    assert "sudo -u holdfast" in rights.judge_user(other, Path("a"))[0].remedy
+    other = rights.User(1000, "operator", 998, "holdfast", "/opt/holdfast/bin/edge-agent")
+    (found,) = rights.judge_user(other, Path("/etc/holdfast/a.yaml"))
+    assert "`sudo /opt/holdfast/bin/edge-agent doctor -c /etc/holdfast/a.yaml`" in found.remedy
+
+
+def test_root_examines_for_the_units_user_who_cannot_read_the_secrets() -> None:
+    root = rights.User(0, "root", 998, "holdfast")
+    assert verdict(rights.judge_user(root, Path("a"))) is Verdict.OK
+    (port,) = rights.judge_port(PORT, entry(0o020600, usable=True), root)
+    assert "can be opened" not in port.text, "what root may open says nothing of the agent"
+    assert "chown holdfast" in rights.judge_database(entry(0o100600, usable=True), root)[0].remedy
 
 
 def test_secrets_that_others_can_read_and_configs_that_they_can_write_fail() -> None:
