@@ -66,3 +66,11 @@ def test_systemd_knows_every_setting(unit: str, tmp_path: Path) -> None:
     assert variants
     answer = analyze("verify", "--recursive-errors=no", install(unit, variants, tmp_path))
     assert (answer.returncode, answer.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("prefix", ["/opt/hold fast", "/opt/100%d", "/opt/a|b", "/opt/a&b", "opt"])
+def test_an_environment_whose_path_no_unit_can_hold_is_refused(prefix: str) -> None:
+    done = subprocess.run(
+        ["sh", SYSTEMD / "install", "--prefix", prefix], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, prefix in done.stderr) == (2, True)
