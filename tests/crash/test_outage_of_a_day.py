@@ -170,3 +170,39 @@ def _backlog_rate(database: Path, since_ms: int) -> float:
         posts = db.execute(sql, (ITEM_BYTES, since_ms, since_ms)).fetchall()
     steady = [post for post in posts if post[0] >= posts[0][0] + 1000]
     return float(sum(size for _, size in steady[:-1]) / ((steady[-1][0] - steady[0][0]) / 1000))
+
+
+# --- what is measured can be too much --------------------------------------------------------------------
+
+
+def test_memory_that_grows_while_the_centre_is_away_shows() -> None:
+    steady = Away(0, 0, 0.0, [60.0 + at % 3 for at in range(60)], 0)
+    growing = Away(0, 0, 0.0, [60.0 + at % 3 + at / 2 for at in range(60)], 0)
+    assert abs(steady.growth_mib) < 1
+    assert growing.growth_mib > GROWTH_MIB
+
+
+def test_cycles_that_begin_late_show() -> None:
+    begin = LatenessReport(bounds_ms=[1, 100, 500, 1000], counts=[50, 0, 0, 3, 2])
+    well = LatenessReport(bounds_ms=[1, 100, 500, 1000], counts=[140, 5, 5, 3, 2])
+    late = LatenessReport(bounds_ms=[1, 100, 500, 1000], counts=[140, 0, 0, 8, 7])
+    assert _share_above(begin, well, LATE_MS) == 0
+    assert _share_above(begin, late, LATE_MS) == 0.1
+
+
+@pytest.mark.parametrize(("bytes_a_post", "holds"), [(1000, True), (1200, False), (800, False)])
+def test_a_rate_that_is_not_the_one_that_was_set_shows(
+    tmp_path: Path, bytes_a_post: int, holds: bool
+) -> None:
+    """Ten POSTs a second of the backlog; live batches and the burst at the beginning do not count."""
+    since, wanted = 1_000_000, 10_000
+    path = tmp_path / "central.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE batch(arrived, t1, body)")
+        posts = [(since + 100 * at, since - 5_000, bytes_a_post) for at in range(100)]
+        burst = [(since, since - 9_000, 1 << 20)]
+        live = [(since + 100 * at, since + 100 * at, 50_000) for at in range(100)]
+        rows = [(arrived, t1, bytes(size - ITEM_BYTES)) for arrived, t1, size in [*burst, *posts, *live]]
+        db.executemany("INSERT INTO batch VALUES(?, ?, ?)", rows)
+        db.commit()
+    assert (abs(_backlog_rate(path, since) / wanted - 1) <= CAP_SHARE) is holds
