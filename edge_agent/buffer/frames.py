@@ -154,11 +154,20 @@ class FrameMemory:
 
 
 def _newest(take: Take, share: float) -> dict[str, tuple[Schema, list[Frame]]]:
-    """Cuts the frames of each group behind this share of them, and returns what was cut off."""
+    """Cuts the frames of each group behind this share of them, and returns what was cut off.
+
+    By their numbers, whatever schemas the group had: a start takes all below a committed one for committed.
+    """
+    numbers: dict[tuple[str, str], list[int]] = {}
+    for schema, frames in take.frames.values():
+        numbers.setdefault((schema.connection, schema.group), []).extend(frame.n for frame in frames)
+    last = {group: sorted(found)[ceil(len(found) * share) - 1] for group, found in numbers.items()}
     rest: dict[str, tuple[Schema, list[Frame]]] = {}
-    for name, (schema, frames) in take.frames.items():
-        keep = ceil(len(frames) * share)
-        if keep < len(frames):
-            rest[name] = (schema, frames[keep:])
-            del frames[keep:]
+    for name, (schema, frames) in list(take.frames.items()):
+        end = last[schema.connection, schema.group]
+        if later := [frame for frame in frames if frame.n > end]:
+            rest[name] = (schema, later)
+            frames[:] = [frame for frame in frames if frame.n <= end]
+            if not frames:
+                del take.frames[name]
     return rest

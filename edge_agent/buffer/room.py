@@ -60,23 +60,40 @@ class Room:
         self._name = amendments.state.next_name()
         self.freed = Freed()
 
-    def drop(self) -> Amendment | None:
-        """The oldest go until `nbytes` of bodies are free: delivered ones, else those of one epoch."""
+    def drop(self, *, held: bool) -> Amendment | None:
+        """The oldest go until `nbytes` of bodies are free: delivered ones, then what was written off and is
+        kept to be looked at, then, where `held` ones may go, those of one epoch."""
         ledger = self._state.ledger
         saved, _, _ = self._amendments.begin(0, [])
-        no = next((no for no in sorted(ledger.epochs) if ledger.held(no) or ledger.off(no)), 0)
-        held, aside = ledger.held(no), ledger.off(no) if no else []
+        numbers = sorted(ledger.epochs)
+        no = next((no for no in numbers if ledger.held(no)), 0) if held else 0
+        owed = ledger.held(no)
+        aside = [(each, off) for each in numbers if (off := ledger.off(each))]
 
         def body(db: sqlite3.Connection) -> Written | None:
-            pruned = rows.prune(db, saved.settled, old=0, excess=self._nbytes, keep=saved.totals.newest)
-            self._note(saved, Freed(pruned.batches, pruned.nbytes))
-            if pruned.nbytes < self._nbytes and no:
-                gone = self._choose(db, no, held, aside, self._nbytes - pruned.nbytes, saved)
-                if gone.batches:
-                    return self._delete(db, saved, gone)
-            return Written(saved, self._amendments.save(db, saved)) if pruned.batches else None
+            self._prune(db, saved)
+            for each, off in aside:
+                gone = self._choose(db, each, [], off, self._lacking, saved)
+                rows.delete_batches(db, each, gone.seqs)
+                self._note(saved, Freed(gone.batches, gone.nbytes))
+            gone = self._choose(db, no, owed, [], self._lacking, saved)
+            if gone.batches:
+                return self._delete(db, saved, gone)
+            return Written(saved, self._amendments.save(db, saved)) if self.freed.batches else None
 
-        return Amendment((no, held), body, self._applied)
+        return Amendment((no, owed), body, self._applied)
+
+    @property
+    def _lacking(self) -> int:
+        return self._nbytes - self.freed.nbytes
+
+    def _prune(self, db: sqlite3.Connection, saved: Saved) -> None:
+        """Until there is enough, or nothing delivered is left: what was not delivered comes after that."""
+        more = True
+        while more:
+            pruned = rows.prune(db, saved.settled, old=0, excess=self._lacking, keep=saved.totals.newest)
+            self._note(saved, Freed(pruned.batches, pruned.nbytes))
+            more = pruned.more
 
     def fold(self) -> Amendment | None:
         """The batches of the newest epoch that hold nothing but loss records become one."""

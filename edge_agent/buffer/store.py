@@ -123,9 +123,15 @@ class Store:
     async def close(self) -> None:
         """Commits what is in memory, marks the run as cleanly ended, closes. Raises NotStored."""
         try:
-            await finish(self._flush(settle=True, ends_run=True))
+            await finish(self._flush_all())
         finally:
             await self._close_files()
+
+    async def _flush_all(self) -> None:
+        """The last flush. What is too much for one commit takes several; the run ends with the last."""
+        await self._flush(settle=True, ends_run=True)
+        while self.memory.is_behind:
+            await self._flush(settle=True, ends_run=True)
 
     async def abandon(self) -> None:
         """Closes without a commit: what is in memory stays in the ring for the next start."""
@@ -253,7 +259,7 @@ class Store:
         mark = self._ring.rotate()
         order = Order(
             take, self.state.next_name(), self.state.saved(), settle or self._settle_is_due(),
-            self.state.first_held(), self.clock.wall_ms(), ends_run,
+            self.state.first_held(), self.clock.wall_ms(), ends_run and not self.memory.is_behind,
         )  # fmt: skip
         if take.empty and not order.settle:
             self.memory.stored(take)
@@ -298,26 +304,30 @@ class Store:
                 self._renew(order)
             except NoRoom as lack:
                 self._space = lack.space
+                if await self._drop(order, lack.nbytes):
+                    continue
                 if self.settings.drop_oldest:
-                    await self._drop(order, lack.nbytes)
-                elif order.records_only:
+                    text = "the disk is full, and the buffer has nothing to drop"
+                    raise DiskFull(f"{self.settings.path}: {text}") from None
+                if order.records_only:
                     await self._fold(order)
                 elif not self._refuse(order):
                     return None
         raise DiskFull(f"{self.settings.path}: the disk is full, and making room did not help")
 
-    async def _drop(self, order: Order, nbytes: int) -> None:
-        """Delivered batches go, else the oldest. Raises NotStored where there is nothing to drop."""
+    async def _drop(self, order: Order, nbytes: int) -> bool:
+        """Delivered batches go, then the oldest where that is the policy. Whether anything went."""
         room = Room(self._amendments(), nbytes)
         if self._space.ballast and not self._space.free:
             self._space = await self._writer.write(self._committer.relieve)
-        await self._change(room.drop())
+        await self._change(room.drop(held=self.settings.drop_oldest))
         if not room.freed.batches:
-            raise DiskFull(f"{self.settings.path}: the disk is full, and the buffer has nothing to drop")
+            return False
         if room.freed.held_samples:
             self.dropped_samples += room.freed.held_samples
             self.condition.made_room("the oldest samples are dropped")
         self._renew(order)
+        return True
 
     async def _fold(self, order: Order) -> None:
         """Loss records that wait to be sent become one. Raises NotStored where that frees nothing."""
@@ -333,7 +343,8 @@ class Store:
         self.memory.refused()
         self.condition.made_room("new samples are refused")
         now = self.clock.monotonic()
-        if self._refused_at is not None and now - self._refused_at < REFUSAL_SECONDS:
+        told_lately = self._refused_at is not None and now - self._refused_at < REFUSAL_SECONDS
+        if told_lately and not order.ends_run:
             return False
         self._refused_at = now
         order.sealed, order.records_only = None, True

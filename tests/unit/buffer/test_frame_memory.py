@@ -157,6 +157,24 @@ async def test_the_age_is_that_of_the_oldest_frame_in_memory(tmp_path: Path, clo
     assert held.age_seconds == 3.0
 
 
+def test_of_a_group_whose_tags_changed_the_oldest_go_first_whatever_their_schema(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    """A killed process counts on it: what is below a number that is committed is committed."""
+    held = memory(tmp_path, clock)
+    other = schema(group="fast", tags=5)
+    for n in range(1, 13):
+        held.append(other if 4 <= n <= 8 else FAST, frame(n, 5 if 4 <= n <= 8 else 4))
+    seen: list[list[int]] = []
+    while held.frame_count:
+        taken = held.take(held.size_bytes // 2 + 1 if held.frame_count > 3 else 1 << 20)
+        seen.append(sorted(each.n for _, frames in taken.frames.values() for each in frames))
+        assert all(frames for _, frames in taken.frames.values())
+        held.stored(taken)
+    assert len(seen) > 2
+    assert [n for part in seen for n in part] == list(range(1, 13))
+
+
 def test_schemas_that_are_stored_are_not_written_again(tmp_path: Path, clock: ManualClock) -> None:
     held = memory(tmp_path, clock)
     held.announce([FAST, SLOW])

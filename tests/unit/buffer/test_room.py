@@ -7,6 +7,7 @@ from random import Random
 import pytest
 
 from edge_agent.buffer.disk import BALLAST_SUFFIX
+from edge_agent.buffer.room import Room
 from edge_agent.wire import ranges
 from edge_agent.wire.batch import Kind
 from edge_agent.wire.messages import Loss, LossReason
@@ -118,6 +119,75 @@ async def test_delivered_batches_go_before_any_that_is_to_be_sent(life: Life) ->
     assert agent.store.lost_samples == 0
     assert ranges.size(agent.outbox.held(head.no)) == 100
     await agent.stop()
+
+
+async def test_a_refusing_buffer_gives_up_delivered_batches_before_it_refuses_samples(life: Life) -> None:
+    agent = await life.start(max_bytes=QUOTA, drop_oldest=False)
+    await fill(agent, 1, 40)
+    agent.outbox.acknowledge(1, agent.outbox.held(1))
+    await agent.store.flush(settle=True)
+    await fill(agent, 41, 100)
+    assert agent.store.lost_samples == 0
+    assert ranges.size(agent.outbox.held(1)) == 100
+    await agent.stop()
+
+
+async def test_however_many_delivered_batches_there_are_they_go_before_any_that_is_to_be_sent(
+    life: Life,
+) -> None:
+    """More of them than one prune of a flush takes."""
+    agent = await life.start()
+    await agent.commit(NARROW, 1)
+    await life.sql(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)"
+        " INSERT INTO batch SELECT id + i, kind, codec, raw, samples, t0, t1, hash, body FROM batch, n"
+    )
+    await agent.kill()
+    agent = await life.start()
+    sizes = [each.nbytes for each in (await life.contents()).batches]
+    agent.outbox.acknowledge(1, [(1, 2500)])
+    room = Room(agent.store._amendments(), sum(sizes[:2400]))
+    await agent.store._change(room.drop(held=True))
+    assert (room.freed.batches, room.freed.held_samples) == (2400, 0)
+    assert agent.held() == {1: [(2501, 3001)]}
+    await agent.stop()
+
+
+async def test_an_epoch_of_which_nothing_is_left_does_not_end_the_making_of_room(life: Life) -> None:
+    """Its batches are gone, and the records of that wait for a link as all else does."""
+    agent = await life.start(max_bytes=QUOTA)
+    await fill(agent, 1, 20)
+    await agent.stop()
+    life.reboot()
+    agent = await life.start(max_bytes=QUOTA)
+    await fill(agent, 1, 300)
+    assert agent.store.state.ledger.off(1)
+    assert agent.store.condition.error == ""
+    await agent.stop()
+    contents = await life.contents()
+    assert {each.epoch_no for each in contents.batches} == {2}
+    for run, last in (("r001", 20), ("r002", 300)):
+        gone = [
+            pair
+            for loss in contents.losses
+            for each in loss.connections
+            if (each.run, each.group) == (run, "wide")
+            for pair in each.n
+        ]
+        stored = [(n, n) for name, _, group, n in contents.frames() if (name, group) == (run, "wide")]
+        assert ranges.coalesce([*gone, *stored]) == [(1, last)]
+
+
+@pytest.mark.parametrize("drop_oldest", [True, False])
+async def test_a_stop_loses_nothing_of_more_than_one_commit_takes(life: Life, drop_oldest: bool) -> None:
+    agent = await life.start(max_bytes=QUOTA, drop_oldest=drop_oldest)
+    for n in range(1, 301):
+        await put(agent, WIDE, n)
+    await agent.stop()
+    stored, gone = accounted(await life.contents(), "wide")
+    assert ranges.union(stored, gone) == [(1, 300)]
+    assert not ranges.intersect(stored, gone)
+    assert life.segments() == []
 
 
 async def test_records_of_losses_stay_few_however_long_the_buffer_is_full(life: Life) -> None:
