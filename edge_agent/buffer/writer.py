@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from edge_agent.buffer import disk
 from edge_agent.buffer.database import Connection
-from edge_agent.buffer.errors import DiskFull, NotStored
+from edge_agent.buffer.errors import DiskFull, NotABuffer, NotStored
 from edge_agent.buffer.file import is_corruption
 from edge_agent.buffer.opening import open_writer
 
@@ -74,6 +74,8 @@ class Writer:
         """device: of the file system that the file was on. Where that is not mounted, there is a directory
         without a database in its place."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        if self._path.is_dir():
+            raise NotABuffer(f"{self._path} is a directory: set buffer.path to a file in it")
         there = disk.identity(self._path) is not None
         if device is not None and not there and self._path.parent.stat().st_dev != device:
             raise OSError(f"the file system of {self._path.parent} is not mounted")

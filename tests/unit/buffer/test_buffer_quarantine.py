@@ -152,6 +152,13 @@ async def test_a_file_that_was_never_ours_is_refused_and_stays(life: Life, conte
     assert await kept(life) == []
 
 
+async def test_a_directory_in_place_of_the_file_is_refused_and_no_failing_disk(life: Life) -> None:
+    """Nothing that waits in memory would ever be stored."""
+    life.database.mkdir()
+    with pytest.raises(NotABuffer, match="is a directory: set buffer.path"):
+        await life.start()
+
+
 @pytest.mark.parametrize("sound", [True, False])
 async def test_another_programs_database_is_refused_and_stays(life: Life, sound: bool) -> None:
     await life.sql("CREATE TABLE notes(text)")
