@@ -200,7 +200,7 @@ async def _run(factory: Callable[[], Awaitable[None]]) -> Exception | None:
     try:
         await factory()
     except asyncio.CancelledError as error:
-        if _asked_to_stop():
+        if asked_to_stop():
             raise
         unasked = RuntimeError("ended by a cancellation that nobody asked for")
         unasked.__cause__ = error
@@ -210,7 +210,8 @@ async def _run(factory: Callable[[], Awaitable[None]]) -> Exception | None:
     return None
 
 
-def _asked_to_stop() -> bool:
+def asked_to_stop() -> bool:
+    """Whether somebody cancelled the current task, which is more than that it met a CancelledError."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 

@@ -16,6 +16,7 @@ import orjson
 from pydantic import ValidationError
 
 from edge_agent.config.models import CentralSettings
+from edge_agent.runtime.supervise import asked_to_stop
 from edge_agent.uplink.errors import (
     BodyTooLarge,
     Invalid,
@@ -37,6 +38,7 @@ SLOWEST_BYTES_A_SECOND: Final = 8192
 CONNECT_SECONDS: Final = 10.0
 # A link that swallows everything is given up by the kernel after this, not at the end of the request.
 UNACKNOWLEDGED_MS: Final = 8000
+PROBE_SECONDS: Final = 3
 MAX_ANSWER_BYTES: Final = 8 << 20
 _DEFAULT_RETRY_SECONDS: Final = 5.0
 _LONGEST_RETRY_SECONDS: Final = 900.0
@@ -184,6 +186,11 @@ class CentreClient:
                     response.headers.get("Retry-After"),
                     response.headers.get("Location", ""),
                 )
+        except asyncio.CancelledError as error:
+            # Closing a session cancels its look-ups of names, and with them whoever waits for one.
+            if asked_to_stop():
+                raise
+            raise Unreachable("the connection was given up") from error
         except aiohttp.ConnectionTimeoutError as error:
             raise Unreachable(f"not connected in time: {error}") from error
         except TimeoutError as error:
@@ -203,6 +210,11 @@ def _open_socket(address: aiohttp.AddrInfoType) -> socket.socket:
     opened = socket.socket(family, kind, protocol)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
+        # While an answer is awaited nothing of ours is unacknowledged: without probes a dead link would hold
+        # the live lane until the end of the request. A slow centre's kernel answers them.
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, PROBE_SECONDS)
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, PROBE_SECONDS)
     return opened
 
 

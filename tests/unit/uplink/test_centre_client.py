@@ -16,6 +16,7 @@ from edge_agent.uplink.client import (
     MAX_ANSWER_BYTES,
     SLOWEST_BYTES_A_SECOND,
     CentreClient,
+    _open_socket,
     opaque_tag,
     retry_seconds,
 )
@@ -398,3 +399,41 @@ async def test_without_its_ca_file_the_centre_is_unreachable_until_it_is_there(
             await client.config(None)
         ca_file.write_bytes(CERTIFICATE.read_bytes())
         assert await client.config(None) is not None
+
+
+async def test_connections_that_are_given_up_while_a_name_is_looked_up_end_no_lane(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The resolver of a dead network hangs; a lane that meets a CancelledError is gone for good."""
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def hangs(*_: object, **__: object) -> list[object]:
+        asked.set()
+        await answer.wait()
+        raise socket.gaierror("no such name")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", hangs)
+    async with Web().client(url="http://centre.invalid") as client:
+        request = asyncio.create_task(client.upload(b"x"))
+        await asyncio.wait_for(asked.wait(), 10)
+        await client.renew()
+        with pytest.raises(Unreachable):
+            await asyncio.wait_for(request, 10)
+        asked.clear()
+        request = asyncio.create_task(client.upload(b"x"))
+        await asyncio.wait_for(asked.wait(), 10)
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+    answer.set()
+
+
+def test_a_link_that_dies_while_an_answer_is_awaited_is_noticed_in_seconds() -> None:
+    """Nothing of ours is unacknowledged then: without probes the kernel would never look."""
+    here = (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 0))
+    with closing(_open_socket(here)) as opened:
+        tcp = socket.IPPROTO_TCP
+        assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert opened.getsockopt(tcp, socket.TCP_KEEPIDLE) <= 5
+        assert opened.getsockopt(tcp, socket.TCP_KEEPINTVL) <= 5
+        assert opened.getsockopt(tcp, socket.TCP_USER_TIMEOUT) <= 10_000
