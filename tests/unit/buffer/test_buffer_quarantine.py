@@ -155,7 +155,7 @@ async def test_a_file_that_was_never_ours_is_refused_and_stays(life: Life, conte
 async def test_a_directory_in_place_of_the_file_is_refused_and_no_failing_disk(life: Life) -> None:
     """Nothing that waits in memory would ever be stored."""
     life.database.mkdir()
-    with pytest.raises(NotABuffer, match="is a directory: set buffer.path"):
+    with pytest.raises(NotABuffer, match=r"is a directory: set buffer\.path"):
         await life.start()
 
 
