@@ -27,6 +27,7 @@ _RETAINED_SHARE: Final = 4
 _SLACK_BYTES: Final = 8 * PAGE_BYTES
 # What one commit gives back to the file system at most: it has to go on.
 _VACUUM_PAGES: Final = 256
+_NOT_NOW: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY)
 
 
 @dataclass(slots=True)
@@ -162,8 +163,13 @@ class Committer:
         space = self._measure(db)
         surplus = min(self._quota.surplus_pages(space), _VACUUM_PAGES)
         if surplus:
-            # Frees a page a step; `execute` makes one step only.
-            db.executescript(f"PRAGMA incremental_vacuum({surplus})")
+            try:
+                # Frees a page a step; `execute` makes one step only.
+                db.executescript(f"PRAGMA incremental_vacuum({surplus})")
+            except sqlite3.OperationalError as error:
+                # The commit is made, and what these mean is that it is not. The next one tidies up.
+                if error.sqlite_errorcode & 0xFF not in _NOT_NOW:
+                    raise
         self._keep_ballast(space)
 
     def _keep_ballast(self, space: Space) -> None:

@@ -105,8 +105,9 @@ def _create(db: sqlite3.Connection) -> None:
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:
-    """A connection beside the writer's. Raises sqlite3.Error."""
-    db = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_SECONDS)
+    """A connection beside the writer's; creates nothing. Raises sqlite3.Error."""
+    uri = f"{path.absolute().as_uri()}?mode=rw"
+    db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_BUSY_SECONDS)
     db.execute("PRAGMA query_only=ON")
     db.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
     return db

@@ -213,6 +213,9 @@ def _interrupted(
     the runtime directory.
     """
     last = rows.unclean_run(db)
+    if last is not None and last.id == identity.run:
+        # This run, begun by a try whose commit landed before something else failed.
+        last = None
     known = rows.finished_runs(db, found.incomplete.keys())
     reasons = {run: why for run, why in found.incomplete.items() if run not in known}
     if last is not None and last.boot != identity.boot:

@@ -5,15 +5,21 @@ import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from edge_agent.buffer import recovery
 from edge_agent.buffer.errors import DiskFull, NotStored
+from edge_agent.buffer.file import connect_writer, transaction
+from edge_agent.buffer.recovery import Identity
+from edge_agent.buffer.segments import Leftovers
 from edge_agent.wire import ranges
 from edge_agent.wire.batch import Kind
 from edge_agent.wire.messages import LossReason
-from tests.unit.buffer.life import ALL_BYTES, Agent, Life, schema
+from tests.unit.buffer.life import ALL_BYTES, Agent, Life, frame, schema
 
 FAST = schema("press1", "fast")
 SLOW = schema("press1", "slow", tags=9)
@@ -204,7 +210,7 @@ async def test_a_start_on_a_disk_that_fails_collects_in_memory_and_catches_up(li
     await agent.kill()
     hidden = life.directory / "hidden"
     life.database.rename(hidden)
-    life.database.mkdir()
+    life.database.symlink_to(life.database)
     agent = await life.start()
     assert agent.outbox.heads() == []
     assert agent.outbox.current_epoch == 0
@@ -212,7 +218,7 @@ async def test_a_start_on_a_disk_that_fails_collects_in_memory_and_catches_up(li
     with pytest.raises(NotStored):
         await agent.store.flush()
     assert agent.store.report().state == "failing"
-    life.database.rmdir()
+    life.database.unlink()
     hidden.rename(life.database)
     await agent.store.flush()
     assert agent.store.recovered_frames == 1
@@ -232,12 +238,12 @@ async def test_the_loop_of_flushes_goes_on_until_the_disk_works(life: Life) -> N
     hidden = life.directory / "hidden"
     task = asyncio.create_task(agent.store.run_flushes())
     life.database.rename(hidden)
-    life.database.mkdir()
+    life.database.symlink_to(life.database)
     await agent.put(FAST, 2)
     await pass_until(life, lambda: agent.store.condition.failures >= 3)
     assert not task.done()
     assert agent.store.report().state == "failing"
-    life.database.rmdir()
+    life.database.unlink()
     hidden.rename(life.database)
     await pass_until(life, lambda: agent.store.memory.frame_count == 0)
     assert agent.store.report().state == "ok"
@@ -281,3 +287,66 @@ async def test_epochs_that_are_over_are_not_taken_for_lost(life: Life) -> None:
     await agent.store.flush()
     assert agent.outbox.heads()[-1].epoch == epochs[-1]
     await agent.stop()
+
+
+class FullWhenTidied(sqlite3.Connection):
+    """What is given back to the file system needs room in the log."""
+
+    def executescript(self, script: str, /) -> sqlite3.Cursor:
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+
+async def test_a_commit_counts_although_the_disk_is_too_full_to_tidy_up_behind_it(life: Life) -> None:
+    wide = schema("press1", "wide", tags=3000)
+    agent = await life.start(max_bytes=8 << 20)
+    await agent.store.announce([wide])
+    for n in range(1, 301):
+        made = frame(n, 3000)
+        made.row = Random(n).randbytes(len(made.row))
+        agent.store.append(wide, made)
+        await agent.store.flush()
+    await life.sql("DELETE FROM batch WHERE id % 2")
+    await agent.stop()
+    agent = await life.start(max_bytes=1 << 20)
+    connection = agent.store._writer._connection
+    assert connection is not None
+    sound = connection._db
+    connection._db = await connection.run(
+        lambda _: sqlite3.connect(life.database, isolation_level=None, factory=FullWhenTidied)
+    )
+    for n in (1, 2, 3):
+        await agent.put(FAST, n)
+        await agent.store.flush(settle=True)
+        assert agent.store.memory.frame_count == 0
+    await connection.run(sqlite3.Connection.close)
+    connection._db = sound
+    await agent.stop()
+    frames = (await life.contents()).frames()
+    assert [frames["r002", "press1", "fast", n] for n in (1, 2, 3)] == [1, 1, 1]
+
+
+async def test_a_reader_creates_no_file_where_the_database_is_gone(life: Life) -> None:
+    """On the disk below a mount that is gone it would be taken for the buffer's."""
+    agent = await life.start()
+    await agent.commit(FAST, 1)
+    agent.store.state.recent.clear()
+    for path in life.directory.glob("buffer.db*"):
+        path.unlink()
+    assert await agent.outbox.fetch(1, [(1, 1)], ALL_BYTES) == []
+    assert not life.database.exists()
+    await agent.kill()
+
+
+def test_a_start_that_failed_behind_its_commit_does_not_take_itself_for_a_killed_run(
+    life: Life,
+) -> None:
+    db, _ = connect_writer(life.database, 1 << 30)
+    try:
+        identity = Identity(life.device, "r001", life.boot, life.machine)
+        begin = partial(recovery.begin, db, identity, Leftovers(), 0, has_sink=True)
+        losses = [transaction(db, begin).losses for _ in range(2)]
+    finally:
+        db.close()
+    assert losses == [[], []]
