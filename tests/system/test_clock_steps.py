@@ -52,6 +52,16 @@ class FakedClock:
             yield
 
 
+@pytest.fixture(autouse=True)
+def nothing_left_in_shared_memory() -> Iterator[None]:
+    """libfaketime leaves two files there for each process."""
+    place = Path("/dev/shm")
+    before = set(place.glob("*faketime_s*"))
+    yield
+    for path in set(place.glob("*faketime_s*")) - before:
+        path.unlink(missing_ok=True)
+
+
 def _read(database: Path) -> tuple[list[Frame], list[dict[str, Any]]]:
     """All frames and clock records at the centre, in the order of their names."""
     frames: list[Frame] = []
