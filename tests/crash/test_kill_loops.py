@@ -17,7 +17,7 @@ import pytest
 from tests.crash.judge import broken_promises
 from tests.crash.rig import Late, Rig, Setup
 
-KILLS = int(os.environ.get("N", "20"))
+KILLS = int(os.environ.get("N", "12"))
 SEED = int(os.environ.get("SEED", str(int.from_bytes(os.urandom(3), "big"))))
 CONNECTIONS, TAGS = 4, 250
 # Of a long form much may be left to send.
