@@ -22,17 +22,20 @@ _PROBE_BYTES: Final = 4096
 _PROBE_SECONDS: Final = 4.0
 # As the agent does it: commits take at most this share of the time, by longer intervals (docs/operations.md).
 COMMIT_SHARE: Final = 20
+FLOOR_SHARE: Final = 8
 STALL_SECONDS: Final = 1.0
 LEAST_INODES: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """inodes: free ones; None where the file system has no limit. used_bytes: by the buffer already."""
+    """inodes: free ones; None where the file system has no limit. used_bytes: by the buffer already.
+    total_bytes: of the file system."""
 
     free_bytes: int
     inodes: int | None
     used_bytes: int
+    total_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +74,13 @@ def judge_mount(directory: Path, mount: Mount | None) -> list[Finding]:
 
 def judge_space(space: Space, settings: BufferSettings) -> list[Finding]:
     found: list[Finding] = []
-    free, floor = space.free_bytes, settings.min_free_bytes
+    # As the agent does it: on a small file system the floor is lower (docs/operations.md).
+    free, floor = space.free_bytes, min(settings.min_free_bytes, space.total_bytes // FLOOR_SHARE)
     if free < floor:
+        named = "" if floor == settings.min_free_bytes else ", here an eighth of the disk"
         found.append(
             failed(
-                f"{size(free)} free, less than buffer.min_free_bytes ({size(floor)})",
+                f"{size(free)} free, less than buffer.min_free_bytes ({size(floor)}{named})",
                 "free some space, or lower buffer.min_free_bytes",
             )
         )
@@ -171,7 +176,8 @@ def _space(existing: Path, database: Path) -> Space:
     for name in (database.name, f"{database.name}-wal"):
         file = database.with_name(name)
         used += file.stat().st_size if file.exists() else 0
-    return Space(found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None, used)
+    inodes = found.f_favail if found.f_files else None
+    return Space(found.f_bavail * found.f_frsize, inodes, used, found.f_blocks * found.f_frsize)
 
 
 def _timed(directory: Path, flush_interval: float) -> list[Finding]:

@@ -90,6 +90,8 @@ def judge_key(file: Entry) -> list[Finding]:
 
 def judge_database(entry: Entry, user: User) -> list[Finding]:
     """The buffer's file or its directory."""
+    if not entry.usable and user.uid == 0:
+        return [failed(f"not even root may write {entry.path}", "see the check `disk`: it is read-only")]
     if not entry.usable:
         owner = user.agent_name or user.name
         return [failed(f"user {user.name} may not write {entry.path}", f"`chown {owner} {entry.path}`")]

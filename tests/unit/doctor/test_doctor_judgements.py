@@ -131,7 +131,20 @@ def test_free_space_is_judged_by_floor_quota_and_inodes(
     free: int, used: int, inodes: int | None, expected: Verdict
 ) -> None:
     settings = BufferSettings(max_bytes=Bytes(1100 * MIB), min_free_bytes=Bytes(256 * MIB))
-    assert verdict(disk.judge_space(disk.Space(free * MIB, inodes, used * MIB), settings)) is expected
+    space = disk.Space(free * MIB, inodes, used * MIB, 8000 * MIB)
+    assert verdict(disk.judge_space(space, settings)) is expected
+
+
+@pytest.mark.parametrize(("free", "expected"), [(120, Verdict.WARNING), (60, Verdict.FAILED)])
+def test_the_floor_of_a_small_disk_is_the_agents(free: int, expected: Verdict) -> None:
+    """An eighth of 512 MiB: with 120 MiB free the agent stores, whatever the setting says."""
+    settings = BufferSettings(max_bytes=Bytes(1100 * MIB), min_free_bytes=Bytes(256 * MIB))
+    assert verdict(disk.judge_space(disk.Space(free * MIB, None, 0, 512 * MIB), settings)) is expected
+
+
+def test_what_root_may_not_write_is_read_only_and_needs_no_other_owner() -> None:
+    (found,) = rights.judge_database(entry(0o040700, usable=False), rights.User(0, "root"))
+    assert (found.verdict, "chown" in found.remedy, "`disk`" in found.remedy) == (Verdict.FAILED, False, True)
 
 
 @pytest.mark.parametrize(
