@@ -1,10 +1,11 @@
 """Clock records of agents, and the times that follow from them. What a sample says is never altered.
 
-Kept of each boot are the readings at which the wall clock was in step: a frame of that boot has, by the
-monotonic clock, its distance from them.
+Kept of each boot are the readings at which the wall clock was in step, and those after a sleep that follow
+one: a frame of that boot has, by the monotonic clock, its distance from them.
 """
 
 import sqlite3
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -24,9 +25,13 @@ def note(
     noted = False
     for record in records:
         reading = record.get("mono_ns"), record.get("wall_ms")
-        if record.get("sync") is not True or not all(type(n) is int and 0 <= n < _MOST for n in reading):
+        if not all(type(n) is int and 0 <= n < _MOST for n in reading):
             continue
-        if record.get("why") == "regular" and readings(connection, device_no, boot):
+        why, in_step = record.get("why"), record.get("sync") is True
+        # The monotonic clock stood still while the machine slept: what was read before says nothing of later.
+        if not in_step and why != "resume":
+            continue
+        if (why == "regular" or not in_step) and bool(readings(connection, device_no, boot)) == in_step:
             continue
         sql = "INSERT INTO clock (device_no, boot, mono_ns, wall_ms) VALUES (?, ?, ?, ?)"
         connection.execute(sql, (device_no, boot, *reading))
@@ -46,9 +51,14 @@ def readings(connection: sqlite3.Connection, device_no: int, boot: str) -> list[
 
 
 def corrected(known: Sequence[Reading], mono_ns: int, wall_ms: int) -> int | None:
-    """The time by the nearest reading; None where there is none, or it says the same as the sample."""
-    if not known:
+    """The time by the nearest reading; None where there is none, or where the reading before or the one after
+    says the same as the sample: between two that disagree the clock was set, or the machine slept, and only
+    one of them is true of the sample."""
+    behind = bisect_right(known, (mono_ns, _MOST))
+    found = [
+        (abs(mono - mono_ns), wall + (mono_ns - mono) // 1_000_000)
+        for mono, wall in known[max(0, behind - 1) : behind + 1]
+    ]
+    if not found or any(abs(time - wall_ms) < LEAST_MS for _, time in found):
         return None
-    mono, wall = min(known, key=lambda reading: abs(reading[0] - mono_ns))
-    found = wall + (mono_ns - mono) // 1_000_000
-    return found if abs(found - wall_ms) >= LEAST_MS else None
+    return min(found)[1]

@@ -58,3 +58,26 @@ def test_the_nearest_reading_counts_and_half_a_second_is_no_correction() -> None
     assert clocks.corrected(known, 10 * SECOND, 0) == 1_010_000
     assert clocks.corrected(known, 10 * SECOND, 1_010_499) is None
     assert clocks.corrected([], 0, 0) is None
+
+
+def test_a_sleep_corrects_neither_what_was_read_before_it_nor_what_after() -> None:
+    """The monotonic clock stood still for eight hours; it was noticed a second after the machine woke."""
+    slept, wake = 8 * 3_600_000, 3_600
+    known = [(0, T0), (wake * SECOND, T0 + wake * 1000 + slept)]
+    for second in (1, 1_700, 1_900, 3_598):
+        assert clocks.corrected(known, second * SECOND, T0 + second * 1000) is None
+    for second in (3_599, 3_600, 9_000):
+        assert clocks.corrected(known, second * SECOND, T0 + second * 1000 + slept) is None
+
+
+async def test_a_sleep_ends_what_earlier_readings_say_in_step_or_not(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        edge = Edge()
+        slept = 8 * 3_600_000
+        await _send(house, edge, RecordsPart(Kind.CLOCK, [_record("start", 0, T0, True)]),
+                    FramesPart(edge.schema, [frame(1, (1, 2, 3), T0 + 1000)]))  # fmt: skip
+        woke = T0 + slept + 2000
+        await _send(house, edge, RecordsPart(Kind.CLOCK, [_record("resume", 2, woke, False)]),
+                    FramesPart(edge.schema, [frame(3, (1, 2, 3), woke + 1000)]))  # fmt: skip
+        assert len((await _series(house, T0, woke + 5_000))["points"]) == 2
+        assert (await _series(house, T0, woke + 5_000))["corrected"] == []
