@@ -54,7 +54,9 @@ def _answer_and_exit(function: Callable[..., Any], arguments: tuple[Any, ...], w
             _answer(function, arguments, stream)
         code = os.EX_OK
     finally:
-        if (error := sys.exception()) is not None:
+        error = sys.exception()
+        # A start that was ended by a signal waits for no answer, and that is nobody's fault.
+        if error is not None and not isinstance(error, BrokenPipeError):
             traceback.print_exception(error)
         sys.stderr.flush()
         os._exit(code)  # nothing of the parent's is flushed or closed a second time
