@@ -111,12 +111,16 @@ class FrameRing:
                 self._marked.discard(number)
                 self._remove(self._marker(number))
 
-    def close(self) -> None:
-        """What is not released stays for the next start. May be called twice, and before `open`."""
+    def close(self, *, ended: bool = True) -> None:
+        """What is not released stays for the next start. May be called twice, and before `open`.
+
+        ended: the database knows that the run is over, or never knew it. Otherwise even an empty segment
+        stays: it says that nothing else was there.
+        """
         if self._lock is None:
             return
         self._close_segment()
-        if not self._used:
+        if ended and not self._used:
             self._remove(self._path(self._segment))
         self._lock.release()
         self._lock = None

@@ -110,7 +110,7 @@ class Store:
         try:
             await finish(self._open_first())
         except BaseException:
-            await self._close_files()
+            await self._close_files(ended=True)
             raise
 
     async def _open_first(self) -> None:
@@ -122,10 +122,12 @@ class Store:
 
     async def close(self) -> None:
         """Commits what is in memory, marks the run as cleanly ended, closes. Raises NotStored."""
+        ended = False
         try:
             await finish(self._flush_all())
+            ended = True
         finally:
-            await self._close_files()
+            await self._close_files(ended=ended)
 
     async def _flush_all(self) -> None:
         """The last flush. What is too much for one commit takes several; the run ends with the last."""
@@ -135,10 +137,10 @@ class Store:
 
     async def abandon(self) -> None:
         """Closes without a commit: what is in memory stays in the ring for the next start."""
-        await self._close_files()
+        await self._close_files(ended=False)
 
-    async def _close_files(self) -> None:
-        self._ring.close()
+    async def _close_files(self, *, ended: bool) -> None:
+        self._ring.close(ended=ended)
         await self._writer.close()
 
     # --- opening, and opening again ----------------------------------------------------------------

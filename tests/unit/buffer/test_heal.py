@@ -350,3 +350,15 @@ def test_a_start_that_failed_behind_its_commit_does_not_take_itself_for_a_killed
     finally:
         db.close()
     assert losses == [[], []]
+
+
+async def test_a_stop_on_a_failing_disk_that_had_everything_loses_nothing(life: Life) -> None:
+    agent = await life.start()
+    await agent.commit(FAST, 1)
+    await broken(agent)
+    with pytest.raises(NotStored):
+        await agent.stop()
+    agent = await life.start()
+    assert agent.store.recovered_losses == []
+    await agent.stop()
+    assert life.segments() == []
