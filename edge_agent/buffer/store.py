@@ -137,9 +137,9 @@ class Store:
 
     async def abandon(self) -> None:
         """Closes without a commit: what is in memory stays in the ring for the next start."""
-        await self._close_files(ended=False)
+        await self._close_files()
 
-    async def _close_files(self, *, ended: bool) -> None:
+    async def _close_files(self, *, ended: bool = False) -> None:
         self._ring.close(ended=ended)
         await self._writer.close()
 
