@@ -323,17 +323,26 @@ def _committed(
 
 
 def _numbers(stored: rows.Newest, schemas: _Schemas) -> Progress:
-    """The highest frame number of each group in a batch."""
+    """The highest frame number of each group in a batch, or among those that its records say were refused
+    or dropped for want of disk: all below have been committed or recorded as well."""
     try:
         opened = Batch.open(stored.body, stored.codec, stored.raw)
     except WireError:
         return {}
+    losses: list[Loss] = []
+    # A record of another version hides no frames of its batch.
+    with contextlib.suppress(ValueError):
+        losses += [Loss.model_validate(record) for record in opened.records(Kind.LOSS)]
     found: Progress = {}
     for name, (numbers, _) in opened.contents().items():
         group = schemas.group(name)
         if group is not None and numbers:
             key = (opened.origin.run, *group)
             found[key] = max(found.get(key, 0), numbers[-1][1])
+    for each in (each for loss in losses if loss.reason is LossReason.QUOTA for each in loss.connections):
+        if each.n:
+            key = (each.run, each.name, each.group)
+            found[key] = max(found.get(key, 0), each.n[-1][1])
     return found
 
 

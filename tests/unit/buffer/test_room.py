@@ -286,3 +286,24 @@ async def test_what_was_refused_takes_no_memory_and_does_not_wait(life: Life) ->
     assert agent.store.memory.size_bytes == 0
     assert agent.store.report().uncommitted_frames == 0
     await agent.stop()
+
+
+async def test_samples_that_were_refused_are_not_stored_by_a_start_after_a_kill(life: Life) -> None:
+    """The record is on the disk, and the ring has the frames still."""
+    agent = await life.start(max_bytes=QUOTA, drop_oldest=False)
+    n, segments = 0, {}
+    while not agent.store.lost_samples:
+        n += 1
+        await put(agent, WIDE, n)
+        segments = {path: path.read_bytes() for path in life.segments()}
+        await agent.store.flush()
+        await life.clock.advance(11)
+    await agent.kill()
+    life.lose_runtime()
+    for path, data in segments.items():
+        path.write_bytes(data)
+    agent = await life.start(max_bytes=QUOTA, drop_oldest=False)
+    assert agent.store.recovered_frames == 0
+    await agent.stop()
+    stored, gone = accounted(await life.contents(), "wide")
+    assert (stored, gone) == ([(1, n - 1)], [(n, n)])
