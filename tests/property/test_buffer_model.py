@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -83,6 +83,14 @@ class BufferModel(RuleBasedStateMachine):
 
     def start(self) -> None:
         self.agent = self.run(self.life.start(**self.settings))
+        self.ask_again()
+
+    def ask_again(self) -> None:
+        """What is held again is noted with the next acknowledgements: until then the sink has to repeat it."""
+        for head in self.agent.outbox.heads():
+            settled = self.agent.store.state.ledger.epochs[head.no].settled
+            missing = ranges.subtract(settled, self.sink.settled(head.epoch))
+            self.run(self.agent.outbox.resend(head.no, missing))
 
     def teardown(self) -> None:
         try:
@@ -149,6 +157,7 @@ class BufferModel(RuleBasedStateMachine):
             self.kill()
         else:
             self.flush(settle)
+            self.ask_again()
 
     @rule(seconds=st.sampled_from([1, 100, 10_000]))
     def wait(self, seconds: int) -> None:
@@ -419,5 +428,7 @@ TestBuffer.settings = settings(
     max_examples=int(os.environ.get("N", "30")),
     stateful_step_count=30,
     deadline=None,
+    # Within a minute a failure is told as it was found; with N it is made as small as can be.
+    phases=list(Phase) if "N" in os.environ else [Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
