@@ -86,7 +86,7 @@ class BufferModel(RuleBasedStateMachine):
         self.ask_again()
 
     def ask_again(self) -> None:
-        """What is held again is noted with the next acknowledgements: until then the sink has to repeat it."""
+        """What is held again is noted with the next acknowledgements: until then the sink repeats it."""
         for head in self.agent.outbox.heads():
             settled = self.agent.store.state.ledger.epochs[head.no].settled
             missing = ranges.subtract(settled, self.sink.settled(head.epoch))
