@@ -15,6 +15,7 @@ from edge_agent.buffer import aftermath, rows
 from edge_agent.buffer.errors import OtherDevice
 from edge_agent.buffer.groups import Groups
 from edge_agent.buffer.ledger import Epoch, Ledger
+from edge_agent.buffer.pace import most_since
 from edge_agent.buffer.reopening import carry_over
 from edge_agent.buffer.seal import Take, loss_part, seal
 from edge_agent.buffer.segments import Leftovers, RingFrame
@@ -222,13 +223,12 @@ def _interrupted(
         reasons[last.id] = "frames since its last commit may be missing"
     elif last is not None and last.id not in found.runs:
         reasons[last.id] = "the frames that it left in the runtime directory are gone"
-    pace = rows.recent_pace(db, _PACE_BATCHES) if reasons else None
+    newest = rows.newest_sizes(db, _PACE_BATCHES) if reasons else []
     for run, why in reasons.items():
         started = last.started_ms if last is not None else wall_ms
-        t0 = started if pace is None else pace[2]
+        t0 = newest[-1].t1 if newest else started
         until = max(wall_ms, t0)
-        # Nobody counted: the most that it can be is what the pace before would have brought until now.
-        most = None if pace is None else pace[0] * (until - t0) // max(pace[2] - pace[1], 1000) + 1
+        most = most_since(newest, wall_ms)
         yield Loss(
             reason=LossReason.UNCLEAN_STOP,
             t0=t0,

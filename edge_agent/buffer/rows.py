@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from edge_agent.buffer import pace
 from edge_agent.buffer.ledger import Epoch, Ledger, WrittenOff, batch_id, split_id
 from edge_agent.buffer.state import Saved, Totals
 from edge_agent.contracts.errors import InvariantBroken
@@ -111,14 +112,10 @@ def newest_batches(db: sqlite3.Connection) -> Iterator[Newest]:
     return map(Newest._make, rows)
 
 
-def recent_pace(db: sqlite3.Connection, count: int) -> tuple[int, int, int] | None:
-    """(samples, first and last time) of the newest batches; None where there is none."""
-    samples, first, last = db.execute(
-        "SELECT sum(samples), min(t0), max(t1)"
-        " FROM (SELECT samples, t0, t1 FROM batch ORDER BY id DESC LIMIT ?)",
-        (count,),
-    ).fetchone()
-    return None if samples is None else (samples, first, last)
+def newest_sizes(db: sqlite3.Connection, count: int) -> list[pace.Stored]:
+    """Samples and times of the newest batches, oldest first."""
+    found = db.execute("SELECT samples, t0, t1 FROM batch ORDER BY id DESC LIMIT ?", (count,))
+    return [pace.Stored(*row) for row in found][::-1]
 
 
 # --- state ---------------------------------------------------------------------------------------------
