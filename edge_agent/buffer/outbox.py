@@ -84,7 +84,7 @@ class StoredOutbox:
         return self._store.state.recent.committed_at(epoch_no, seq)
 
     async def wait_for_commit(self, seen: int) -> int:
-        return await self._store.wait_for_news(seen)
+        return await self._store.news.wait(seen)
 
     async def fetch(self, epoch_no: int, wanted: Ranges, max_bytes: int) -> list[BatchItem]:
         recent = self._store.state.recent

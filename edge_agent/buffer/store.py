@@ -25,6 +25,7 @@ from edge_agent.buffer.errors import DiskFull, NotStored
 from edge_agent.buffer.file import transaction
 from edge_agent.buffer.frames import TAKE_BYTES, FrameMemory
 from edge_agent.buffer.ledger import Ledger, batch_id
+from edge_agent.buffer.news import News
 from edge_agent.buffer.quota import Space
 from edge_agent.buffer.recovery import Begun, Identity
 from edge_agent.buffer.ring import FrameRing
@@ -61,6 +62,9 @@ _TAKE_SHARE: Final = 8
 class Store:
     """Implements contracts.frames.FrameSink. `outbox.StoredOutbox` is the reading side.
 
+    Longer than others: taking, committing, making room and healing share one lock and one state, and a
+    reader must see in one place what happens between an error and the next write.
+
     openings: how often the file was opened; whoever has it open too does so again when this grows.
     """
 
@@ -86,8 +90,7 @@ class Store:
         self._in_doubt: tuple[Order, int] | None = None
         self.pulse = Pulse()
         self._lock = asyncio.Lock()
-        self._news = asyncio.Condition()
-        self._news_count = 0
+        self.news = News()
         self._flushes_since_settle = 0
         self._settled_at = clock.monotonic()
         self._refused_at: float | None = None
@@ -157,7 +160,7 @@ class Store:
         segments.clear(found)
         self._opened(begun, landed=landed)
         if self.openings > 1:
-            await self._tell()
+            await self.news.tell()
 
     def _begin(self, db: sqlite3.Connection) -> tuple[Leftovers, Begun, bool]:
         identity, first = self.identity, self.openings == 0
@@ -253,7 +256,7 @@ class Store:
             if changed:
                 self.condition.worked()
         if changed:
-            await self._tell()
+            await self.news.tell()
 
     async def _flush_locked(self, *, settle: bool, ends_run: bool) -> bool:
         """Whether something was committed."""
@@ -384,7 +387,7 @@ class Store:
                 raise NotStored(f"{self.settings.path}: {self.condition.error or self._writer.fault}")
             changed = await self._change(prepare(self._amendments()))
         if changed:
-            await self._tell()
+            await self.news.tell()
 
     def _amendments(self) -> Amendments:
         return Amendments(self.state, self.identity, self.clock)
@@ -405,17 +408,6 @@ class Store:
         return True
 
     # --- telling ---------------------------------------------------------------------------------
-
-    async def wait_for_news(self, seen: int) -> int:
-        """Counts the changes of what there is to send; returns as soon as the count is not `seen`."""
-        async with self._news:
-            await self._news.wait_for(lambda: self._news_count != seen)
-        return self._news_count
-
-    async def _tell(self) -> None:
-        async with self._news:
-            self._news_count += 1
-            self._news.notify_all()
 
     @property
     def lost_samples(self) -> int:

@@ -216,10 +216,10 @@ async def test_numbers_beyond_all_bounds_are_refused_with_their_place(open_house
     async with open_house() as house:
         house.centre.hub.subscribe()
         path = "/api/fleet/edge/dev-1/heartbeat"
-        body = Edge().heartbeat().replace(b'"lost_samples":0', b'"lost_samples":%d' % 10**30)
+        body = Edge().heartbeat().replace(b'"read_samples":0', b'"read_samples":%d' % 10**30)
         answer = await house.ask("POST", path, "dev-1", body)
         assert (answer.status, answer.json["code"]) == (400, "bad_heartbeat")
-        assert answer.json["detail"].startswith("lost_samples")
+        assert answer.json["detail"].startswith("read_samples")
 
 
 async def test_the_largest_numbers_are_stored_and_shown_live(open_house: OpenHouse) -> None:
