@@ -24,9 +24,10 @@ $(VENV)/.dev: $(VENV)/.run
 demo: $(VENV)/.run  ## three simulated PLCs, a centre, an agent and a page; FOR=30s ends with a verdict
 	@$(BIN)/edge-agent demo $(if $(FOR),--for $(FOR))
 
-# Crash tests that mount file systems need root: they are in test-system and in crash.
+# Many crash tests wait for processes, so two files run at a time. Those that mount file systems need root:
+# they are in test-system and in crash.
 test: $(VENV)/.dev  ## unit, contract, property and short crash tests
-	$(BIN)/python -m pytest -m "not root" tests/unit tests/contract tests/property tests/crash
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not root" tests/unit tests/contract tests/property tests/crash
 
 system-packages:
 	@tests/install-system-packages
