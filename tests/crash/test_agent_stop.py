@@ -93,7 +93,12 @@ async def test_a_frozen_centre_costs_the_last_upload_its_time_and_a_second_signa
         async with Watched(tmp_path, site.arguments, watchdog_seconds=3) as agent:
             await agent.until(lambda: agent.times("STATUS=1 connection; buffer 0 %; central ok"))
             os.kill(centre.pid, signal.SIGSTOP)
-            framed = await site.framed()
+            taken = framed = await site.framed()
+            async with asyncio.timeout(10):
+                # Without anything to send there is nothing to wait for at the stop.
+                while framed == taken:
+                    await asyncio.sleep(0.05)
+                    framed = await site.framed()
             began = agent.send(signal.SIGTERM)
             await agent.until(lambda: agent.times("STOPPING=1"))
             await asyncio.sleep(1)
