@@ -29,7 +29,8 @@ async def test_tb_458_a_dead_unit_costs_its_neighbours_three_timeouts_and_then_o
     assert qualities(plant, "alive") == ["good"] * len(plant.sink.of("alive"))
     # A time-out is as long as the neighbour's interval: at most one cycle is lost for each.
     assert len(plant.driver.of("alive")) >= 300 - len(tries)
-    assert plant.unit(1).state == "silent"
+    # A probe may be under way just now: their times have jitter.
+    assert plant.unit(1).state in ("silent", "probing")
     assert plant.unit(1).error == "no answer within 1 s"
     assert plant.unit(2).state == "answering"
     assert plant.poller.report().state == "stopped"
