@@ -33,14 +33,15 @@ SLOW_TICKS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One process at one time. private_bytes: what would be free if it ended (smaps_rollup).
-    database_bytes: of its database, journal included."""
+    """One process at one time. anonymous_bytes: its memory that no file stands for (smaps_rollup); what is
+    private of the libraries moves with every other Python that starts or ends. database_bytes: of its
+    database, journal included."""
 
     process: str
     seconds: float
     rss_bytes: int
     pss_bytes: int
-    private_bytes: int
+    anonymous_bytes: int
     handles: int
     database_bytes: int
 
@@ -51,11 +52,11 @@ def sample(process: str, pid: int, database: Path, seconds: float) -> Sample:
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
         name, kib, _ = line.split()
         sizes[name.removesuffix(":")] = int(kib) * 1024
-    private = sizes["Private_Clean"] + sizes["Private_Dirty"] + sizes["Private_Hugetlb"]
+    anonymous = sizes["Anonymous"]
     handles = sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
     files = (database, database.with_name(f"{database.name}-wal"))
     stored = sum(path.stat().st_size for path in files if path.exists())
-    return Sample(process, round(seconds, 1), sizes["Rss"], sizes["Pss"], private, handles, stored)
+    return Sample(process, round(seconds, 1), sizes["Rss"], sizes["Pss"], anonymous, handles, stored)
 
 
 class Series:
@@ -68,8 +69,8 @@ class Series:
 
     @property
     def slope_mib_an_hour(self) -> float:
-        """Of private memory: the median of the slopes between all pairs of samples (Theil and Sen)."""
-        points = [(each.seconds / 3600, each.private_bytes / MIB) for each in self.settled]
+        """Of anonymous memory: the median of the slopes between all pairs of samples (Theil and Sen)."""
+        points = [(each.seconds / 3600, each.anonymous_bytes / MIB) for each in self.settled]
         slopes = [
             (y2 - y1) / (x2 - x1)
             for index, (x1, y1) in enumerate(points)
@@ -96,10 +97,10 @@ class Series:
 
     def summary(self) -> str:
         first, last, most = self.handles
-        private = [each.private_bytes / MIB for each in self.settled]
+        memory = [each.anonymous_bytes / MIB for each in self.settled]
         return (
-            f"{len(self.settled)} samples; private memory {private[0]:.2f} → {private[-1]:.2f} MiB "
-            f"({min(private):.2f} to {max(private):.2f}), slope {self.slope_mib_an_hour:+.2f} MiB/h; "
+            f"{len(self.settled)} samples; anonymous memory {memory[0]:.2f} → {memory[-1]:.2f} MiB "
+            f"({min(memory):.2f} to {max(memory):.2f}), slope {self.slope_mib_an_hour:+.2f} MiB/h; "
             f"database {self.database_mib_an_hour:+.2f} MiB/h; "
             f"handles at least {first} → {last}, at most {most}"
         )

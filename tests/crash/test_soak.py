@@ -43,12 +43,12 @@ async def test_memory_and_handles_stay_flat_over_a_link_that_breaks(tmp_path: Pa
         assert found.centre.slope_mib_an_hour <= MOST_MIB_AN_HOUR + cached, seed
 
 
-def _series(handles: list[int], private_mib: list[float]) -> Series:
+def _series(handles: list[int], anonymous_mib: list[float]) -> Series:
     every = 60.0
     return Series(
         [
             Sample("agent", every * at, 0, 0, round(mib * (1 << 20)), count, 0)
-            for at, (count, mib) in enumerate(zip(handles, private_mib, strict=True))
+            for at, (count, mib) in enumerate(zip(handles, anonymous_mib, strict=True))
         ],
         "agent",
     )
