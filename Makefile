@@ -37,7 +37,7 @@ test-integration: $(VENV)/.dev system-packages  ## against software that others 
 
 test-system: $(VENV)/.dev system-packages  ## the installed programs as a user runs them (root)
 	$(BIN)/python -m pytest tests/system
-	$(BIN)/python -m pytest -m root tests/crash
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m root tests/crash
 
 # N kills and N/10 power cuts; FOR: seconds of soak; SAMPLES: of the outage of a day. SEED repeats what a failure printed.
 crash: $(VENV)/.dev  ## crash tests in their long form (root): N=1000 kills, FOR=300 s of soak, OUTAGE=600 s, SEED=
