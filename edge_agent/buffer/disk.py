@@ -21,9 +21,9 @@ def measure(db: sqlite3.Connection, path: Path, aside_bytes: int = 0) -> Space:
     return Space(
         database=pages * PAGE_BYTES,
         reusable=reusable * PAGE_BYTES,
-        wal=_allocated(path.with_name(f"{path.name}-wal")),
+        wal=allocated(path.with_name(f"{path.name}-wal")),
         aside=aside_bytes,
-        ballast=_allocated(ballast_path(path)),
+        ballast=allocated(ballast_path(path)),
         free=system.f_bavail * system.f_frsize,
         total=system.f_blocks * system.f_frsize,
     )
@@ -69,7 +69,8 @@ def drop_ballast(database: Path) -> None:
         os.truncate(ballast_path(database), 0)
 
 
-def _allocated(path: Path) -> int:
+def allocated(path: Path) -> int:
+    """Bytes that a file takes on its disk; 0 where there is none. Raises OSError."""
     try:
         return path.stat().st_blocks * _BLOCK_BYTES
     except FileNotFoundError:

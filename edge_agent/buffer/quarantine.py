@@ -22,6 +22,7 @@ import orjson
 import structlog
 
 from edge_agent.buffer import pages
+from edge_agent.buffer.disk import allocated
 from edge_agent.runtime.atomic import sync_directory, write_atomic
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -32,7 +33,6 @@ NOTE: Final = "note.json"
 SHARE: Final = 4
 # In this order: a log without its database is salvaged as well, a database without its log looks whole.
 _PARTS: Final = ("-wal", "-shm", "")
-_BLOCK_BYTES: Final = 512
 _COPY_BYTES: Final = 1 << 20
 
 
@@ -146,11 +146,7 @@ def quarantine_bytes(path: Path) -> int:
 
 
 def size_bytes(directory: Path) -> int:
-    total = 0
-    for file in directory.glob("*"):
-        with contextlib.suppress(FileNotFoundError):
-            total += file.stat().st_blocks * _BLOCK_BYTES
-    return total
+    return sum(allocated(file) for file in directory.glob("*"))
 
 
 def trim(path: Path, max_bytes: int) -> None:

@@ -234,14 +234,11 @@ def _epoch(ledger: Ledger, no: int, why: str) -> dict[str, Any]:
 
 
 def _sizes(path: Path) -> dict[str, int]:
-    def size(file: Path) -> int:
-        return file.stat().st_blocks * 512 if file.exists() else 0
-
     found = {
-        "database": size(path),
-        "wal": size(path.with_name(f"{path.name}-wal")),
+        "database": disk.allocated(path),
+        "wal": disk.allocated(path.with_name(f"{path.name}-wal")),
         "quarantine": quarantine.quarantine_bytes(path),
-        "ballast": size(disk.ballast_path(path)),
+        "ballast": disk.allocated(disk.ballast_path(path)),
     }
     return {**found, "all": sum(found.values())}
 
