@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,17 +20,6 @@ from tests.crash.watched import BLOCK, TRIGGERED, Site, Watched, edited
 # What the stop may take in all, with what a loaded machine adds.
 STOP_SECONDS = 20.0
 HURRIED_SECONDS = 2.0
-
-
-@pytest.fixture
-async def plc(tmp_path: Path) -> AsyncIterator[int]:
-    simulator = Child(
-        "simulator", ["edge_agent", "simulate", "modbus", "--json", "--ports", "1"], tmp_path / "plc.log"
-    )
-    await simulator.start()
-    (port,) = (await simulator.ready())["ports"]
-    yield port
-    await simulator.stop()
 
 
 @pytest.fixture

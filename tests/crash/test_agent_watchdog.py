@@ -8,13 +8,12 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from edge_agent.demo.children import Child
 from tests.crash.watched import BLOCK, TRIGGERED, Site, Watched, edited
 
 WATCHDOG_SECONDS = 3.0
@@ -58,17 +57,6 @@ _STICK_POLLERS = {
                         await asyncio.Event().wait()
 """
 }
-
-
-@pytest.fixture
-async def plc(tmp_path: Path) -> AsyncIterator[int]:
-    simulator = Child(
-        "simulator", ["edge_agent", "simulate", "modbus", "--json", "--ports", "1"], tmp_path / "plc.log"
-    )
-    await simulator.start()
-    (port,) = (await simulator.ready())["ports"]
-    yield port
-    await simulator.stop()
 
 
 @pytest.fixture
