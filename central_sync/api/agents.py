@@ -4,9 +4,10 @@ from typing import Final
 
 from aiohttp import web
 
+from central_sync.api.answers import json
 from central_sync.api.bodies import matches, read_body
 from central_sync.api.route import Answer, Body, Call, NoQuery, Route
-from central_sync.services.tokens import Scope
+from central_sync.services.access import Scope
 from edge_agent.wire.messages import ConfigEnvelope, Heartbeat, HeartbeatAnswer, UploadAnswer
 from edge_agent.wire.schema import MAX_SCHEMA_BYTES
 from edge_agent.wire.upload import CONTENT_TYPE, MAX_BODY_BYTES
@@ -14,10 +15,6 @@ from edge_agent.wire.upload import CONTENT_TYPE, MAX_BODY_BYTES
 UPLOAD: Final = Body(CONTENT_TYPE, MAX_BODY_BYTES, "One head and 1…N batches (docs/specs/batch-v1.md).")
 SCHEMA: Final = Body("application/json", MAX_SCHEMA_BYTES, "The schema's canonical JSON, byte for byte.")
 HEARTBEAT: Final = Body("application/json", 8 << 20, "The agent's report.", Heartbeat)
-
-
-def json(text: str, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    return web.Response(status=status, body=text.encode(), content_type="application/json", headers=headers)
 
 
 async def upload(call: Call[NoQuery]) -> web.Response:

@@ -2,9 +2,10 @@
 
 import asyncio
 import re
-from typing import Final
+from typing import Final, TypeVar
 
 from aiohttp import web
+from pydantic import BaseModel, ValidationError
 
 from central_sync.api.route import Body
 from central_sync.services.configs import Precondition
@@ -12,6 +13,7 @@ from central_sync.services.errors import Busy, Invalid, TooLarge, UnsupportedMed
 
 # A factory's link may be slow: 1 MiB in this time is 140 kbit/s.
 BODY_SECONDS: Final = 60.0
+M = TypeVar("M", bound=BaseModel)
 _ETAG: Final = re.compile(r'\s*(\*|(W/)?"([^"]*)")\s*')
 
 
@@ -35,6 +37,21 @@ async def read_body(request: web.Request, body: Body) -> bytes:
     except TimeoutError as error:
         raise Busy("too_slow", f"the body did not come within {BODY_SECONDS:.0f} s") from error
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def read_model(request: web.Request, body: Body, wanted: type[M]) -> M:
+    """A JSON body as a model, strictly read. Raises what `read_body` does, and Invalid (`bad_body`)."""
+    return parse_model(await read_body(request, body), wanted)
+
+
+def parse_model(body: bytes, wanted: type[M], code: str = "bad_body") -> M:
+    """Raises Invalid with the place."""
+    try:
+        return wanted.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise Invalid(code, f"{place + ': ' if place else ''}{first['msg']}") from error
 
 
 def _too_large(limit: int) -> TooLarge:

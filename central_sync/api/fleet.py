@@ -6,14 +6,15 @@ import orjson
 from aiohttp import web
 from pydantic import Field
 
-from central_sync.api.agents import json
+from central_sync.api.answers import json, model, objects
 from central_sync.api.bodies import precondition, read_body
 from central_sync.api.route import Answer, Body, Call, NoQuery, Query, Route
 from central_sync.api.stream import StreamQuery, stream
+from central_sync.services.access import Scope
 from central_sync.services.configs import MAX_CONFIG_BYTES
 from central_sync.services.health import DeviceState
 from central_sync.services.history import DEFAULT_SPAN_MS
-from central_sync.services.tokens import Scope, check_device_id
+from central_sync.services.tokens import check_device_id
 from central_sync.services.views import (
     ConfigStored,
     DataStats,
@@ -71,10 +72,6 @@ class StatsQuery(Query):
     device: str | None = Field(None, max_length=51, description="Only this device.")
 
 
-def _model(view: Any) -> web.Response:
-    return json(view.model_dump_json(by_alias=True))
-
-
 async def health(call: Call[NoQuery]) -> web.Response:
     good = call.services.alive()
     return json(Health(status="ok" if good else "failing").model_dump_json(), 200 if good else 503)
@@ -82,17 +79,17 @@ async def health(call: Call[NoQuery]) -> web.Response:
 
 async def devices(call: Call[DevicesQuery]) -> web.Response:
     query = call.query
-    return _model(await call.services.devices.page(query.state, query.label, query.cursor, query.limit))
+    return model(await call.services.devices.page(query.state, query.label, query.cursor, query.limit))
 
 
 async def device(call: Call[NoQuery]) -> web.Response:
-    return _model(await call.services.devices.get(call.device))
+    return model(await call.services.devices.get(call.device))
 
 
 async def latest_values(call: Call[LatestQuery]) -> web.Response:
     query = call.query
     items, more = await call.services.devices.latest(call.device, query.connection, query.cursor, query.limit)
-    return web.Response(body=orjson.dumps({"items": items, "next": more}), content_type="application/json")
+    return objects(items, more)
 
 
 async def timeseries(call: Call[SeriesQueryParameters]) -> web.Response:
@@ -116,15 +113,15 @@ async def timeseries(call: Call[SeriesQueryParameters]) -> web.Response:
 
 
 async def events(call: Call[EventsQuery]) -> web.Response:
-    return _model(await call.services.devices.events(call.device, call.query.cursor, call.query.limit))
+    return model(await call.services.devices.events(call.device, call.query.cursor, call.query.limit))
 
 
 async def data_stats(call: Call[StatsQuery]) -> web.Response:
-    return _model(await call.services.devices.data_stats(call.query.device))
+    return model(await call.services.devices.data_stats(call.query.device))
 
 
 async def stats(call: Call[NoQuery]) -> web.Response:
-    return _model(await call.services.devices.stats())
+    return model(await call.services.devices.stats())
 
 
 async def put_config(call: Call[NoQuery]) -> web.Response:

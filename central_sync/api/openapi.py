@@ -9,7 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from central_sync.api.problems import CONTENT_TYPE as PROBLEM_TYPE
 from central_sync.api.route import Body, Route
-from central_sync.services.tokens import Scope
+from central_sync.services.access import Scope
 from central_sync.services.views import Problem
 
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")

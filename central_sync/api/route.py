@@ -2,17 +2,25 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
+from central_sync.services.access import Identity, Scope
+from central_sync.services.audit import Actor
 from central_sync.services.configs import ConfigService
+from central_sync.services.database import Once, once
 from central_sync.services.devices import DeviceService
+from central_sync.services.errors import Invalid
 from central_sync.services.history import HistoryService
 from central_sync.services.ingest import IngestService
 from central_sync.services.live import Hub
-from central_sync.services.tokens import Identity, Scope, TokenService
+from central_sync.services.sight import Sight
+from central_sync.services.targets import TargetService
+from central_sync.services.tokens import TokenService
+
+MAX_KEY_LENGTH: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +28,8 @@ class Services:
     """What handlers may call. `alive` says whether the store can still write."""
 
     tokens: TokenService
+    sight: Sight
+    targets: TargetService
     ingest: IngestService
     configs: ConfigService
     devices: DeviceService
@@ -55,8 +65,37 @@ class Call(Generic[Q]):
         return self.request.match_info["id"]
 
     @property
+    def who(self) -> Identity:
+        """Of a route that is not public."""
+        assert self.identity is not None, "public routes have no identity"
+        return self.identity
+
+    @property
     def author(self) -> str:
-        return self.identity.name if self.identity else "anonymous"
+        return self.who.author
+
+    @property
+    def actor(self) -> Actor:
+        """For the audit trail."""
+        address = self.request.remote or ""
+        if self.identity is None:
+            return Actor("anonymous", "", "", address)
+        return actor_of(self.identity, address)
+
+    def once(self, body: bytes) -> Once | None:
+        """The request's Idempotency-Key, where it has one. Raises Invalid."""
+        key = self.request.headers.get("Idempotency-Key")
+        if key is not None and not 1 <= len(key) <= MAX_KEY_LENGTH:
+            raise Invalid("bad_key", f"Idempotency-Key has 1 to {MAX_KEY_LENGTH} characters")
+        return once(self.who.id, key, f"{self.request.method} {self.request.path}", body)
+
+
+def actor_of(identity: Identity, address: str) -> Actor:
+    if identity.device is not None:
+        return Actor("device", identity.device, identity.id, address)
+    if identity.user is not None:
+        return Actor("user", identity.user, identity.name, address)
+    return Actor("token", identity.id, identity.name, address)
 
 
 Handler = Callable[[Call[Q]], Awaitable[web.StreamResponse]]

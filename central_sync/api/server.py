@@ -12,8 +12,9 @@ from pydantic import ValidationError
 from central_sync.api import agents, documents, fleet
 from central_sync.api.problems import problem, problems
 from central_sync.api.route import Call, Query, Route, Services
+from central_sync.services.access import Scope, area, authorise
 from central_sync.services.errors import Invalid
-from central_sync.services.tokens import Scope, authorise, check_device_id
+from central_sync.services.tokens import check_device_id
 
 logger = structlog.get_logger()
 
@@ -48,9 +49,13 @@ def _endpoint(
         identity = None
         if route.scope is not Scope.PUBLIC:
             identity = await services.tokens.authenticate(request.headers.get("Authorization"))
-            authorise(route.scope, identity, request.match_info.get("id"))
+            wanted = area(route.tag, route.method)
+            authorise(route.scope, identity, request.match_info.get("id"), wanted)
+        # `{id}` names a device in every path, and nothing else does.
         if "id" in request.match_info:
-            check_device_id(request.match_info["id"])
+            device = check_device_id(request.match_info["id"])
+            if identity is not None:
+                await services.sight.require(identity, device)
         return await route.handler(Call(request, services, identity, _query(route, request)))
 
     return endpoint

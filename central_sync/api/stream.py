@@ -13,9 +13,9 @@ from aiohttp import web
 from pydantic import Field
 
 from central_sync.api.route import Call, Query
+from central_sync.services.access import Scope, authorise
 from central_sync.services.errors import Refusal
 from central_sync.services.live import Listener
-from central_sync.services.tokens import Scope, authorise
 
 # A stream says something at least this often,
 KEEPALIVE_SECONDS: Final = 15.0

@@ -9,12 +9,13 @@ import hashlib
 import hmac
 import re
 import secrets
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from central_sync.services.access import Identity, Role
 from central_sync.services.clock import Clock
-from central_sync.services.errors import Forbidden, Invalid, NotFound, Unauthenticated
+from central_sync.services.errors import Invalid, NotFound, Unauthenticated
 
 DEVICE_ID: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,49}[a-z0-9])?")
 # How long a revoked token may still pass; the price of not asking the database at every request.
@@ -23,57 +24,34 @@ _CACHE_ENTRIES: Final = 20_000
 _TOKEN: Final = re.compile(r"hf_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 
 
-class Role(StrEnum):
-    VIEWER = "viewer"
-    OPERATOR = "operator"
-    ADMIN = "admin"
-
-
-class Scope(StrEnum):
-    """Who may use a route. Each role includes the weaker ones; devices stand apart."""
-
-    PUBLIC = "public"
-    DEVICE = "device"
-    DEVICE_OR_VIEWER = "device_or_viewer"
-    VIEWER = "viewer"
-    OPERATOR = "operator"
-    ADMIN = "admin"
-
-
-_RANK: Final = {Role.VIEWER: 1, Role.OPERATOR: 2, Role.ADMIN: 3}
-_LEAST: Final = {
-    Scope.DEVICE_OR_VIEWER: Role.VIEWER,
-    Scope.VIEWER: Role.VIEWER,
-    Scope.OPERATOR: Role.OPERATOR,
-    Scope.ADMIN: Role.ADMIN,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who is asking: exactly one of role and device is set."""
-
-    token_id: str
-    role: Role | None = None
-    device: str | None = None
-
-    @property
-    def name(self) -> str:
-        return f"{self.role or self.device}:{self.token_id}"
-
-
 @dataclass(frozen=True, slots=True)
 class TokenRow:
+    """One token or device credential. Times are UTC milliseconds; user: its owner's id."""
+
     id: str
     digest: bytes
     role: str | None
     device: str | None
     created: int
     revoked: int | None = None
+    expires: int | None = None
+    name: str = ""
+    user: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    areas: frozenset[str] | None = None
+    successor: str | None = None
 
     @property
     def identity(self) -> Identity:
-        return Identity(self.id, Role(self.role) if self.role else None, self.device)
+        return Identity(
+            self.id,
+            Role(self.role) if self.role else None,
+            self.device,
+            self.name,
+            self.user,
+            self.labels,
+            self.areas,
+        )
 
 
 class TokenStore(Protocol):
@@ -101,21 +79,6 @@ def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
-def authorise(scope: Scope, identity: Identity, device: str | None) -> None:
-    """Raises Forbidden where `identity` may not use a route of `scope` about `device`."""
-    if identity.device is not None:
-        if scope not in (Scope.DEVICE, Scope.DEVICE_OR_VIEWER):
-            raise Forbidden("device_token", "a device's token is not for the operators' API")
-        if identity.device != device:
-            raise Forbidden("other_device", f"this token is for device {identity.device}")
-        return
-    least = _LEAST.get(scope)
-    if least is None:
-        raise Forbidden("device_only", "this needs the device's own token")
-    if identity.role is None or _RANK[identity.role] < _RANK[least]:
-        raise Forbidden("role", f"this needs the role {least}")
-
-
 class TokenService:
     """Authenticates bearer tokens; remembers good ones for `CACHE_SECONDS`."""
 
@@ -136,6 +99,8 @@ class TokenService:
         good = hmac.compare_digest(expected, _digest(match[2]))
         if row is None or not good or row.revoked is not None:
             raise Unauthenticated("bad_token", "the token is unknown or revoked")
+        if row.expires is not None and self._clock.wall_ms() >= row.expires:
+            raise Unauthenticated("expired", "the token has expired")
         return row.identity
 
     async def _row(self, token_id: str) -> TokenRow | None:

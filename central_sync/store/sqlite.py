@@ -15,6 +15,7 @@ import structlog
 
 from central_sync.services.clock import Clock
 from central_sync.services.configs import ConfigRow, Precondition
+from central_sync.services.database import T
 from central_sync.services.devices import DeviceAccount, DeviceFilter, DeviceRow, Heard, ModelState, Totals
 from central_sync.services.history import MAX_AT_ONCE, Series, SeriesQuery
 from central_sync.services.ingest import Receipt, Upload
@@ -115,6 +116,19 @@ class SqliteStore:
             lambda connection: models.save(connection, self._model.checkpoint()),
             lambda _: self._model.settled(),
         )
+
+    # --- for the rooms' own stores (services.database.Database) --------------------------------------
+
+    async def write(
+        self, work: Callable[[sqlite3.Connection], T], after: Callable[[T], None] | None = None
+    ) -> T:
+        return await self._writer.run(work, after)
+
+    async def read(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        return await self._readers.run(question)
+
+    async def quick(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        return await self._quick.run(question)
 
     # --- what agents write --------------------------------------------------------------------------
 

@@ -2,20 +2,33 @@
 
 import contextlib
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from central_sync.services.tokens import Role, TokenRow, mint
+import orjson
+
+from central_sync.services.access import Role
+from central_sync.services.tokens import TokenRow, mint
 from central_sync.store import rows
 from central_sync.store.database import DATABASE_NAME, connect, prepare, transaction
 from central_sync.store.errors import CannotOpen
 
-_COLUMNS = "id, digest, role, device, created, revoked"
+_COLUMNS = "id, digest, role, device, created, revoked, expires, name, user, labels, areas, successor"
+
+
+def token_row(row: tuple[Any, ...]) -> TokenRow:
+    """From the columns `_COLUMNS`."""
+    *plain, labels, areas, successor = row
+    limits = None if areas is None else frozenset(orjson.loads(areas))
+    found = TokenRow(*plain)
+    return replace(found, labels=orjson.loads(labels), areas=limits, successor=successor)
 
 
 def find_token(connection: sqlite3.Connection, token_id: str) -> TokenRow | None:
     sql = f"SELECT {_COLUMNS} FROM token WHERE id = ?"  # noqa: S608
     row = connection.execute(sql, (token_id,)).fetchone()
-    return TokenRow(*row) if row else None
+    return token_row(row) if row else None
 
 
 def create_token(directory: Path, role: Role | None, device: str | None, now: int) -> tuple[str, TokenRow]:
@@ -42,7 +55,7 @@ def list_tokens(directory: Path) -> list[TokenRow]:
     with contextlib.closing(connect(_existing(directory), read_only=True)) as connection:
         sql = f"SELECT {_COLUMNS} FROM token ORDER BY created, id"  # noqa: S608
         found = connection.execute(sql).fetchall()
-    return [TokenRow(*row) for row in found]
+    return [token_row(row) for row in found]
 
 
 def revoke_token(directory: Path, token_id: str, now: int) -> bool:

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -54,7 +55,7 @@ class NewConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reply:
+class Reply:
     status: int
     body: bytes
     etag: str | None
@@ -71,8 +72,12 @@ class CentreClient:
         device: str,
         directory: Path,
         request_seconds: float = REQUEST_SECONDS,
+        token: Callable[[], str] | None = None,
     ) -> None:
-        """directory: what `ca_file` is relative to. request_seconds: for a whole exchange of few bytes."""
+        """directory: what `ca_file` is relative to. request_seconds: for a whole exchange of few bytes.
+        token: asked at every request, since credentials are replaced while the agent runs; absent: the
+        settings' own."""
+        self._token = token or (lambda: str(settings.token))
         self._settings = settings
         self._directory = directory
         self._request_seconds = request_seconds
@@ -93,7 +98,6 @@ class CentreClient:
                         ssl=await self._trust(), limit=8, socket_factory=_open_socket
                     ),
                     cookie_jar=aiohttp.DummyCookieJar(),
-                    headers={"Authorization": f"Bearer {self._settings.token}"},
                 )
         return self._session
 
@@ -123,24 +127,24 @@ class CentreClient:
 
     async def upload(self, body: bytes) -> UploadAnswer:
         """The body is one of wire.upload. Raises UplinkFault, like all that follow."""
-        reply = await self._request("POST", "/data", body, CONTENT_TYPE)
-        return _parse(UploadAnswer, reply)
+        reply = await self.exchange("POST", "/data", body, CONTENT_TYPE)
+        return parse_answer(UploadAnswer, reply)
 
     async def put_schema(self, name: str, body: bytes) -> None:
-        reply = await self._request("PUT", f"/schemas/{name}", body, "application/json")
+        reply = await self.exchange("PUT", f"/schemas/{name}", body, "application/json")
         if reply.status not in (200, 201, 204):
             raise Unusable(f"unexpected answer {reply.status} to a schema")
 
     async def heartbeat(self, heartbeat: Heartbeat) -> HeartbeatAnswer:
         body = heartbeat.model_dump_json().encode()
-        reply = await self._request("POST", "/heartbeat", body, "application/json")
-        return _parse(HeartbeatAnswer, reply)
+        reply = await self.exchange("POST", "/heartbeat", body, "application/json")
+        return parse_answer(HeartbeatAnswer, reply)
 
     async def config(self, etag: str | None) -> NewConfig | None:
         """The config if there is one and it is not the one with `etag`. A device without one gets 404."""
         known = opaque_tag(etag)
         try:
-            reply = await self._request("GET", "/config", None, None, known and f'"{known}"')
+            reply = await self.exchange("GET", "/config", None, None, known and f'"{known}"')
         except Refused as refusal:
             if refusal.status == 404:
                 return None
@@ -154,21 +158,24 @@ class CentreClient:
             raise Unusable("the config is not a JSON object")
         return NewConfig(reply.body, tag)
 
-    async def _request(
+    async def exchange(
         self,
         method: str,
         path: str,
         body: bytes | None,
         content_type: str | None,
         if_none_match: str | None = None,
-    ) -> _Reply:
+        wait_seconds: float = 0.0,
+    ) -> Reply:
+        """One request below this device's resources and its good answer. wait_seconds: how long the centre
+        may hold the answer back. Raises UplinkFault."""
         session = await self._opened()
-        headers: dict[str, str] = {}
+        headers = {"Authorization": f"Bearer {self._token()}"}
         if content_type is not None:
             headers["Content-Type"] = content_type
         if if_none_match is not None:
             headers["If-None-Match"] = if_none_match
-        seconds = self._request_seconds + len(body or b"") / SLOWEST_BYTES_A_SECOND
+        seconds = self._request_seconds + wait_seconds + len(body or b"") / SLOWEST_BYTES_A_SECOND
         try:
             async with session.request(
                 method,
@@ -179,7 +186,7 @@ class CentreClient:
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS),
             ) as response:
-                reply = _Reply(
+                reply = Reply(
                     response.status,
                     await _read_bounded(response),
                     response.headers.get("ETag"),
@@ -234,7 +241,7 @@ async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
     return b"".join(chunks)
 
 
-def _fault(reply: _Reply) -> UplinkFault | None:
+def _fault(reply: Reply) -> UplinkFault | None:
     """The error that a status stands for; None for one that carries an answer."""
     text = f"{reply.status}: {_detail(reply.body)}"
     match reply.status:
@@ -295,7 +302,7 @@ def _json_object(body: bytes) -> dict[str, object] | None:
     return value if isinstance(value, dict) else None
 
 
-def _parse(model: type[M], reply: _Reply) -> M:
+def parse_answer(model: type[M], reply: Reply) -> M:
     try:
         return model.model_validate_json(reply.body)
     except ValidationError as error:

@@ -13,7 +13,7 @@ from typing import Final, Protocol, TypeVar
 
 from central_sync.api.problems import of_refusal
 from central_sync.services.errors import Refusal
-from edge_agent.uplink.client import _fault, _parse, _Reply
+from edge_agent.uplink.client import Reply, _fault, parse_answer
 from edge_agent.uplink.errors import Unreachable
 from edge_agent.wire import ranges
 from edge_agent.wire.messages import Heartbeat, HeartbeatAnswer, Message, UploadAnswer
@@ -74,8 +74,8 @@ class Link:
         self._door = door
         self._spawn = spawn
         self._seen = seen
-        self.answers: list[_Reply] = []  # what somebody on the way may answer with
-        self._open: list[asyncio.Future[_Reply]] = []
+        self.answers: list[Reply] = []  # what somebody on the way may answer with
+        self._open: list[asyncio.Future[Reply]] = []
         self.weather = GOOD
 
     def cut(self) -> None:
@@ -84,9 +84,9 @@ class Link:
         for arrival in self._open:
             self._fail(arrival, "the connection is broken")
 
-    async def exchange(self, path: str, body: bytes) -> _Reply:
+    async def exchange(self, path: str, body: bytes) -> Reply:
         """Raises UplinkFault as the client does."""
-        arrival: asyncio.Future[_Reply] = asyncio.get_running_loop().create_future()
+        arrival: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._open = [each for each in self._open if not each.done()]
         self._open.append(arrival)
         self._spawn(self._carry(path, body, arrival))
@@ -100,7 +100,7 @@ class Link:
             raise fault
         return reply
 
-    async def _carry(self, path: str, body: bytes, arrival: "asyncio.Future[_Reply]") -> None:
+    async def _carry(self, path: str, body: bytes, arrival: "asyncio.Future[Reply]") -> None:
         """A request's way to the centre and back; whoever sent it may be dead meanwhile."""
         weather, chance = self.weather, self._random.random
         lost, reply_lost, stalled = (
@@ -130,12 +130,12 @@ class Link:
             self._fail(arrival, "the answer is lost")
             return
         if chance() < weather.broken:
-            reply = _Reply(200, b"<html>please log in</html>", None, None, "")
+            reply = Reply(200, b"<html>please log in</html>", None, None, "")
         elif path == "/data" and reply.status == 200:
             self.answers = [*self.answers[-100:], reply]
         self._succeed(arrival, reply)
 
-    def _strange_answer(self, body: bytes) -> _Reply:
+    def _strange_answer(self, body: bytes) -> Reply:
         """Whatever came by before; best one to batches of the same numbers in another epoch."""
         head, items = decode_upload(body)
         seqs = ranges.of_numbers(item.seq for item in items)
@@ -159,22 +159,22 @@ class Link:
                 self._seen(path, body, "repeated, the centre died over it", b"")
 
     @staticmethod
-    async def _ask(door: Door, path: str, body: bytes) -> _Reply:
+    async def _ask(door: Door, path: str, body: bytes) -> Reply:
         try:
             status, answer = await door.serve(path, body)
         except Refusal as refusal:
             refused = of_refusal(refusal)
             assert isinstance(refused.body, bytes)
-            return _Reply(refused.status, refused.body, None, refused.headers.get("Retry-After"), "")
-        return _Reply(status, answer, None, None, "")
+            return Reply(refused.status, refused.body, None, refused.headers.get("Retry-After"), "")
+        return Reply(status, answer, None, None, "")
 
     @staticmethod
-    def _succeed(arrival: "asyncio.Future[_Reply]", reply: _Reply) -> None:
+    def _succeed(arrival: "asyncio.Future[Reply]", reply: Reply) -> None:
         if not arrival.done():
             arrival.set_result(reply)
 
     @staticmethod
-    def _fail(arrival: "asyncio.Future[_Reply]", why: str) -> None:
+    def _fail(arrival: "asyncio.Future[Reply]", why: str) -> None:
         if not arrival.done():
             arrival.set_exception(Unreachable(why))
             arrival.exception()  # its sender may be dead: nobody has to look
@@ -187,7 +187,7 @@ class LinkClient:
         self._link = link
 
     async def upload(self, body: bytes) -> UploadAnswer:
-        return _parse(UploadAnswer, await self._link.exchange("/data", body))
+        return parse_answer(UploadAnswer, await self._link.exchange("/data", body))
 
     async def put_schema(self, name: str, body: bytes) -> None:
         reply = await self._link.exchange(f"/schemas/{name}", body)
@@ -196,4 +196,4 @@ class LinkClient:
 
     async def heartbeat(self, heartbeat: Heartbeat) -> HeartbeatAnswer:
         body = heartbeat.model_dump_json().encode()
-        return _parse(HeartbeatAnswer, await self._link.exchange("/heartbeat", body))
+        return parse_answer(HeartbeatAnswer, await self._link.exchange("/heartbeat", body))

@@ -49,7 +49,7 @@ def test_the_copy_wins_under_pytest_and_in_its_children(tmp_path: Path) -> None:
     ini = str(mutations.ROOT / "pyproject.toml")
     outcome = mutations.run_pytest(copy, "-c", ini, str(node), seconds=50)
     assert_caught(outcome, "AssertionError: judged")
-    for path in ("edge_agent/wire/__init__.py", "central_sync/app.py", "edge_agent/__init__.py"):
+    for path in ("edge_agent/wire/__init__.py", "central_sync/app/__init__.py", "edge_agent/__init__.py"):
         assert f"<{copy / path}>" in outcome.output
 
 

@@ -13,7 +13,7 @@ from central_sync import app
 from central_sync.api.route import Route
 from central_sync.api.server import ROUTES, make_application
 from central_sync.console.pages import FILES, add_pages
-from central_sync.services.tokens import Scope
+from central_sync.services.access import Scope
 from tests.unit.central.conftest import Answer, House, OpenHouse
 from tests.unit.central.edge import Edge
 

@@ -25,6 +25,7 @@ from central_sync.api.server import ROUTES, make_application
 from central_sync.console.pages import add_pages
 from central_sync.exit_codes import ExitCode
 from central_sync.notify import Notifier, watchdog_seconds
+from central_sync.services.access import Role
 from central_sync.services.clock import Clock, SystemClock
 from central_sync.services.configs import ConfigService
 from central_sync.services.devices import DeviceService
@@ -33,12 +34,15 @@ from central_sync.services.history import HistoryService
 from central_sync.services.ingest import IngestService
 from central_sync.services.live import Hub
 from central_sync.services.presence import Presence
-from central_sync.services.tokens import Role, TokenRow, TokenService, check_device_id
+from central_sync.services.sight import Sight
+from central_sync.services.targets import TargetService
+from central_sync.services.tokens import TokenRow, TokenService, check_device_id
 from central_sync.settings import Settings, SettingsError, load_settings
 from central_sync.stopping import Stopping, leave
 from central_sync.store import database, tokens
 from central_sync.store.errors import CannotOpen, StoreError
 from central_sync.store.sqlite import SqliteStore
+from central_sync.store.targets import SqliteTargets
 from central_sync.workers.checkpoints import Checkpoints
 from central_sync.workers.live import LiveFeed
 from central_sync.workers.offline import OfflineWatch
@@ -150,8 +154,11 @@ def _services(
     presence: Presence,
     threads: ThreadPoolExecutor,
 ) -> Services:
+    targets = SqliteTargets(store)
     return Services(
         tokens=TokenService(store, clock),
+        sight=Sight(targets),
+        targets=TargetService(targets),
         ingest=IngestService(store, clock, threads),
         configs=ConfigService(store, clock),
         devices=DeviceService(store, hub, clock, presence, VERSION, settings.heartbeat_interval),
