@@ -65,7 +65,7 @@ format: $(VENV)/.dev  ## let ruff rewrite what it can
 
 docs: $(VENV)/.dev  ## generate the sample files and reference pages
 	$(BIN)/edge-agent docs
-	$(BIN)/central-sync openapi --markdown > docs/reference/api.md
+	$(BIN)/central-sync openapi --markdown > docs/api.md
 
 clean:
 	rm -rf $(VENV) .demo build dist *.egg-info

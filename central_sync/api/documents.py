@@ -45,7 +45,7 @@ def documents(routes: Sequence[Route[Any]]) -> dict[str, bytes]:
 
 
 def markdown(routes: Sequence[Route[Any]]) -> str:
-    """docs/reference/api.md."""
+    """docs/api.md."""
     lines = [
         "# The centre's API",
         "",

@@ -1,17 +1,20 @@
 """The OpenAPI 3.1 document, made of the route table and the models."""
 
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from central_sync.api.examples import example
 from central_sync.api.problems import CONTENT_TYPE as PROBLEM_TYPE
 from central_sync.api.route import Body, Route
 from central_sync.services.access import Scope
 from central_sync.services.views import Problem
 
+_CODE: Final = re.compile(r"[a-z_]+")
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
 _PATH_TEXT: Final = {
     "id": "Device id.",
@@ -33,13 +36,10 @@ Json = dict[str, Any]
 
 
 def openapi(routes: Sequence[Route[Any]], version: str) -> Json:
-    models = _models(routes)
-    _, definitions = models_json_schema(
-        [(model, "serialization") for model in models], ref_template="#/components/schemas/{model}"
-    )
+    names, definitions = _definitions(routes)
     paths: Json = {}
     for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, names, definitions)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -53,7 +53,7 @@ def openapi(routes: Sequence[Route[Any]], version: str) -> Json:
         "security": [{"token": []}],
         "paths": paths,
         "components": {
-            "schemas": definitions.get("$defs", {}),
+            "schemas": definitions,
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "`hf_<id>_<secret>`"}
             },
@@ -61,30 +61,46 @@ def openapi(routes: Sequence[Route[Any]], version: str) -> Json:
     }
 
 
-def _models(routes: Iterable[Route[Any]]) -> list[type[BaseModel]]:
-    found: dict[type[BaseModel], None] = {Problem: None}
+class Names:
+    """How the document refers to a model: what is taken and what is given may differ in what is required."""
+
+    def __init__(self, found: Mapping[Any, Json]) -> None:
+        self._found = found
+
+    def taken(self, model: type[BaseModel]) -> Json:
+        return self._found[(model, "validation")]
+
+    def given(self, model: type[BaseModel]) -> Json:
+        return self._found[(model, "serialization")]
+
+
+def _definitions(routes: Sequence[Route[Any]]) -> tuple[Names, Json]:
+    wanted: dict[tuple[type[BaseModel], Literal["validation", "serialization"]], None] = {
+        (Problem, "serialization"): None
+    }
     for route in routes:
         if route.body and isinstance(route.body.schema, type):
-            found[route.body.schema] = None
+            wanted[(route.body.schema, "validation")] = None
         for answer in route.answers.values():
             if answer.schema is not None:
-                found[answer.schema] = None
-    return list(found)
+                wanted[(answer.schema, "serialization")] = None
+    found, definitions = models_json_schema(list(wanted), ref_template="#/components/schemas/{model}")
+    return Names(found), definitions.get("$defs", {})
 
 
-def _operation(route: Route[Any]) -> Json:
+def _operation(route: Route[Any], names: Names, definitions: Json) -> Json:
     operation: Json = {
         "operationId": route.name,
         "tags": [route.tag],
         "summary": route.summary,
         "description": " ".join(part for part in (route.description, WHO[route.scope]) if part),
         "parameters": _parameters(route),
-        "responses": _responses(route),
+        "responses": _responses(route, names, definitions),
     }
     if route.scope is Scope.PUBLIC:
         operation["security"] = []
     if route.body is not None:
-        operation["requestBody"] = _request_body(route.body)
+        operation["requestBody"] = _request_body(route.body, names, definitions)
     return operation
 
 
@@ -120,28 +136,33 @@ def _inline(part: Any, schema: Json) -> Any:
     return {key: _inline(value, schema) for key, value in part.items()}
 
 
-def _request_body(body: Body) -> Json:
+def _request_body(body: Body, names: Names, definitions: Json) -> Json:
     schema: Json
     if body.schema is None:
         schema = {} if body.content_type != "application/json" else {"type": "object"}
     elif isinstance(body.schema, dict):
         schema = body.schema
     else:
-        schema = {"$ref": f"#/components/schemas/{body.schema.__name__}"}
+        schema = names.taken(body.schema)
     return {
         "required": True,
         "description": f"{body.description} At most {body.limit} bytes.",
-        "content": {body.content_type: {"schema": schema}},
+        "content": {body.content_type: _content(schema, definitions)},
     }
 
 
-def _responses(route: Route[Any]) -> Json:
+def _content(schema: Json, definitions: Json) -> Json:
+    if not schema:
+        return {"schema": schema}
+    return {"schema": schema, "example": example(schema, definitions)}
+
+
+def _responses(route: Route[Any], names: Names, definitions: Json) -> Json:
     responses: Json = {}
     for status, answer in route.answers.items():
         entry: Json = {"description": answer.description}
         if answer.schema is not None:
-            schema: Json = {"$ref": f"#/components/schemas/{answer.schema.__name__}"}
-            entry["content"] = {answer.content_type: {"schema": schema}}
+            entry["content"] = {answer.content_type: _content(names.given(answer.schema), definitions)}
         elif answer.content_type != "application/json":
             entry["content"] = {answer.content_type: {"schema": {"type": "string"}}}
         if route.name in _ETAGGED:
@@ -149,20 +170,52 @@ def _responses(route: Route[Any]) -> Json:
         responses[str(status)] = entry
     for status, text in errors_of(route).items():
         if str(status) not in responses:
-            responses[str(status)] = {
-                "description": text,
-                "content": {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-            }
+            responses[str(status)] = _problem_response(status, text)
     return responses
+
+
+def _problem_response(status: int, text: str) -> Json:
+    code = _CODE.match(text)
+    shown = {
+        "type": f"urn:holdfast:problem:{code[0] if code else 'code'}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": "what is wrong, where, and what to do",
+        "code": code[0] if code else "code",
+    }
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"description": text, "content": {PROBLEM_TYPE: {"schema": schema, "example": shown}}}
 
 
 def errors_of(route: Route[Any]) -> dict[int, str]:
     """All problem codes of a route by status, those that every one of its kind has included."""
-    found = dict(route.errors)
+    found: dict[int, list[str]] = {status: [text] for status, text in route.errors.items()}
+
+    def add(status: int, text: str) -> None:
+        found.setdefault(status, []).append(text)
+
+    if route.query.model_fields:
+        add(400, "bad_query")
+    if "{id}" in route.path:
+        add(400, "bad_device_id")
+        add(404, "unknown_device")
     if route.scope is not Scope.PUBLIC:
-        found |= _COMMON_ERRORS
+        for status, text in _COMMON_ERRORS.items():
+            add(status, text)
     if route.body is not None:
-        found[415] = "content_type, content_encoding"
-    if 400 not in found and route.query.model_fields:
-        found[400] = "bad_query"
-    return dict(sorted(found.items()))
+        add(400, "bad_body")
+        add(413, "too_large")
+        add(415, "content_type, content_encoding")
+    if route.method != "GET":
+        add(503, "busy, storage: nothing was stored; come back after Retry-After")
+    add(429, "rate_limited: come back after Retry-After")
+    return {status: "; ".join(_distinct(texts)) for status, texts in sorted(found.items())}
+
+
+def _distinct(texts: list[str]) -> list[str]:
+    """Without the texts whose code another one names already."""
+    kept: list[str] = []
+    for text in texts:
+        if not any(text.partition(":")[0] in other for other in kept):
+            kept.append(text)
+    return kept

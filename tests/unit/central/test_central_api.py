@@ -4,12 +4,14 @@ import asyncio
 import re
 from typing import Any
 
+import jsonschema
 import orjson
 import pytest
 from aiohttp import web
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from central_sync import app
+from central_sync.api.openapi import openapi
 from central_sync.api.route import Route
 from central_sync.api.server import ROUTES, make_application
 from central_sync.console.pages import FILES, add_pages
@@ -231,3 +233,29 @@ async def test_a_head_whose_floor_is_above_its_next_is_refused(open_house: OpenH
         refused = await house.ask("POST", path, "dev-1", edge.heartbeat(heads=[Edge().head(), edge.head()]))
         assert (refused.status, refused.json["code"]) == (400, "bad_heartbeat")
         assert refused.json["detail"].startswith("heads.1: the floor 7")
+
+
+def _with_examples() -> list[tuple[str, dict[str, Any], Any]]:
+    """Place, schema and example of every body and answer."""
+    document = openapi(ROUTES, "0")
+    found: list[tuple[str, dict[str, Any], Any]] = []
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            parts = {"body": operation.get("requestBody", {}), **operation["responses"]}
+            for part, holder in parts.items():
+                for kind, content in holder.get("content", {}).items():
+                    if content.get("schema") and kind.endswith("json"):
+                        schema = {**content["schema"], "components": document["components"]}
+                        found.append((f"{method} {path} {part}", schema, content.get("example", MISSING)))
+    return found
+
+
+MISSING = object()
+
+
+@pytest.mark.parametrize(("place", "schema", "value"), [pytest.param(*e, id=e[0]) for e in _with_examples()])
+def test_every_body_and_answer_has_an_example_that_is_valid(
+    place: str, schema: dict[str, Any], value: Any
+) -> None:
+    assert value is not MISSING, place
+    jsonschema.Draft202012Validator(schema).validate(value)

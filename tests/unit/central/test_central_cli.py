@@ -21,7 +21,7 @@ from central_sync.settings import Settings, SettingsError, load_settings
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 TLS = Path(__file__).parents[2] / "golden" / "tls"
-REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "api.md"
+REFERENCE = Path(__file__).parents[3] / "docs" / "api.md"
 
 
 @pytest.fixture
@@ -212,7 +212,7 @@ def test_openapi_is_printed(central: Run) -> None:
 
 def test_the_reference_page_is_up_to_date() -> None:
     assert REFERENCE.read_text(encoding="utf-8") == app.api_markdown(), (
-        "write it anew: central-sync openapi --markdown > docs/reference/api.md"
+        "write it anew: central-sync openapi --markdown > docs/api.md"
     )
 
 
