@@ -1,5 +1,6 @@
 """Problem documents (RFC 9457) for everything that goes wrong, the router's 404 and 405 included."""
 
+import math
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ _STATUS: Final[dict[type[Refusal], int]] = {
     errors.PreconditionFailed: 412,
     errors.TooLarge: 413,
     errors.UnsupportedMedia: 415,
+    errors.TooMany: 429,
     errors.Busy: 503,
 }
 _ROUTER_CODES: Final = {404: "no_such_route", 405: "method_not_allowed", 413: "too_large"}
@@ -50,8 +52,8 @@ def of_refusal(refusal: Refusal) -> web.Response:
     headers: dict[str, str] = {}
     if isinstance(refusal, errors.Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(refusal, errors.Busy):
-        headers["Retry-After"] = str(max(1, round(refusal.retry_after)))
+    if isinstance(refusal, errors.Busy | errors.TooMany):
+        headers["Retry-After"] = str(max(1, math.ceil(refusal.retry_after)))
     return problem(_STATUS[type(refusal)], refusal.code, refusal.detail, refusal.extra, headers)
 
 

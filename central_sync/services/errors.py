@@ -54,3 +54,11 @@ class Busy(Refusal):
     def __init__(self, code: str, detail: str, retry_after: float = 1.0) -> None:
         super().__init__(code, detail)
         self.retry_after = retry_after
+
+
+class TooMany(Refusal):
+    """You ask too often: come back after `retry_after` seconds."""
+
+    def __init__(self, code: str, detail: str, retry_after: float) -> None:
+        super().__init__(code, detail)
+        self.retry_after = retry_after
