@@ -89,7 +89,7 @@ class ReloadConfigParams(Params):
 class ReloadConfigResult(Message):
     changed: bool
     config_version: Number | None = Field(None, description="The centre's version that runs now.")
-    warnings: list[Text] = []
+    warnings: list[Text] = Field(default_factory=list)
 
 
 class CollectLogsParams(Params):
@@ -166,7 +166,7 @@ class Diagnosis(Message):
     subject: str = ""
     verdict: str
     text: Text = ""
-    remedies: list[Text] = []
+    remedies: list[Text] = Field(default_factory=list)
 
 
 class RunDiagnosticsResult(Message):
