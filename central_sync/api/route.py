@@ -19,6 +19,7 @@ from central_sync.services.live import Hub
 from central_sync.services.sight import Sight
 from central_sync.services.targets import TargetService
 from central_sync.services.tokens import TokenService
+from central_sync.services.trail import TrailService
 
 MAX_KEY_LENGTH: Final = 200
 
@@ -34,6 +35,7 @@ class Services:
     configs: ConfigService
     devices: DeviceService
     history: HistoryService
+    trail: TrailService
     hub: Hub
     alive: Callable[[], bool]
 

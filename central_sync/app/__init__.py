@@ -37,12 +37,14 @@ from central_sync.services.presence import Presence
 from central_sync.services.sight import Sight
 from central_sync.services.targets import TargetService
 from central_sync.services.tokens import TokenRow, TokenService, check_device_id
+from central_sync.services.trail import TrailService
 from central_sync.settings import Settings, SettingsError, load_settings
 from central_sync.stopping import Stopping, leave
 from central_sync.store import database, tokens
 from central_sync.store.errors import CannotOpen, StoreError
 from central_sync.store.sqlite import SqliteStore
 from central_sync.store.targets import SqliteTargets
+from central_sync.store.trail import SqliteTrail
 from central_sync.workers.checkpoints import Checkpoints
 from central_sync.workers.live import LiveFeed
 from central_sync.workers.offline import OfflineWatch
@@ -163,6 +165,7 @@ def _services(
         configs=ConfigService(store, clock),
         devices=DeviceService(store, hub, clock, presence, VERSION, settings.heartbeat_interval),
         history=HistoryService(store),
+        trail=TrailService(SqliteTrail(store), clock),
         hub=hub,
         alive=lambda: store.alive,
     )
