@@ -8,6 +8,7 @@ from pydantic import Field
 
 from central_sync.api.answers import json, model, objects
 from central_sync.api.bodies import precondition, read_body
+from central_sync.api.parameters import Cursor, Limit, Time
 from central_sync.api.route import Answer, Body, Call, NoQuery, Query, Route
 from central_sync.api.stream import StreamQuery, stream
 from central_sync.services.access import Scope
@@ -33,10 +34,6 @@ CONFIG: Final = Body(
     'The managed sections, whole: `{"connections": [...]}`.',
     {"type": "object", "additionalProperties": True},
 )
-
-Limit = Annotated[int, Field(ge=1, le=1_000)]
-Cursor = Annotated[str, Field(max_length=2_000, description="`next` of the page before.")]
-Time = Annotated[int, Field(ge=0, lt=1 << 53)]
 
 
 class DevicesQuery(Query):

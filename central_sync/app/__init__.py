@@ -78,6 +78,7 @@ _HURRIED_SECONDS: Final = 0.7
 # A connection without a whole request head for so long is closed: one byte a minute would hold it for ever.
 # Longer than proxies keep idle connections, which would otherwise find them closed while they send.
 IDLE_SECONDS: Final = 120.0
+MAX_LINE_BYTES: Final = 64 << 10
 _WATCH_SECONDS: Final = 1.0
 _START_SECONDS: Final = 1.0
 
@@ -178,7 +179,12 @@ async def _serve(
     application = make_application(services, settings.proxies, secure)
     add_pages(application)
     runner = web.AppRunner(
-        application, access_log=None, shutdown_timeout=STOP_SECONDS, keepalive_timeout=idle_seconds
+        application,
+        access_log=None,
+        shutdown_timeout=STOP_SECONDS,
+        keepalive_timeout=idle_seconds,
+        # Longer request lines are answered by the parser, which knows no problem documents.
+        max_line_size=MAX_LINE_BYTES,
     )
     await runner.setup()
     host, port = settings.address
