@@ -7,9 +7,10 @@ uplink.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from edge_agent.app.judging import Judgement
     from edge_agent.app.offline import GroupPlan
     from edge_agent.app.stored import StoredBuffer
     from edge_agent.config.load import Head, Loaded
@@ -71,6 +72,27 @@ def plans(loaded: "Loaded") -> "list[GroupPlan]":
     from edge_agent.app import offline
 
     return offline.plans(loaded)
+
+
+def judge(sections: Mapping[str, Any]) -> "Judgement":
+    """What is wrong with the sections of a centre's document, without a device at hand."""
+    from edge_agent.app import judging
+
+    return judging.judge(sections)
+
+
+def read_tags(data: bytes, file: str, encoding: str | None) -> "Judgement":
+    """The tags of a tag list; `file` is how messages call it."""
+    from edge_agent.app import judging
+
+    return judging.read_tags(data, file, encoding)
+
+
+def take_sections(path: Path) -> "Judgement":
+    """What the file at `path` says of the sections that a centre can manage."""
+    from edge_agent.app import judging
+
+    return judging.take_sections(path)
 
 
 def tag_names(loaded: "Loaded") -> Mapping[str, Sequence[str]]:

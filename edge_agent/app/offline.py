@@ -49,13 +49,18 @@ def line_of(connection: ConnectionSettings) -> str:
 
 def plans(loaded: Loaded) -> list[GroupPlan]:
     """Every group's requests. Raises ConfigError for what can never work."""
+    return plans_of(loaded.document.connections)
+
+
+def plans_of(connections: Sequence[ConnectionSettings]) -> list[GroupPlan]:
+    """Raises ConfigError."""
     return [
         GroupPlan(
             connection.name, settings.name, plan.schema.unit_id, settings.interval,
             len(plan.schema.tags), plan.requests, plan.notes, line_of(connection),
             str(getattr(transport_of(connection), "type", "")),
         )
-        for connection in loaded.document.connections
+        for connection in connections
         for settings in groups_of(connection)
         for plan in [plan_group(registry.lookup(connection.driver), connection, settings)]
     ]  # fmt: skip

@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
-from edge_agent.cli import config_path
+from edge_agent.cli import config_path, judging
 from edge_agent.cli.context import Context, GroupPlan, Problem
 from edge_agent.cli.figures import plural
 from edge_agent.cli.headroom import judge
@@ -29,9 +29,23 @@ _Record: TypeAlias = dict[str, Any]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     config_path.add_argument(parser)
     parser.add_argument("--json", action="store_true", help="print {valid, problems, warnings}")
+    other = parser.add_mutually_exclusive_group()
+    other.add_argument(
+        "--sections", metavar="FILE",
+        help="judge a centre's document (JSON) instead, without a local file; - for the standard input",
+    )  # fmt: skip
+    other.add_argument(
+        "--requests", action="store_true",
+        help="answer the centre's questions: a line of JSON each, on the standard input",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
+    if args.requests:
+        return judging.serve(context)
+    if args.sections is not None:
+        answer = judging.judge_file(args.sections, context)
+        return _tell(answer, context, args.json)
     path = config_path.existing(args.config, context.environ)
     try:
         loaded = context.app.load_config(path)
@@ -53,6 +67,19 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if problems:
         return _refuse(problems, warnings, context, args.json, ExitCode.FOUND)
     return _accept(plans, warnings, context, args.json)
+
+
+def _tell(answer: judging.Answer, context: Context, as_json: bool) -> int:
+    problems, warnings = answer["problems"], answer["warnings"]
+    if problems:
+        return _refuse(problems, warnings, context, as_json, ExitCode.WRONG)
+    if as_json:
+        context.print_json({"valid": True, "problems": [], "warnings": warnings})
+        return ExitCode.GOOD
+    palette = Palette(context.colours)
+    _warn(warnings, context, palette)
+    context.print(palette.paint("ok", "good"))
+    return ExitCode.GOOD
 
 
 def _refuse(
@@ -119,5 +146,5 @@ def _record_of(text: str, path: str) -> _Record:
 
 
 def _line(record: _Record) -> str:
-    place = ":".join(str(record[key]) for key in ("file", "line", "column") if record[key] is not None)
+    place = ":".join(str(record[key]) for key in ("file", "line", "column") if record.get(key) is not None)
     return printable(": ".join(part for part in (place, record["path"], record["message"]) if part))

@@ -70,7 +70,7 @@ def warnings(document: Document, root: Any, place: Place) -> list[Problem]:
 
 def _remote_warnings(document: Document, root: Any, place: Place) -> Iterator[Problem]:
     for index, section in enumerate(document.remote.manage):
-        if section != "connections":
+        if section not in ("connections", "central"):
             spot = locate(root, ("remote", "manage", index), place)
             text = f"has no effect: this version of the agent has no {section}"
             yield Problem(spot.place, spot.path, text)

@@ -244,7 +244,7 @@ class BufferSettings(Settings):
 class RemoteSettings(Settings):
     """What the centre may change here."""
 
-    manage: list[Literal["connections", "hooks"]] = Field(
+    manage: list[Literal["connections", "hooks", "central"]] = Field(
         default_factory=list, description="Sections that the centre may replace. Default: none.",
         examples=[["connections"]],
     )  # fmt: skip

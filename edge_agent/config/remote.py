@@ -4,6 +4,7 @@ A remote document knows no variables, no `!secret` and no include: only `{"secre
 looked up in the local `secrets:` map. Without that, a taken-over centre could read the device's files.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from edge_agent.config.errors import ConfigErrors, Place, Problem, in_order
@@ -15,6 +16,8 @@ from edge_agent.config.validate import SettingsLookup, Validator
 from edge_agent.wire.messages import ConfigEnvelope
 
 PREFIX: Final = "remote:"
+# What this version can take from a centre.
+SECTIONS: Final = ("connections", "central")
 # JSON parsers stop far below this; it keeps the recursion here from being the limit.
 _MAX_DEPTH: Final = 100
 
@@ -28,18 +31,48 @@ def merge_remote(loaded: Loaded, envelope: ConfigEnvelope, lookup: SettingsLooku
     place = Place(f"centre config version {envelope.version}")
     local = loaded.document
     problems = _unmanaged(envelope, local, place)
-    secrets = _Secrets(local.secrets, place)
+    secrets = Secrets(local.secrets, place)
     tree = {name: secrets.put_into(value, name) for name, value in envelope.sections.items()}
     problems += secrets.problems
     validator = Validator(tree, place, lookup, PREFIX, local.secrets.values())
     connections = validator.connections()
+    central = local.central
+    if "central" in tree and "central" in local.remote.manage:
+        problems += central_problems(envelope.sections["central"], place, PREFIX)
+        if central is None:
+            text = "this device has no centre of its own that could hand over to another"
+            problems.append(Problem(place, f"{PREFIX}central", text))
+        else:
+            central = validator.central(central_with(tree["central"], central.token, central.ca_file))
     unresolved = {problem.path for problem in problems}
     problems += [problem for problem in validator.problems if problem.path not in unresolved]
     if problems:
         raise ConfigErrors(in_order(problems))
-    if "connections" not in envelope.sections:
-        return local
-    return local.model_copy(update={"connections": connections})
+    taken: dict[str, Any] = {"central": central}
+    if "connections" in envelope.sections:
+        taken["connections"] = connections
+    return local.model_copy(update=taken)
+
+
+def central_problems(section: Any, place: Place, prefix: str = "") -> list[Problem]:
+    """What a section `central` may not hold because it comes from a centre."""
+    if not isinstance(section, dict):
+        return []
+    found: list[Problem] = []
+    if "ca_file" in section:
+        text = "names a file of the device: the local file alone may"
+        found.append(Problem(place, f"{prefix}central.ca_file", text))
+    if isinstance(section.get("token"), str):
+        text = "a token does not belong in a centre's document: leave it out (the device keeps its own), or "
+        found.append(Problem(place, f"{prefix}central.token", f"{text}give {{secret: NAME}}"))
+    return found
+
+
+def central_with(section: Any, token: str, ca_file: str | None) -> Any:
+    """The section with what stays the device's own. Who it is and whom it trusts is the local file's."""
+    if not isinstance(section, dict):
+        return section
+    return {"token": token, **section, "ca_file": ca_file}
 
 
 def _unmanaged(envelope: ConfigEnvelope, local: Document, place: Place) -> list[Problem]:
@@ -52,23 +85,26 @@ def _unmanaged(envelope: ConfigEnvelope, local: Document, place: Place) -> list[
             known = ", ".join(managed) or "nothing"
             text = f"the centre may not manage '{name}' here: remote.manage has {known}{near}"
             problems.append(Problem(place, PREFIX + name, text))
-        elif name != "connections":
+        elif name not in SECTIONS:
             problems.append(Problem(place, PREFIX + name, f"this version of the agent has no {name}"))
     return problems
 
 
-class _Secrets:
+class Secrets:
     """Puts the local secrets where the remote document names them."""
 
-    def __init__(self, secrets: dict[str, str], place: Place) -> None:
+    def __init__(self, secrets: Mapping[str, str], place: Place, prefix: str = PREFIX) -> None:
         self.problems: list[Problem] = []
         self._secrets = secrets
         self._place = place
+        self._prefix = prefix
 
     def put_into(self, value: Any, path: str, depth: int = 0) -> Any:
         """A copy of the value with its secrets. Raises ConfigErrors where it is nested without end."""
         if depth > _MAX_DEPTH:
-            raise ConfigErrors([Problem(self._place, PREFIX + path, f"nested deeper than {_MAX_DEPTH}")])
+            raise ConfigErrors(
+                [Problem(self._place, self._prefix + path, f"nested deeper than {_MAX_DEPTH}")]
+            )
         if isinstance(value, list):
             return [
                 self.put_into(item, f"{path}[{label(item, index)}]", depth + 1)
@@ -80,7 +116,7 @@ class _Secrets:
             return {key: self.put_into(item, join(path, key), depth + 1) for key, item in value.items()}
         if isinstance(value, str) and "${" in value:
             text = "a config from the centre knows no ${…}: give the value, or {secret: NAME}"
-            self.problems.append(Problem(self._place, PREFIX + path, text))
+            self.problems.append(Problem(self._place, self._prefix + path, text))
         return value
 
     def _secret(self, name: str, path: str) -> str | None:
@@ -88,5 +124,5 @@ class _Secrets:
             return self._secrets[name]
         near = closest(name, list(self._secrets))
         text = f"the local secrets: map has no '{name}'{near}"
-        self.problems.append(Problem(self._place, PREFIX + path, text))
+        self.problems.append(Problem(self._place, self._prefix + path, text))
         return None

@@ -10,7 +10,7 @@ from edge_agent.config.checks import connection_problems, taken_names
 from edge_agent.config.errors import Place, Problem
 from edge_agent.config.expand import Expander
 from edge_agent.config.introspect import tags_have_step
-from edge_agent.config.models import ConnectionSettings, Document, Settings
+from edge_agent.config.models import CentralSettings, ConnectionSettings, Document, Settings
 from edge_agent.config.secrecy import masked, secret_values
 from edge_agent.config.translate import EMPTY_LIST, Details, message
 from edge_agent.config.tree import Spot, copied, locate
@@ -78,6 +78,10 @@ class Validator:
         made = [self._connection(index, expander) for index in range(len(written))]
         self._add_found(taken_names(self._root, self._place))
         return [connection for connection in made if connection is not None]
+
+    def central(self, section: Any) -> CentralSettings | None:
+        """A section `central` that is not all in the tree; None where it is not valid."""
+        return self._model(CentralSettings, section, "central")
 
     def _connection(self, index: int, expander: Expander) -> ConnectionSettings | None:
         spot = locate(self._root, ("connections", index), self._place)
