@@ -70,6 +70,9 @@ class PingResult(Message):
 
 class RestartAgentParams(Params):
     delay_seconds: float = Field(0.0, ge=0.0, le=60.0, description="Wait this long before the stop begins.")
+    force: bool = Field(
+        False, description="Stop it even where nothing on the device is known to start it again."
+    )
 
 
 class RestartAgentResult(Message):
@@ -113,7 +116,8 @@ class ReadTagsParams(Params):
 
 
 class TagReading(Message):
-    """value is null where the quality is bad; time: of the agent; a tag that is not there has an `error`."""
+    """value is null where the quality is bad; time: of the agent; a tag that is not there has an `error`.
+    fresh: it was read after the command began; else it is the newest there was."""
 
     tag: str
     value: bool | int | float | str | None = None
@@ -121,6 +125,7 @@ class TagReading(Message):
     unit: str = ""
     time: Number | None = None
     source_time: Number | None = None
+    fresh: bool = False
     error: Text = ""
 
 

@@ -1,0 +1,29 @@
+"""What a command can end in that is not its result."""
+
+
+class CommandFault(Exception):
+    """Root of this room's errors."""
+
+
+class Refused(CommandFault):
+    """It may not or cannot run here: rejected, nothing was done. code: for programs."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Failed(CommandFault):
+    """It was tried and did not succeed. code: for programs."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class JournalFailed(CommandFault):
+    """The journal could not be written or read: nothing is done without it; try again."""
+
+
+class JournalDamaged(JournalFailed):
+    """The journal's file is corrupt: set it aside and begin another."""
