@@ -39,7 +39,7 @@ INLINE_BYTES: Final = 128 << 10
 
 @dataclass(frozen=True, slots=True)
 class DeviceRow:
-    """A device as it is stored. `heartbeat` is the newest one."""
+    """A device as it is stored. `heartbeat` is the newest one; `registry`: its labels there."""
 
     no: int
     id: str
@@ -56,6 +56,14 @@ class DeviceRow:
     batches: int
     samples: int
     redelivered: int
+    name: str
+    decommissioned: int | None
+    registry: dict[str, str]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What the device reports, under what the registry says."""
+        return {**(self.heartbeat.labels if self.heartbeat else {}), **self.registry}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +158,9 @@ def _summary_fields(row: DeviceRow, now: int) -> dict[str, Any]:
     beat = row.heartbeat
     fields: dict[str, Any] = {
         "device_id": row.id,
+        "name": row.name,
+        "labels": row.labels,
+        "decommissioned": row.decommissioned,
         "state": row.state,
         "state_since": row.state_since,
         "last_seen": row.last_seen,
@@ -166,7 +177,6 @@ def _summary_fields(row: DeviceRow, now: int) -> dict[str, Any]:
         fields |= {
             "problems": health.problems(beat, row.last_loss, now) if alive else [],
             "version": beat.version,
-            "labels": beat.labels,
             "uptime_seconds": beat.uptime_seconds,
             "host": beat.host,
             "buffer": beat.buffer,

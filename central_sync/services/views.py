@@ -22,13 +22,15 @@ class ConfigSummary(View):
 
 class DeviceSummary(View):
     device_id: str
+    name: str = ""
     state: DeviceState
     state_since: int
+    decommissioned: int | None = Field(None, description="Since when it is out of service.")
     problems: list[str] = Field(default=[], description="What makes the device degraded, for people.")
     last_seen: int | None = Field(None, description="Arrival of the newest heartbeat.")
     last_upload: int | None = None
     version: str | None = None
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = Field({}, description="What it reports, under what the registry says.")
     uptime_seconds: float | None = None
     host: HostReport = HostReport()
     buffer: BufferReport = BufferReport()

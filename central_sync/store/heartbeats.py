@@ -15,6 +15,8 @@ from edge_agent.wire.messages import Head, Heartbeat, Resend
 
 SERIES_MS: Final = 86_400_000
 SERIES_STEP_MS: Final = 30_000
+# How long changes of state are kept.
+STATES_MS: Final = 400 * 86_400_000
 _TEXT: Final = {
     DeviceState.ONLINE: "is online",
     DeviceState.DEGRADED: "is degraded",
@@ -117,6 +119,24 @@ def move(
     connection.execute("UPDATE device SET state = ?, state_since = ? WHERE no = ?", (new, now, device_no))
     message = f"{device} {_TEXT.get(new, 'was never seen')}"
     rows.add_event(connection, device_no, now, f"device_{new}", message, {"was": old})
+    note_state(connection, device_no, new, now)
+
+
+def note_state(connection: sqlite3.Connection, device_no: int, state: str, now: int) -> None:
+    """A line in the history of a device's states. What the state was at the horizon stays known."""
+    sql = "INSERT INTO device_state_change (device_no, time, state) VALUES (?, ?, ?)"
+    connection.execute(sql, (device_no, now, state))
+    connection.execute(
+        "DELETE FROM device_state_change WHERE device_no = ? AND time < (SELECT max(time) "
+        "FROM device_state_change WHERE device_no = ? AND time < ?)",
+        (device_no, device_no, now - STATES_MS),
+    )
+
+
+def reported_labels(connection: sqlite3.Connection, device_no: int) -> dict[str, str]:
+    """The labels of a device's newest heartbeat."""
+    row = connection.execute("SELECT heartbeat FROM device WHERE no = ?", (device_no,)).fetchone()
+    return orjson.loads(row[0]).get("labels", {}) if row and row[0] else {}
 
 
 def awake(connection: sqlite3.Connection) -> list[tuple[str, float | None]]:

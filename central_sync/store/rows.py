@@ -13,7 +13,8 @@ from edge_agent.wire.ranges import Ranges
 
 DEVICE_COLUMNS: Final = (
     "no, id, created, state, state_since, last_seen, last_upload, last_loss, clock_offset, config_version, "
-    "config_etag, heartbeat, batches, samples, redelivered"
+    "config_etag, heartbeat, batches, samples, redelivered, name, decommissioned, "
+    "(SELECT json_group_object(key, value) FROM device_label WHERE device_no = no AND registry = 1)"
 )
 # Events that are kept of a device, the newest; the oldest go some at a time.
 MAX_EVENTS: Final = 10_000
@@ -33,6 +34,7 @@ def device_row(row: tuple[object, ...]) -> DeviceRow:
     values[3] = DeviceState(str(values[3]))
     beat = values[11]
     values[11] = Heartbeat.model_validate_json(beat) if isinstance(beat, bytes) else None
+    values[17] = orjson.loads(str(values[17]))
     return DeviceRow(*values)  # type: ignore[arg-type]
 
 
@@ -54,6 +56,10 @@ def require_device(connection: sqlite3.Connection, device: str, now: int) -> int
         return number
     cursor = connection.execute(
         "INSERT INTO device (id, created, state_since) VALUES (?, ?, ?)", (device, now, now)
+    )
+    connection.execute(
+        "INSERT INTO device_state_change (device_no, time, state) VALUES (?, ?, 'never_seen')",
+        (cursor.lastrowid, now),
     )
     return int(cursor.lastrowid or 0)
 
