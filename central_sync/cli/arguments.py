@@ -32,6 +32,15 @@ def parser() -> argparse.ArgumentParser:
             commands, "token", "create, list and revoke tokens", "central-sync token create --device press-1"
         )
     )
+    _add_audit(
+        _command(
+            commands,
+            "audit",
+            "prove that the audit trail is whole",
+            "central-sync audit verify --data /var/lib/holdfast-centre",
+        )
+    )
+    _add_backup(commands)
     check = _command(
         commands, "check", "check settings and database, change nothing", "central-sync check --json"
     )
@@ -89,3 +98,56 @@ def _add_token(command: Parser) -> None:
     revoke.add_argument("id", metavar="ID", help="the token's id, or the whole token")
     for action in (create, listing, revoke):
         _add_settings(action)
+
+
+def _add_audit(command: Parser) -> None:
+    actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
+    verify = _command(
+        actions,
+        "verify",
+        "walk the chain and name the first entry that is wrong",
+        "central-sync audit verify --checkpoint checkpoints.jsonl",
+    )
+    verify.add_argument(
+        "--checkpoint", type=Path, action="append", default=[], metavar="FILE",
+        help="statements that were kept elsewhere; may be given several times",
+    )  # fmt: skip
+    verify.add_argument(
+        "--since", action="store_true", help="begin at the newest checkpoint instead of at the first entry"
+    )
+    verify.add_argument(
+        "--key", action="append", default=[], metavar="KEY",
+        help="a public key to trust beside this centre's own, as `audit key` prints it",
+    )  # fmt: skip
+    checkpoint = _command(
+        actions,
+        "checkpoint",
+        "print a signed statement of the newest entry, to be kept elsewhere",
+        "central-sync audit checkpoint >> /mnt/elsewhere/checkpoints.jsonl",
+    )
+    key = _command(actions, "key", "print the public key that checks checkpoints", "central-sync audit key")
+    for action in (verify, checkpoint, key):
+        _add_settings(action)
+
+
+def _add_backup(commands: "argparse._SubParsersAction[Parser]") -> None:
+    backup = _command(
+        commands,
+        "backup",
+        "copy the centre's data into one file, also while it runs",
+        "central-sync backup /mnt/backup/centre-monday.db",
+    )
+    backup.add_argument("file", type=Path, metavar="FILE", help="what to write; it holds secrets")
+    backup.add_argument("--force", action="store_true", help="replace FILE where it is there")
+    restore = _command(
+        commands,
+        "restore",
+        "put a backup in the place of the data; the centre must be stopped",
+        "central-sync restore /mnt/backup/centre-monday.db --data /var/lib/holdfast-centre",
+    )
+    restore.add_argument("file", type=Path, metavar="FILE", help="a backup")
+    restore.add_argument(
+        "--force", action="store_true", help="although there are data; they are kept beside the restored ones"
+    )
+    for command in (backup, restore):
+        _add_settings(command)

@@ -10,7 +10,9 @@ from typing import Any, Final
 import orjson
 
 from central_sync import app
+from central_sync.cli import operations
 from central_sync.cli.arguments import parser
+from central_sync.cli.options import settings_of
 
 GOOD, FOUND, WRONG, UNREACHABLE, FAILED = (
     app.ExitCode.GOOD,
@@ -43,20 +45,8 @@ def _print_json(value: Any) -> None:
     print(orjson.dumps(value).decode(), flush=True)
 
 
-def _settings(options: argparse.Namespace) -> app.Settings:
-    overrides: dict[str, Any] = {
-        name: getattr(options, name, None) for name in ("data", "listen", "behind_proxy", "log_level")
-    }
-    cert, key = getattr(options, "tls_cert", None), getattr(options, "tls_key", None)
-    if bool(cert) != bool(key):
-        raise app.SettingsError("--tls-cert and --tls-key go together")
-    if cert:
-        overrides["tls"] = {"cert": cert, "key": key}
-    return app.load_settings(options.config, overrides)
-
-
 def _run(options: argparse.Namespace) -> int:
-    settings = _settings(options)
+    settings = settings_of(options)
 
     def ready(centre: app.Centre) -> None:
         if options.json:
@@ -79,7 +69,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    problems = app.check(_settings(options))
+    problems = app.check(settings_of(options))
     if options.json:
         _print_json({"ok": not problems, "problems": problems})
     else:
@@ -107,7 +97,7 @@ def _token(options: argparse.Namespace) -> int:
 
 
 def _token_create(options: argparse.Namespace) -> int:
-    text, row = app.create_token(_settings(options).data, options.role, options.device)
+    text, row = app.create_token(settings_of(options).data, options.role, options.device)
     if options.json:
         _print_json({"token": text, **_describe(row)})
     else:
@@ -116,7 +106,7 @@ def _token_create(options: argparse.Namespace) -> int:
 
 
 def _token_list(options: argparse.Namespace) -> int:
-    found = app.list_tokens(_settings(options).data)
+    found = app.list_tokens(settings_of(options).data)
     if options.json:
         _print_json([_describe(row) for row in found])
         return GOOD
@@ -130,7 +120,7 @@ def _token_list(options: argparse.Namespace) -> int:
 def _token_revoke(options: argparse.Namespace) -> int:
     parts = options.id.split("_", 2)
     token_id = parts[1] if len(parts) == 3 and parts[0] == "hf" else options.id
-    if not app.revoke_token(_settings(options).data, token_id):
+    if not app.revoke_token(settings_of(options).data, token_id):
         return _fail(f"there is no token {token_id}", FOUND)
     if options.json:
         _print_json({"id": token_id, "revoked": True})
@@ -160,4 +150,7 @@ _COMMANDS: Final[dict[str, Callable[[argparse.Namespace], int]]] = {
     "check": _check,
     "openapi": _openapi,
     "completion": _completion,
+    "audit": operations.audit,
+    "backup": operations.backup,
+    "restore": operations.restore,
 }

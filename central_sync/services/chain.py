@@ -8,8 +8,8 @@ same way, stands for them.
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 import orjson
@@ -130,19 +130,20 @@ class Verdict:
     unchecked: int = 0
 
 
-@dataclass(slots=True)
 class Walk:
     """Takes the rows in the order of their numbers, part by part. `check_statement` found no fault with
     `statements`."""
 
-    place: Place
-    statements: list[Statement] = field(default_factory=list)
-    entries: int = 0
-    wrong: Wrong | None = None
-
-    def __post_init__(self) -> None:
-        self._known = {s.no: s for s in self.statements if s.no >= self.place.no}
-        self._contradict(self.place)
+    def __init__(self, place: Place, statements: Sequence[Statement] = ()) -> None:
+        self.place = place
+        self.entries = 0
+        self.wrong: Wrong | None = None
+        self._unchecked = sum(1 for statement in statements if statement.no < place.no)
+        self._known: dict[int, set[str]] = {}
+        for statement in statements:
+            if statement.no >= place.no:
+                self._known.setdefault(statement.no, set()).add(statement.hash)
+        self._contradict(place)
 
     def take(self, rows: Iterable[Stored]) -> bool:
         """False: something is wrong, and the walk is over."""
@@ -165,12 +166,11 @@ class Walk:
                 "truncated",
                 f"a checkpoint knows entry {newest}, and the trail ends at {self.place.no}",
             )
-        unchecked = sum(1 for s in self.statements if s.no not in self._known)
-        return Verdict(self.entries, self.place, self.wrong, unchecked)
+        return Verdict(self.entries, self.place, self.wrong, self._unchecked)
 
     def _contradict(self, place: Place) -> bool:
         known = self._known.get(place.no)
-        if known is None or known.hash == place.hash.hex():
+        if known is None or known == {place.hash.hex()}:
             return False
         detail = (
             f"the checkpoint of entry {place.no} names another hash: this entry or one before it was changed"

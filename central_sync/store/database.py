@@ -34,7 +34,7 @@ def prepare(directory: Path) -> Path:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         with contextlib.closing(connect(path)) as connection:
-            _migrate(connection)
+            migrate(connection)
     except (OSError, sqlite3.Error) as error:
         raise CannotOpen(f"{path}: {error}") from error
     return path
@@ -56,6 +56,23 @@ def connect(path: Path, read_only: bool = False) -> sqlite3.Connection:
     connection.execute("PRAGMA temp_store = MEMORY")
     if read_only:
         connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def open_existing(directory: Path) -> sqlite3.Connection:
+    """To read beside a running centre. Raises CannotOpen where there is no database of this version: a
+    mistyped directory must not become one."""
+    path = directory / DATABASE_NAME
+    if not path.exists():
+        raise CannotOpen(f"{directory}: there is no {DATABASE_NAME} here; name the directory with --data")
+    try:
+        connection = connect(path, read_only=True)
+        version, known = int(read_meta(connection, "version") or 0), migrations()[-1][0]
+    except sqlite3.Error as error:
+        raise CannotOpen(f"{path}: {error}") from error
+    if version != known:
+        connection.close()
+        raise CannotOpen(f"{path} is of version {version} and this build works with {known}")
     return connection
 
 
@@ -82,7 +99,8 @@ def migrations() -> list[tuple[int, str]]:
     return sorted(found)
 
 
-def _migrate(connection: sqlite3.Connection) -> None:
+def migrate(connection: sqlite3.Connection) -> None:
+    """Brings the tables up to date in one transaction: all of it or nothing. Raises CannotOpen."""
     with transaction(connection):
         connection.execute(
             "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID"

@@ -10,7 +10,8 @@ from central_sync.services.chain import Place, Statement, Stored
 from central_sync.services.database import Database
 from central_sync.services.trail import AuditActor, AuditCount, AuditEntryView, AuditFilter, AuditStats
 
-_COLUMNS: Final = "no, time, action, entity, name, device, actor, entry, hash"
+# Whoever tampers may also change the kind of a value.
+_COLUMNS: Final = "no, time, action, entity, name, device, actor, CAST(entry AS BLOB), CAST(hash AS BLOB)"
 # What one figure lists; the rest is in the sum.
 MAX_COUNTED: Final = 100
 
