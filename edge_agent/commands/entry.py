@@ -35,8 +35,8 @@ class Outcome:
 class Entry:
     """start_by: the last moment to start it, on the monotonic clock of `boot`; start_by_ms: about the same on
     the wall clock, for another boot. started_ms, run: when and in which process it was started last, and
-    attempts how often. no: of the newest report. pending: that report, until it is acknowledged. log_end: bytes
-    of output that reports have so far. log: output from `log_base` on that was left when it ended.
+    attempts how often. no: of the newest report. pending: that report, until it is acknowledged. log_end:
+    bytes of output that reports have so far. log: output from `log_base` on that was left when it ended.
     """
 
     offer: CommandOffer

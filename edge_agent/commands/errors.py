@@ -1,5 +1,7 @@
 """What a command can end in that is not its result."""
 
+from edge_agent.contracts.errors import StorageFailed
+
 
 class CommandFault(Exception):
     """Root of this room's errors."""
@@ -21,7 +23,7 @@ class Failed(CommandFault):
         self.code = code
 
 
-class JournalFailed(CommandFault):
+class JournalFailed(CommandFault, StorageFailed):
     """The journal could not be written or read: nothing is done without it; try again."""
 
 

@@ -2,8 +2,8 @@
 
 Every method returns after a synchronised commit, so that what was written here before an effect or a report
 survives any crash. A finished command is forgotten once the centre knows its end, after 7 days or when 1,000
-others ended after it. The file is opened at the first use. A corrupt one is moved aside; since it is not known
-then what ran, `suspect` stays set until the centre has offered all that it may have offered before.
+others ended after it. The file is opened at the first use. A corrupt one is moved aside; since it is not
+known then what ran, `suspect` stays set until the centre has offered all that it may have offered before.
 """
 
 import asyncio
@@ -29,7 +29,6 @@ T = TypeVar("T")
 NAME: Final = "commands.db"
 KEPT_FINISHED: Final = 1_000
 KEPT_MS: Final = 7 * 86_400_000
-QUARANTINED: Final = f"{NAME}.damaged"
 _VERSION: Final = 1
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS command (
@@ -99,9 +98,13 @@ class Journal:
         await self._run(lambda db: db.execute("DELETE FROM note WHERE key = 'suspect'"))
         self.suspect = False
 
-    async def replace(self, entries: Iterable[Entry]) -> None:
-        """Begins another file instead of a damaged one, with what is known in memory."""
+    async def replace(self, entries: Iterable[Entry], *, suspect: bool = False) -> None:
+        """Begins another file instead of a damaged one, with what is known in memory. suspect: that is not
+        all there was."""
         await self._in_thread(self._set_aside)
+        if suspect:
+            await self._run(_suspect)
+            self.suspect = True
         await self.put(entries)
 
     async def close(self) -> None:
@@ -135,6 +138,8 @@ class Journal:
             if _is_corrupt(error):
                 raise JournalDamaged(f"{self._path}: {error}") from error
             raise JournalFailed(f"{self._path}: {error}") from error
+        except ValueError as error:  # a row that says what no version of this program writes
+            raise JournalDamaged(f"{self._path}: {error}") from error
         return result
 
     def _opened(self) -> sqlite3.Connection:
@@ -146,7 +151,7 @@ class Journal:
                     raise
                 self._set_aside()
                 self._db = _open(self._path)
-                self._db.execute("INSERT OR REPLACE INTO note VALUES ('suspect', '1')")
+                _suspect(self._db)
             noted = self._db.execute("SELECT 1 FROM note WHERE key = 'suspect'").fetchone()
             self.suspect = noted is not None
         return self._db
@@ -187,6 +192,10 @@ def _open(path: Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _suspect(db: sqlite3.Connection) -> None:
+    db.execute("INSERT OR REPLACE INTO note VALUES ('suspect', '1')")
 
 
 def _corruption(text: str) -> sqlite3.DatabaseError:
@@ -260,5 +269,10 @@ def _entry(row: tuple[Any, ...]) -> Entry:
         state, code, message, result = orjson.loads(row[11])
         outcome = Outcome(CommandState(state), code, message, result)
     return Entry(
-        CommandOffer.model_validate_json(row[1]), CommandState(row[2]), *row[3:10], pending, outcome, *row[12:]
+        CommandOffer.model_validate_json(row[1]),
+        CommandState(row[2]),
+        *row[3:10],
+        pending,
+        outcome,
+        *row[12:],
     )

@@ -10,9 +10,11 @@ from typing import Final
 
 from edge_agent.commands.entry import Entry, Moment, Outcome
 from edge_agent.wire.command_types import CommandType
-from edge_agent.wire.commands import CommandState
+from edge_agent.wire.commands import CommandOffer, CommandState
 
 RESTART: Final = "restart_agent"
+NOT_KNOWN: Final = "not_known"
+NEVER_OFFERED: Final = "never_offered"
 # One that brings the agent down each time is not tried for ever.
 MOST_ATTEMPTS: Final = 3
 # As long after its time the centre calls a command unknown; nobody expects it to run after that.
@@ -25,7 +27,9 @@ class Then(StrEnum):
     END = "end"
 
 
-def at_start(entry: Entry, kind: CommandType | None, now: Moment, version: str) -> tuple[Then, Outcome | None]:
+def at_start(
+    entry: Entry, kind: CommandType | None, now: Moment, version: str
+) -> tuple[Then, Outcome | None]:
     """kind: None where this version knows the type no more. The outcome where it ends."""
     if entry.state is not CommandState.RUNNING:
         if is_late(entry, now):
@@ -37,7 +41,9 @@ def at_start(entry: Entry, kind: CommandType | None, now: Moment, version: str) 
     if kind is None or not kind.idempotent:
         return Then.END, _unknown("interrupted", "the agent ended in the middle of it")
     if entry.attempts >= MOST_ATTEMPTS:
-        return Then.END, _unknown("interrupted", f"the agent ended in the middle of it {entry.attempts} times")
+        return Then.END, _unknown(
+            "interrupted", f"the agent ended in the middle of it {entry.attempts} times"
+        )
     elapsed = (now.wall_ms - entry.started_ms) / 1_000
     if not 0 <= elapsed <= entry.offer.timeout_seconds + SPARE_SECONDS:
         return Then.END, _unknown("interrupted", "the agent ended in the middle of it, and was back too late")
@@ -67,6 +73,13 @@ def expired() -> Outcome:
 def journal_lost() -> Outcome:
     """Of a command that came with the first answers after the journal was damaged: it may have run."""
     return _unknown("journal_lost", "the device's journal of commands was damaged: it may have run before")
+
+
+def never_came(command: str, now: Moment) -> Entry:
+    """What is to be stopped and is not in the journal: noted, so that a late offer of it is not run."""
+    offer = CommandOffer(id=command, type=NEVER_OFFERED, created=0, start_seconds=0.0, timeout_seconds=0.0)
+    outcome = Outcome(CommandState.CANCELLED, NOT_KNOWN, "the device's journal does not have it")
+    return Entry.of(offer, now, outcome)
 
 
 def _unknown(code: str, message: str) -> Outcome:

@@ -84,6 +84,20 @@ class PageReport(Report):
     detail: str = ""
 
 
+class CommandStatus(Report):
+    """A command of the centre that waits or runs here. `state`: waiting, running. since: it runs, UTC
+    milliseconds. by: who ordered it."""
+
+    id: str
+    type: str
+    state: str
+    by: str = ""
+    since: int | None = None
+    step: int = 0
+    steps: int = 0
+    text: str = ""
+
+
 class AgentStatus(Report):
     """stored_samples: committed to the buffer in this run, those recovered from the ring included."""
 
@@ -106,6 +120,7 @@ class AgentStatus(Report):
     stored_samples: int = 0
     lost_samples: int = 0
     page: PageReport | None = None
+    commands: list[CommandStatus] = []
 
 
 class LatestValue(Report):

@@ -1,0 +1,203 @@
+"""What each command does: one function a type, with what it was given and nothing else.
+
+`HANDLERS` is the agent's half of `wire.command_types.TYPES`.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from edge_agent.commands.children import run_child
+from edge_agent.commands.context import Context
+from edge_agent.commands.errors import Failed, Refused
+from edge_agent.commands.registry import Handler
+from edge_agent.wire import command_types as types
+from edge_agent.wire.commands import MAX_ARTIFACT_BYTES
+from edge_agent.wire.messages import ConfigState
+
+# What is left of a command's time for telling how it ended.
+_SPARE_SECONDS: Final = 1.0
+_LOOK_SECONDS: Final = 0.2
+_SETTLED: Final = ("connected", "down")
+_TEXT: Final = 2_000
+
+
+async def ping(context: Context, _: types.NoParams) -> types.PingResult:
+    device = context.device
+    return types.PingResult(
+        version=device.version,
+        run=device.run,
+        now=context.clock.wall_ms(),
+        uptime_seconds=device.uptime_seconds,
+    )
+
+
+async def restart_agent(context: Context, params: types.RestartAgentParams) -> types.RestartAgentResult:
+    """Does not return: the run that follows says how it ended."""
+    problem = context.device.restart_problem()
+    if problem and not params.force:
+        raise Refused("no_supervisor", problem)
+    await context.clock.sleep(params.delay_seconds)
+    context.device.restart()
+    await asyncio.Event().wait()
+    raise AssertionError("the agent ends first")
+
+
+async def reload_config(context: Context, params: types.ReloadConfigParams) -> types.ReloadConfigResult:
+    device = context.device
+    before = device.config
+    steps = 2 if params.remote else 1
+    if params.remote:
+        context.step(1, steps, "asking the centre")
+        await device.fetch_config()
+        after = device.config
+        if after.state in (ConfigState.REJECTED, ConfigState.ROLLED_BACK) and after != before:
+            raise Failed(f"config_{after.state}", after.message[:_TEXT])
+    context.step(steps, steps, "reading the local file")
+    reloaded = await device.reload()
+    if not reloaded.applied:
+        raise Failed("config_invalid", "\n".join(reloaded.problems)[:_TEXT])
+    return types.ReloadConfigResult(
+        changed=device.config.running_hash != before.running_hash,
+        config_version=device.config.applied_version,
+        warnings=[warning[:_TEXT] for warning in reloaded.warnings],
+    )
+
+
+async def collect_logs(context: Context, params: types.CollectLogsParams) -> types.CollectLogsResult:
+    since = None
+    if params.since_seconds is not None:
+        since = context.clock.wall_ms() - round(params.since_seconds * 1_000)
+    found = await context.device.log_lines(params.lines, since, params.level)
+    if not found.lines:
+        return types.CollectLogsResult(lines=0, truncated=found.truncated)
+    artifact = await context.device.upload(context.id, "agent-log.jsonl", found.text)
+    return types.CollectLogsResult(lines=found.lines, truncated=found.truncated, artifact=artifact)
+
+
+async def read_tags(context: Context, params: types.ReadTagsParams) -> types.ReadTagsResult:
+    """Values of the next poll where one comes in time, else the newest: no request that was not planned."""
+    seconds = max(0.0, context.seconds_left - _SPARE_SECONDS)
+    return types.ReadTagsResult(values=await context.device.read_tags(params.tags, seconds))
+
+
+async def write_tag(context: Context, params: types.WriteTagParams) -> types.WriteTagResult:
+    raise Refused("not_writable", context.device.write_problem(params.tag))
+
+
+async def restart_connection(
+    context: Context, params: types.RestartConnectionParams
+) -> types.RestartConnectionResult:
+    name = params.connection
+    if not await context.device.rebuild(name):
+        raise Refused("unknown_connection", f"this device polls no connection {name}")
+    state, error = context.device.connection_state(name)
+    while state not in _SETTLED and context.seconds_left > _SPARE_SECONDS:
+        await context.clock.sleep(_LOOK_SECONDS)
+        state, error = context.device.connection_state(name)
+    return types.RestartConnectionResult(connection=name, state=state, error=error[:_TEXT])
+
+
+async def run_diagnostics(context: Context, params: types.RunDiagnosticsParams) -> types.RunDiagnosticsResult:
+    def on_line(line: str) -> None:
+        try:
+            begun = orjson.loads(line)
+            context.step(begun["step"], begun["steps"], str(begun["check"]))
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            context.say(f"{line}\n")
+
+    ran = await run_child(context.device.doctor(params.checks), on_line)
+    report = _json(ran.output, "the examination")
+    checks = [_diagnosis(each) for each in report["checks"]]
+    for each in checks:
+        context.say(f"{each.verdict}: {each.check} {each.subject}: {each.text}\n")
+    return types.RunDiagnosticsResult(verdict=str(report["verdict"]), checks=checks[:1_000])
+
+
+def _diagnosis(record: dict[str, Any]) -> types.Diagnosis:
+    return types.Diagnosis(
+        check=str(record.get("check")),
+        subject=str(record.get("subject") or ""),
+        verdict=str(record.get("verdict")),
+        text=str(record.get("text") or "")[:_TEXT],
+        remedies=[str(each)[:_TEXT] for each in record.get("remedies") or []],
+    )
+
+
+async def set_log_level(context: Context, params: types.SetLogLevelParams) -> types.SetLogLevelResult:
+    before = context.device.set_log_level(params.level, params.seconds)
+    return types.SetLogLevelResult(level=params.level, before=before, seconds=params.seconds)
+
+
+async def flush_buffer(context: Context, params: types.FlushBufferParams) -> types.FlushBufferResult:
+    device = context.device
+    before = device.pending()
+    steps = 2 if params.wait_delivered else 1
+    context.step(1, steps, "committing")
+    await device.flush()
+    flushed = device.pending().stored_samples - before.stored_samples
+    if params.wait_delivered:
+        context.step(2, steps, "waiting for the centre")
+        await device.until_delivered()
+    left = device.pending()
+    return types.FlushBufferResult(
+        flushed_samples=max(0, flushed), pending_batches=left.batches, pending_samples=left.samples
+    )
+
+
+async def support_bundle(context: Context, params: types.SupportBundleParams) -> types.SupportBundleResult:
+    directory = await asyncio.to_thread(context.device.scratch)
+    path = directory / f"support-{context.id}.tar.gz"
+    try:
+        context.step(1, 2, "collecting")
+        arguments = context.device.bundle(path, doctor=params.doctor)
+        ran = await run_child(arguments, lambda line: context.say(f"{line}\n"))
+        if ran.code != 0:
+            raise Failed("bundle_failed", f"the process that collects ended with code {ran.code}")
+        data = await asyncio.to_thread(_content, path)
+        context.step(2, 2, "sending")
+        artifact = await context.device.upload(context.id, path.name, data)
+    finally:
+        with suppress(OSError):
+            path.unlink()
+    files = _json(ran.output, "the bundle").get("files", [])
+    return types.SupportBundleResult(artifact=artifact, files=len(files))
+
+
+def _content(path: Path) -> bytes:
+    """Raises Failed."""
+    try:
+        if path.stat().st_size > MAX_ARTIFACT_BYTES:
+            raise Failed("too_large", f"the bundle is larger than {MAX_ARTIFACT_BYTES} bytes")
+        return path.read_bytes()
+    except OSError as error:
+        raise Failed("bundle_failed", f"the bundle cannot be read: {error.strerror}") from error
+
+
+def _json(output: bytes, what: str) -> dict[str, Any]:
+    try:
+        found = orjson.loads(output)
+    except orjson.JSONDecodeError as error:
+        raise Failed("bad_output", f"the process of {what} did not say what came of it") from error
+    if not isinstance(found, dict):
+        raise Failed("bad_output", f"the process of {what} said something else")
+    return found
+
+
+HANDLERS: Final[Mapping[str, Handler]] = {
+    "ping": ping,
+    "restart_agent": restart_agent,
+    "reload_config": reload_config,
+    "collect_logs": collect_logs,
+    "read_tags": read_tags,
+    "write_tag": write_tag,
+    "restart_connection": restart_connection,
+    "run_diagnostics": run_diagnostics,
+    "set_log_level": set_log_level,
+    "flush_buffer": flush_buffer,
+    "support_bundle": support_bundle,
+}
