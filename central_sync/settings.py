@@ -49,6 +49,14 @@ class Settings(BaseModel):
     heartbeat_interval: Annotated[float, BeforeValidator(_duration)] | None = Field(
         None, description="Asked of every agent; absent: theirs, taken as 30s. Three missed ones are offline."
     )
+    config_versions: int = Field(
+        100, ge=1, le=10_000,
+        description="Newest versions kept of each device's config, beside the desired and the applied one.",
+    )  # fmt: skip
+    agent_command: list[str] | None = Field(
+        None, min_length=1, examples=[["/opt/holdfast/bin/edge-agent"]],
+        description="The edge-agent that checks configs before they are saved; absent: this installation's.",
+    )  # fmt: skip
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
 
     @property

@@ -7,17 +7,13 @@ from aiohttp import web
 from pydantic import Field
 
 from central_sync.api.answers import json, model, objects
-from central_sync.api.bodies import precondition, read_body
 from central_sync.api.parameters import Cursor, Limit, Time
-from central_sync.api.route import Answer, Body, Call, NoQuery, Query, Route
+from central_sync.api.route import Answer, Call, NoQuery, Query, Route
 from central_sync.api.stream import StreamQuery, stream
 from central_sync.services.access import Scope
-from central_sync.services.configs import MAX_CONFIG_BYTES
 from central_sync.services.health import DeviceState
 from central_sync.services.history import DEFAULT_SPAN_MS
-from central_sync.services.tokens import check_device_id
 from central_sync.services.views import (
-    ConfigStored,
     DataStats,
     DeviceDetail,
     DevicePage,
@@ -26,13 +22,6 @@ from central_sync.services.views import (
     Health,
     LatestPage,
     SeriesView,
-)
-
-CONFIG: Final = Body(
-    "application/json",
-    MAX_CONFIG_BYTES,
-    'The managed sections, whole: `{"connections": [...]}`.',
-    {"type": "object", "additionalProperties": True},
 )
 
 
@@ -121,15 +110,6 @@ async def stats(call: Call[NoQuery]) -> web.Response:
     return model(await call.services.devices.stats())
 
 
-async def put_config(call: Call[NoQuery]) -> web.Response:
-    check_device_id(call.device)
-    condition = precondition(call.request)
-    body = await read_body(call.request, CONFIG)
-    stored = await call.services.configs.put(call.device, body, condition, call.author)
-    headers = {"ETag": f'"{stored.etag}"'}
-    return json(stored.model_dump_json(), 201 if stored.created else 200, headers)
-
-
 _UNKNOWN: Final = {404: "unknown_device"}
 _PAGED: Final = {400: "bad_query, bad_cursor"}
 
@@ -166,15 +146,6 @@ ROUTES: Final[list[Route[Any]]] = [
         "GET", "/api/fleet/devices/{id}/events", "device_events", Scope.VIEWER, "devices",
         "What happened to a device, newest first",
         events, EventsQuery, {200: Answer("A page.", EventPage)}, errors={**_PAGED, **_UNKNOWN},
-    ),
-    Route(
-        "PUT", "/api/fleet/edge/{id}/config", "put_config", Scope.OPERATOR, "devices",
-        "Want these config sections on a device",
-        put_config, NoQuery,
-        {201: Answer("A new version.", ConfigStored), 200: Answer("They were wanted already.", ConfigStored)},
-        CONFIG,
-        headers={"If-Match": "The ETag that was read; 412 where it is not the newest."},
-        errors={400: "bad_config", 404: "unknown_device", 412: "stale", 413: "too_large"},
     ),
     Route(
         "GET", "/api/fleet/data/stats", "data_stats", Scope.VIEWER, "fleet",

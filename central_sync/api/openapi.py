@@ -20,6 +20,11 @@ _PATH_TEXT: Final = {
     "id": "Device id.",
     "hash": "SHA-256 of the schema's canonical bytes, hexadecimal.",
     "tag": "Name of the tag, percent-encoded UTF-8.",
+    "version": "Number of a version.",
+    "connection": "Name of a connection, or `device:connection`.",
+    "template": "Id of a tag template.",
+    "job": "Id of a job.",
+    "mapping": "Id of a mapping.",
 }
 _ETAGGED: Final = {"get_config", "get_config_v1", "put_config"}
 _COMMON_ERRORS: Final = {401: "no_token, bad_token", 403: "role, other_device, device_token, device_only"}
@@ -29,6 +34,7 @@ WHO: Final = {
     Scope.DEVICE_OR_VIEWER: "The device's own token, or role viewer.",
     Scope.VIEWER: "Role viewer.",
     Scope.OPERATOR: "Role operator.",
+    Scope.ENGINEER: "Role engineer.",
     Scope.ADMIN: "Role admin.",
 }
 

@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import ValidationError
 
-from central_sync.api import agents, audit, documents, fleet
+from central_sync.api import agents, audit, configs, documents, fleet
 from central_sync.api.problems import problem, problems
 from central_sync.api.route import Call, Query, Route, Services
 from central_sync.services.access import Scope, area, authorise
@@ -18,7 +18,7 @@ from central_sync.services.tokens import check_device_id
 
 logger = structlog.get_logger()
 
-ROUTES: Final[list[Route[Any]]] = [*agents.ROUTES, *fleet.ROUTES, *audit.ROUTES, *documents.ROUTES]
+ROUTES: Final[list[Route[Any]]] = [*agents.ROUTES, *fleet.ROUTES, *configs.ROUTES, *audit.ROUTES, *documents.ROUTES]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 SECURITY_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "

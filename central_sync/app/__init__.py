@@ -22,12 +22,12 @@ from central_sync.api import documents
 from central_sync.api.openapi import openapi
 from central_sync.api.route import Services
 from central_sync.api.server import ROUTES, make_application
+from central_sync.app.configs import ConfigRoom
 from central_sync.console.pages import add_pages
 from central_sync.exit_codes import ExitCode
 from central_sync.notify import Notifier, watchdog_seconds
 from central_sync.services.access import Role
 from central_sync.services.clock import Clock, SystemClock
-from central_sync.services.configs import ConfigService
 from central_sync.services.devices import DeviceService
 from central_sync.services.errors import Invalid
 from central_sync.services.history import HistoryService
@@ -121,9 +121,10 @@ async def running(
     hub = Hub()
     await store.start()
     threads = ThreadPoolExecutor(1, thread_name_prefix="central-verify")
+    room = ConfigRoom(settings, store, clock)
     try:
         presence = Presence(clock, settings.heartbeat_seconds)
-        services = _services(settings, store, hub, clock, presence, threads)
+        services = _services(settings, store, hub, clock, presence, threads, room)
         offline = OfflineWatch(store, hub, clock, presence)
         live = LiveFeed(store, services.devices, hub, clock)
         runner = await _serve(settings, services, tls, idle_seconds)
@@ -145,6 +146,7 @@ async def running(
             hub.close()
             await stopping.step("requests", runner.cleanup, REQUESTS_SECONDS, _HURRIED_SECONDS)
     finally:
+        await room.close()
         await stopping.step("database", store.stop, DATABASE_SECONDS, _HURRIED_SECONDS)
         threads.shutdown(wait=False)
 
@@ -156,6 +158,7 @@ def _services(
     clock: Clock,
     presence: Presence,
     threads: ThreadPoolExecutor,
+    room: ConfigRoom,
 ) -> Services:
     targets = SqliteTargets(store)
     return Services(
@@ -163,7 +166,7 @@ def _services(
         sight=Sight(targets),
         targets=TargetService(targets),
         ingest=IngestService(store, clock, threads),
-        configs=ConfigService(store, clock),
+        configs=room.configs,
         devices=DeviceService(store, hub, clock, presence, VERSION, settings.heartbeat_interval),
         history=HistoryService(store),
         trail=TrailService(SqliteTrail(store), clock),

@@ -159,16 +159,6 @@ class EventPage(View):
     next: str | None = None
 
 
-class ConfigStored(View):
-    """Answer to a PUT. The ETag of the envelope that the agent will fetch."""
-
-    version: int
-    etag: str
-    created: bool = Field(description="False: these sections were the desired ones already.")
-    author: str
-    time: int
-
-
 class Problem(View):
     """RFC 9457. `code` repeats the last part of `type` for programs."""
 

@@ -14,7 +14,6 @@ from typing import Any, Final
 import structlog
 
 from central_sync.services.clock import Clock
-from central_sync.services.configs import ConfigRow, Precondition
 from central_sync.services.database import T
 from central_sync.services.devices import DeviceAccount, DeviceFilter, DeviceRow, Heard, ModelState, Totals
 from central_sync.services.history import MAX_AT_ONCE, Series, SeriesQuery
@@ -22,7 +21,7 @@ from central_sync.services.ingest import Receipt, Upload
 from central_sync.services.readmodel import ReadModel
 from central_sync.services.tokens import TokenRow
 from central_sync.services.views import EventView
-from central_sync.store import configs, devices, heartbeats, history, ingest, models, rows, schemas, tokens
+from central_sync.store import devices, heartbeats, history, ingest, models, rows, schemas, tokens
 from central_sync.store.database import DirectoryLock, connect, prepare, read_meta
 from central_sync.store.ingest import Memory, Stored
 from central_sync.store.readers import Readers
@@ -161,20 +160,10 @@ class SqliteStore:
             lambda connection: heartbeats.silence(connection, devices, is_overdue, now)
         )
 
-    async def put_config(
-        self, device: str, sections: bytes, condition: Precondition, author: str, now: int
-    ) -> tuple[ConfigRow, bool]:
-        return await self._writer.run(
-            lambda connection: configs.put_config(connection, device, sections, condition, author, now)
-        )
-
     # --- questions ----------------------------------------------------------------------------------
 
     async def find_token(self, token_id: str) -> TokenRow | None:
         return await self._quick.run(lambda connection: tokens.find_token(connection, token_id))
-
-    async def config(self, device: str) -> ConfigRow | None:
-        return await self._quick.run(lambda connection: configs.config(connection, device))
 
     async def devices(self, wanted: DeviceFilter) -> list[DeviceRow]:
         return await self._readers.run(lambda connection: devices.devices(connection, wanted))

@@ -175,7 +175,7 @@ async def test_what_the_agent_says_of_its_config_is_shown_beside_the_wanted_one(
 ) -> None:
     async with open_house() as house:
         path = "/api/fleet/edge/dev-1/config"
-        await house.ask("PUT", path, "operator", b'{"connections": []}')
+        await house.ask("PUT", path, "admin", b'{"connections": []}')
         report = ConfigReport(
             state=ConfigState.REJECTED, seen_version=1, code="not_managed", message="connections: not managed"
         )
