@@ -79,7 +79,7 @@ def _prepare(
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     with draft.open("rb") as file:
         os.fsync(file.fileno())
-    return files
+    return list(_sound(files))
 
 
 def _keep_old(directory: Path, now: int) -> Path:
@@ -110,7 +110,7 @@ def _put_files(directory: Path, files: list[File], aside: Path | None) -> None:
         for name, path in list(backup.other_files(directory)):
             if name not in wanted:
                 path.unlink()
-    for name, mode, body in _sound(files):
+    for name, mode, body in files:
         path = directory / name
         path.parent.mkdir(mode=0o700, exist_ok=True)
         draft = path.with_name(f".{path.name}.restoring")

@@ -42,7 +42,7 @@ class AuditKey:
                     serialization.NoEncryption(),
                 )
                 _create(path, made)
-            self._key = serialization.load_pem_private_key(path.read_bytes(), None)
+            self._key: Any = serialization.load_pem_private_key(path.read_bytes(), None)
         except (OSError, ValueError) as error:
             raise CannotOpen(f"{path}: {error}") from error
         if not isinstance(self._key, ed25519.Ed25519PrivateKey):

@@ -83,7 +83,8 @@ class House:
         data = io.BytesIO(body) if body is not None else None
         async with self.session.request(method, self.url(path), data=data, headers=sent) as response:
             content = await response.read()
-            parsed = await response.json(content_type=None) if "json" in response.content_type else None
+            is_json = "json" in response.content_type and "ndjson" not in response.content_type
+            parsed = await response.json(content_type=None) if is_json else None
             return Answer(response.status, response.headers, content, parsed)
 
     def url(self, path: str) -> URL:
