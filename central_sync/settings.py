@@ -11,8 +11,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from central_sync.services.health import DEFAULT_HEARTBEAT_SECONDS
 
-_DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
-_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _LISTEN: Final = re.compile(r"(?:\[([0-9a-fA-F:.%]+)\]|([^:\s\[\]]+)):([0-9]{1,5})")
 
 
@@ -34,6 +34,28 @@ class TlsSettings(BaseModel):
     key: Path = Field(description="Its private key (PEM).")
 
 
+class EnrolmentSettings(BaseModel):
+    """How devices come to be, see docs/enrolment.md."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str | None = Field(
+        None, description="Address that devices shall use; absent: the one that the operator used.",
+        pattern=r"^https?://[^\s@]+$", examples=["https://central.example.com"],
+    )  # fmt: skip
+    ca_file: Path | None = Field(
+        None, description="Certificate (PEM) that devices must meet; absent: the last one of `tls.cert`."
+    )
+    pending: bool = Field(False, description="Whether devices without a token may wait for an operator.")
+    max_pending: int = Field(1_000, ge=1, le=100_000, description="How many may wait.")
+    pending_life: Annotated[float, BeforeValidator(_duration), Field(ge=1, le=2_592_000)] = Field(
+        86_400.0, description="How long one may wait."
+    )
+    credential_life: Annotated[float, BeforeValidator(_duration), Field(ge=1, le=315_360_000)] = Field(
+        90 * 86_400.0, description="How long a credential is good; devices renew it at 80 % of that."
+    )
+
+
 class Settings(BaseModel):
     """All of it is optional: without a file the centre listens on loopback alone."""
 
@@ -49,6 +71,7 @@ class Settings(BaseModel):
     heartbeat_interval: Annotated[float, BeforeValidator(_duration)] | None = Field(
         None, description="Asked of every agent; absent: theirs, taken as 30s. Three missed ones are offline."
     )
+    enrolment: EnrolmentSettings = Field(EnrolmentSettings(), description="How devices enrol.")
     config_versions: int = Field(
         100, ge=1, le=10_000,
         description="Newest versions kept of each device's config, beside the desired and the applied one.",
@@ -118,6 +141,9 @@ def load_settings(path: Path | None, overrides: dict[str, Any]) -> Settings:
         tls = values.get("tls")
         if isinstance(tls, dict):
             values["tls"] = {k: path.parent / v if isinstance(v, str) else v for k, v in tls.items()}
+        enrolment = values.get("enrolment")
+        if isinstance(enrolment, dict) and isinstance(enrolment.get("ca_file"), str):
+            values["enrolment"] = {**enrolment, "ca_file": path.parent / enrolment["ca_file"]}
     values |= {name: value for name, value in overrides.items() if value is not None}
     try:
         return Settings.model_validate(values)

@@ -36,6 +36,10 @@ class Conflict(Refusal):
     """The request contradicts what is stored."""
 
 
+class Gone(Refusal):
+    """It was good once, and its time is over: get a new one."""
+
+
 class PreconditionFailed(Refusal):
     """Somebody was faster: read again, then decide."""
 
