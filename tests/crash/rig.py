@@ -90,6 +90,7 @@ class Rig:
         self.agent: Child
         self.centre: Child
         self._centre_arguments: list[str] = []
+        self.url = ""
         self.api: CentreApi
         self.to_centre: FaultProxy
         self.to_plcs: list[FaultProxy] = []
@@ -114,7 +115,8 @@ class Rig:
         await self.simulator.start()
         plcs = (await self.simulator.ready())["ports"]
         port = free_port()
-        self.api = CentreApi(f"http://127.0.0.1:{port}", operator, DEVICE)
+        self.url = f"http://127.0.0.1:{port}"
+        self.api = CentreApi(self.url, operator, DEVICE)
         seen = port
         if self._setup.proxied:
             self.to_centre = await self._stack.enter_async_context(FaultProxy("127.0.0.1", port))
@@ -141,6 +143,11 @@ class Rig:
         path = self._directory / "signals.json"
         path.write_text(json.dumps([{**signal, "address": start} for start in starts]))
         return path
+
+    def extend_centre(self, *arguments: str) -> None:
+        """More arguments for the centre, from its next start."""
+        self._centre_arguments += arguments
+        self.make_centre()
 
     def make_centre(self, *through: str) -> None:
         """`centre` is from now on one that is started through a module of the tests, with its arguments."""
