@@ -56,6 +56,34 @@ class EnrolmentSettings(BaseModel):
     )
 
 
+class SessionSettings(BaseModel):
+    """How long people stay logged in."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    idle: Annotated[float, BeforeValidator(_duration), Field(ge=60, le=2_592_000)] = Field(
+        28_800.0, description="A session ends after so long without a request."
+    )
+    lifetime: Annotated[float, BeforeValidator(_duration), Field(ge=60, le=31_536_000)] = Field(
+        604_800.0, description="And after so long at all."
+    )
+
+
+Rate = Annotated[float, Field(gt=0, le=1_000_000)]
+
+
+class RateSettings(BaseModel):
+    """Requests a second that each may make in the long run; what 20 s earn may come at once."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    devices: Rate = Field(200.0, description="Of each device.")
+    people: Rate = Field(100.0, description="Of each user and each API token.")
+    addresses: Rate = Field(
+        50.0, description="Of each address: only those that are refused, and those that anybody may make."
+    )
+
+
 class Settings(BaseModel):
     """All of it is optional: without a file the centre listens on loopback alone."""
 
@@ -80,6 +108,8 @@ class Settings(BaseModel):
         None, min_length=1, examples=[["/opt/holdfast/bin/edge-agent"]],
         description="The edge-agent that checks configs before they are saved; absent: this installation's.",
     )  # fmt: skip
+    sessions: SessionSettings = Field(SessionSettings(), description="How long people stay logged in.")
+    rate_limits: RateSettings = Field(RateSettings(), description="How often somebody may ask.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
 
     @property

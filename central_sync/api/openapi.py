@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from central_sync.api.authentication import COOKIE
 from central_sync.api.examples import example
 from central_sync.api.problems import CONTENT_TYPE as PROBLEM_TYPE
 from central_sync.api.route import Body, Route
@@ -18,6 +19,12 @@ _CODE: Final = re.compile(r"[a-z_]+")
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
 _PATH_TEXT: Final = {
     "id": "Device id.",
+    "pre": "Id of a pre-registration.",
+    "request": "Id of a device that waits.",
+    "credential": "Id of a credential.",
+    "user": "Id of a user.",
+    "session": "Id of a session.",
+    "token": "Id of an API token.",
     "hash": "SHA-256 of the schema's canonical bytes, hexadecimal.",
     "tag": "Name of the tag, percent-encoded UTF-8.",
     "version": "Number of a version.",
@@ -27,7 +34,10 @@ _PATH_TEXT: Final = {
     "mapping": "Id of a mapping.",
 }
 _ETAGGED: Final = {"get_config", "get_config_v1", "put_config"}
-_COMMON_ERRORS: Final = {401: "no_token, bad_token", 403: "role, other_device, device_token, device_only"}
+_COMMON_ERRORS: Final = {
+    401: "no_token, bad_token, expired, no_session",
+    403: "role, area, other_device, device_token, device_only; origin: a session from another site's page",
+}
 WHO: Final = {
     Scope.PUBLIC: "Public.",
     Scope.DEVICE: "The device's own token.",
@@ -56,12 +66,19 @@ def openapi(routes: Sequence[Route[Any]], version: str) -> Json:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "tags": [{"name": name} for name in dict.fromkeys(route.tag for route in routes)],
-        "security": [{"token": []}],
+        "security": [{"token": []}, {"session": []}],
         "paths": paths,
         "components": {
             "schemas": definitions,
             "securitySchemes": {
-                "token": {"type": "http", "scheme": "bearer", "description": "`hf_<id>_<secret>`"}
+                "token": {"type": "http", "scheme": "bearer", "description": "`hf_<id>_<secret>`"},
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": COOKIE,
+                    "description": "A person's, from `POST /api/fleet/login`; what changes something needs "
+                    "the `Origin` of this centre beside it.",
+                },
             },
         },
     }

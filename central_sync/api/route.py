@@ -7,19 +7,25 @@ from typing import Any, Final, Generic, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
+from central_sync.api.authentication import Gate
 from central_sync.services.access import Identity, Scope
+from central_sync.services.api_tokens import ApiTokenService
 from central_sync.services.audit import Actor
 from central_sync.services.configs import ConfigService
+from central_sync.services.credentials import CredentialService
 from central_sync.services.database import Once, once
 from central_sync.services.devices import DeviceService
+from central_sync.services.enrolment import EnrolmentService
 from central_sync.services.errors import Invalid
 from central_sync.services.history import HistoryService
 from central_sync.services.ingest import IngestService
 from central_sync.services.live import Hub
+from central_sync.services.sessions import SessionService
 from central_sync.services.sight import Sight
 from central_sync.services.targets import TargetService
 from central_sync.services.tokens import TokenService
 from central_sync.services.trail import TrailService
+from central_sync.services.users import UserService
 
 MAX_KEY_LENGTH: Final = 200
 
@@ -28,9 +34,15 @@ MAX_KEY_LENGTH: Final = 200
 class Services:
     """What handlers may call. `alive` says whether the store can still write."""
 
+    gate: Gate
     tokens: TokenService
+    sessions: SessionService
+    users: UserService
+    api_tokens: ApiTokenService
     sight: Sight
     targets: TargetService
+    enrolment: EnrolmentService
+    credentials: CredentialService
     ingest: IngestService
     configs: ConfigService
     devices: DeviceService

@@ -9,7 +9,17 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import ValidationError
 
-from central_sync.api import agents, audit, configs, documents, fleet
+from central_sync.api import (
+    agents,
+    api_tokens,
+    audit,
+    configs,
+    credentials,
+    documents,
+    enrolment,
+    fleet,
+    people,
+)
 from central_sync.api.problems import problem, problems
 from central_sync.api.route import Call, Query, Route, Services
 from central_sync.services.access import Scope, area, authorise
@@ -18,7 +28,19 @@ from central_sync.services.tokens import check_device_id
 
 logger = structlog.get_logger()
 
-ROUTES: Final[list[Route[Any]]] = [*agents.ROUTES, *fleet.ROUTES, *configs.ROUTES, *audit.ROUTES, *documents.ROUTES]
+ROUTES: Final[list[Route[Any]]] = [
+    *people.ROUTES,
+    *api_tokens.ROUTES,
+    *enrolment.ROUTES,
+    *agents.ROUTES,
+    *credentials.ROUTES,
+    *fleet.ROUTES,
+    *configs.ROUTES,
+    *audit.ROUTES,
+    *documents.ROUTES,
+]
+# What API tokens can be limited to.
+AREAS: Final = frozenset(area(route.tag, route.method) for route in ROUTES if route.scope is not Scope.PUBLIC)
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 SECURITY_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -36,6 +58,7 @@ def make_application(services: Services, proxies: Network | None, secure: bool) 
     """`proxies`: the only peers allowed, loopback beside. `secure`: browsers shall insist on TLS."""
     application = web.Application(middlewares=[_access, problems, _peer_guard(proxies)])
     application[documents.DOCUMENTS] = documents.documents(ROUTES)
+    application[api_tokens.AREAS] = AREAS
     for route in ROUTES:
         application.router.add_route(route.method, route.path, _endpoint(route, services), name=route.name)
     application.on_response_prepare.append(_header_writer(secure))
@@ -47,8 +70,10 @@ def _endpoint(
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def endpoint(request: web.Request) -> web.StreamResponse:
         identity = None
-        if route.scope is not Scope.PUBLIC:
-            identity = await services.tokens.authenticate(request.headers.get("Authorization"))
+        if route.scope is Scope.PUBLIC:
+            services.gate.count_public(request)
+        else:
+            identity = await services.gate.identify(request)
             wanted = area(route.tag, route.method)
             authorise(route.scope, identity, request.match_info.get("id"), wanted)
         # `{id}` names a device in every path, and nothing else does.
@@ -93,9 +118,27 @@ def _peer_guard(proxies: Network | None) -> Any:
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         if proxies is not None and not is_proxy(request.remote, proxies):
             return problem(403, "not_the_proxy", "this centre answers its proxy alone")
-        return await handler(request)
+        return await handler(request if proxies is None else forwarded(request, proxies))
 
     return guard
+
+
+def forwarded(request: web.Request, proxies: Network) -> web.Request:
+    """The request as its client sent it: whence, by which name, over TLS unless the proxy says otherwise."""
+    name, scheme = (request.headers.get(f"X-Forwarded-{part}", "").strip() for part in ("Host", "Proto"))
+    remote = request.remote
+    for part in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
+        # Whoever is no address came with the request; the last one that is no proxy is the client.
+        try:
+            inside = is_proxy(part.strip(), proxies)
+        except ValueError:
+            break
+        remote = part.strip()
+        if not inside:
+            break
+    return request.clone(
+        scheme="http" if scheme.lower() == "http" else "https", host=name or request.host, remote=remote or ""
+    )
 
 
 def is_proxy(remote: str | None, proxies: Network) -> bool:

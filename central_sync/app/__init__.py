@@ -10,8 +10,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
@@ -23,10 +22,12 @@ from central_sync.api.openapi import openapi
 from central_sync.api.route import Services
 from central_sync.api.server import ROUTES, make_application
 from central_sync.app.configs import ConfigRoom
+from central_sync.app.enrolment import credential_service, enrolment_service
+from central_sync.app.identity import IdentityRoom
+from central_sync.app.people import Link, create_token, first_link, list_tokens, revoke_token
 from central_sync.console.pages import add_pages
 from central_sync.exit_codes import ExitCode
 from central_sync.notify import Notifier, watchdog_seconds
-from central_sync.services.access import Role
 from central_sync.services.clock import Clock, SystemClock
 from central_sync.services.devices import DeviceService
 from central_sync.services.errors import Invalid
@@ -36,11 +37,11 @@ from central_sync.services.live import Hub
 from central_sync.services.presence import Presence
 from central_sync.services.sight import Sight
 from central_sync.services.targets import TargetService
-from central_sync.services.tokens import TokenRow, TokenService, check_device_id
+from central_sync.services.tokens import TokenRow
 from central_sync.services.trail import TrailService
 from central_sync.settings import Settings, SettingsError, load_settings
 from central_sync.stopping import Stopping, leave
-from central_sync.store import database, tokens
+from central_sync.store import database
 from central_sync.store.errors import CannotOpen, StoreError
 from central_sync.store.sqlite import SqliteStore
 from central_sync.store.targets import SqliteTargets
@@ -62,7 +63,10 @@ __all__ = [
     "SettingsError",
     "StorageLost",
     "TokenRow",
+    "create_token",
+    "list_tokens",
     "load_settings",
+    "revoke_token",
     "run",
     "running",
 ]
@@ -103,6 +107,7 @@ class Centre:
     hub: Hub
     offline: OfflineWatch
     live: LiveFeed
+    setup: Link | None = None
 
 
 @asynccontextmanager
@@ -122,9 +127,10 @@ async def running(
     await store.start()
     threads = ThreadPoolExecutor(1, thread_name_prefix="central-verify")
     room = ConfigRoom(settings, store, clock)
+    identity = IdentityRoom(settings, store, clock)
     try:
         presence = Presence(clock, settings.heartbeat_seconds)
-        services = _services(settings, store, hub, clock, presence, threads, room)
+        services = _services(settings, store, hub, clock, presence, threads, room, identity)
         offline = OfflineWatch(store, hub, clock, presence)
         live = LiveFeed(store, services.devices, hub, clock)
         runner = await _serve(settings, services, tls, idle_seconds)
@@ -135,6 +141,7 @@ async def running(
                     group.create_task(supervise("live", live.run, clock)),
                     group.create_task(supervise("checkpoint", Checkpoints(store, clock).run, clock)),
                     group.create_task(_watch(store, clock)),
+                    group.create_task(supervise("identity", identity.run, clock)),
                 ]
                 host, port = runner.addresses[0][:2]
                 name = f"[{host}]" if ":" in host else host
@@ -149,6 +156,7 @@ async def running(
         await room.close()
         await stopping.step("database", store.stop, DATABASE_SECONDS, _HURRIED_SECONDS)
         threads.shutdown(wait=False)
+        identity.stop()
 
 
 def _services(
@@ -159,12 +167,19 @@ def _services(
     presence: Presence,
     threads: ThreadPoolExecutor,
     room: ConfigRoom,
+    identity: IdentityRoom,
 ) -> Services:
     targets = SqliteTargets(store)
     return Services(
-        tokens=TokenService(store, clock),
+        gate=identity.gate,
+        tokens=identity.tokens,
+        sessions=identity.sessions,
+        users=identity.users,
+        api_tokens=identity.api_tokens,
         sight=Sight(targets),
         targets=TargetService(targets),
+        enrolment=enrolment_service(settings, store, clock),
+        credentials=credential_service(settings, store, clock, identity.tokens),
         ingest=IngestService(store, clock, threads),
         configs=room.configs,
         devices=DeviceService(store, hub, clock, presence, VERSION, settings.heartbeat_interval),
@@ -277,7 +292,8 @@ async def _serve_until(settings: Settings, ready: Callable[[Centre], None], stop
                 feeding.cancel()
                 feeding = asyncio.ensure_future(watchdog.feed(centre.store))
                 stopping.has_started = True
-                ready(centre)
+                link = await asyncio.to_thread(first_link, settings, centre.url)
+                ready(replace(centre, setup=link))
                 notifier.ready(f"listening on {centre.url}")
                 await stopping.wanted.wait()
                 logger.info("stopping")
@@ -287,21 +303,6 @@ async def _serve_until(settings: Settings, ready: Callable[[Centre], None], stop
 
 
 # --- for the command line -------------------------------------------------------------------------------
-
-
-def create_token(data: Path, role: str | None, device: str | None) -> tuple[str, TokenRow]:
-    """Raises Invalid for a bad device id, CannotOpen."""
-    if device is not None:
-        check_device_id(device)
-    return tokens.create_token(data, Role(role) if role else None, device, SystemClock().wall_ms())
-
-
-def list_tokens(data: Path) -> list[TokenRow]:
-    return tokens.list_tokens(data)
-
-
-def revoke_token(data: Path, token_id: str) -> bool:
-    return tokens.revoke_token(data, token_id, SystemClock().wall_ms())
 
 
 def check(settings: Settings) -> list[str]:

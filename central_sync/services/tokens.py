@@ -4,29 +4,29 @@ A token belongs either to a role or to one device. A device's token acts for tha
 secret is long and random, so a plain hash of it is enough: there is nothing to guess.
 """
 
-import base64
 import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Protocol
 
-from central_sync.services.access import Identity, Role
+from central_sync.services.access import RANK, Identity, Role
 from central_sync.services.clock import Clock
 from central_sync.services.errors import Invalid, NotFound, Unauthenticated
+from central_sync.services.remembered import Remembered
 
 DEVICE_ID: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,49}[a-z0-9])?")
-# How long a revoked token may still pass; the price of not asking the database at every request.
-CACHE_SECONDS: Final = 1.0
-_CACHE_ENTRIES: Final = 20_000
+# When a token was last used is kept this coarsely.
+USED_STEP_MS: Final = 60_000
 _TOKEN: Final = re.compile(r"hf_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """One token or device credential. Times are UTC milliseconds; user: its owner's id."""
+    """One token or device credential. Times are UTC milliseconds; user: its owner's id; replaces: a device's
+    credential that is revoked once this one is used."""
 
     id: str
     digest: bytes
@@ -40,6 +40,8 @@ class TokenRow:
     labels: Mapping[str, str] = field(default_factory=dict)
     areas: frozenset[str] | None = None
     successor: str | None = None
+    last_used: int | None = None
+    replaces: str | None = None
 
     @property
     def identity(self) -> Identity:
@@ -54,8 +56,32 @@ class TokenRow:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The person a token belongs to, as far as the token's rights depend on him."""
+
+    role: Role
+    labels: Mapping[str, str]
+    disabled: int | None
+
+
+def within(row: TokenRow, owner: Owner) -> TokenRow:
+    """The token with no more rights than its owner has now: what he lost, his tokens lost too."""
+    role = min(Role(row.role), owner.role, key=RANK.__getitem__) if row.role else owner.role
+    labels = {**row.labels, **owner.labels}
+    contradicts = any(owner.labels.get(key, value) != value for key, value in row.labels.items())
+    ended = owner.disabled or (row.created if contradicts else None)
+    return replace(row, role=role, labels=labels, revoked=row.revoked or ended)
+
+
 class TokenStore(Protocol):
-    async def find_token(self, token_id: str) -> TokenRow | None: ...
+    async def find_token(self, token_id: str) -> TokenRow | None:
+        """The token, limited to what its owner may do."""
+        ...
+
+    async def note_used(self, tokens: Mapping[str, int]) -> None:
+        """Keeps when tokens were last used: UTC milliseconds by id."""
+        ...
 
 
 def check_device_id(device: str) -> str:
@@ -67,54 +93,79 @@ def check_device_id(device: str) -> str:
     return device
 
 
-def mint(role: Role | None, device: str | None, now: int) -> tuple[str, TokenRow]:
-    """A new token's text, shown once, and the row to keep."""
-    token_id = secrets.token_hex(6)
-    secret = base64.urlsafe_b64encode(secrets.token_bytes(32)).rstrip(b"=").decode()
-    row = TokenRow(token_id, _digest(secret), role, device, now)
+def mint(role: Role | None, device: str | None, now: int, **rest: Any) -> tuple[str, TokenRow]:
+    """A new token's text, shown once, and the row to keep. rest: further fields of the row."""
+    token_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+    row = TokenRow(token_id, digest(secret), role, device, now, **rest)
     return f"hf_{token_id}_{secret}", row
 
 
-def _digest(secret: str) -> bytes:
+def digest(secret: str) -> bytes:
+    """What is kept of a secret."""
     return hashlib.sha256(secret.encode()).digest()
 
 
 class TokenService:
-    """Authenticates bearer tokens; remembers good ones for `CACHE_SECONDS`."""
+    """Authenticates bearer tokens.
 
-    def __init__(self, store: TokenStore, clock: Clock) -> None:
+    generation: changes whenever another process took rights away; whoever does so in this process calls
+    `forget` or `forget_owner` after the commit, from any thread.
+    """
+
+    def __init__(self, store: TokenStore, clock: Clock, generation: Callable[[], object]) -> None:
         self._store = store
         self._clock = clock
-        self._seen: dict[str, tuple[float, TokenRow]] = {}
+        self._rows = Remembered(store.find_token, clock, generation)
+        self._used: dict[str, int] = {}
+        self._first_use: Callable[[str, str], Awaitable[None]] | None = None
 
     async def authenticate(self, header: str | None) -> Identity:
         """Raises Unauthenticated for anything but a known, unrevoked bearer token."""
         scheme, _, text = (header or "").partition(" ")
         match = _TOKEN.fullmatch(text.strip())
         if scheme.lower() != "bearer" or match is None:
-            raise Unauthenticated("no_token", "send `Authorization: Bearer hf_…`")
-        row = await self._row(match[1])
+            raise Unauthenticated("no_token", "log in, or send `Authorization: Bearer hf_…`")
+        row = await self._rows.get(match[1])
         # The same work for an unknown id: the answer's time tells nothing.
         expected = row.digest if row else bytes(32)
-        good = hmac.compare_digest(expected, _digest(match[2]))
+        good = hmac.compare_digest(expected, digest(match[2]))
         if row is None or not good or row.revoked is not None:
             raise Unauthenticated("bad_token", "the token is unknown or revoked")
         if row.expires is not None and self._clock.wall_ms() >= row.expires:
             raise Unauthenticated("expired", "the token has expired")
+        if row.device is None:
+            self._note_used(row)
+        elif row.replaces is not None and self._first_use is not None:
+            await self._first_use(row.id, row.device)
         return row.identity
 
-    async def _row(self, token_id: str) -> TokenRow | None:
-        now = self._clock.monotonic()
-        cached = self._seen.get(token_id)
-        if cached and now - cached[0] < CACHE_SECONDS:
-            return cached[1]
-        row = await self._store.find_token(token_id)
-        self._seen.pop(token_id, None)
-        if row is not None:
-            if len(self._seen) >= _CACHE_ENTRIES:
-                self._seen.clear()
-            self._seen[token_id] = (now, row)
-        return row
+    def on_first_use(self, confirm: Callable[[str, str], Awaitable[None]]) -> None:
+        """confirm: called with the id and the device of a credential that is used and replaces another."""
+        self._first_use = confirm
+
+    def is_known(self, header: str | None) -> bool:
+        """Whether the header names a token that was read not long ago: looking costs nothing."""
+        match = _TOKEN.fullmatch((header or "").partition(" ")[2].strip())
+        return match is not None and match[1] in self._rows
+
+    def forget(self, token_id: str) -> None:
+        """The token's rights changed: the next request reads them anew."""
+        self._rows.forget(token_id)
+
+    def forget_owner(self, user: str) -> None:
+        """The same for all tokens of a person."""
+        self._rows.forget_where(lambda row: row.user == user)
+
+    async def save_used(self) -> None:
+        """Keeps what `authenticate` noted since the last call."""
+        if self._used:
+            used, self._used = self._used, {}
+            await self._store.note_used(used)
+
+    def _note_used(self, row: TokenRow) -> None:
+        now = self._clock.wall_ms()
+        if now - max(row.last_used or 0, self._used.get(row.id, 0)) >= USED_STEP_MS:
+            self._used[row.id] = now
 
 
 def require_device(found: bool, device: str) -> None:

@@ -1,0 +1,111 @@
+"""Who sends a request: a bearer token, or a person's session in a cookie.
+
+What changes something with a cookie must come from a page of this very centre: browsers say so in `Origin`,
+or in `Sec-Fetch-Site`. A bearer token is never sent by itself, so nothing is asked of it. How often
+somebody may ask is counted for each token and person; for an address only what is public or was refused
+is counted, so that nobody pays for a neighbour behind the same address.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+from central_sync.services.access import Identity
+from central_sync.services.errors import Forbidden, TooMany, Unauthenticated
+from central_sync.services.ratelimit import RateLimit, subject
+from central_sync.services.sessions import SessionService
+from central_sync.services.tokens import TokenService
+
+COOKIE: Final = "__Host-holdfast"
+_SAFE: Final = ("GET", "HEAD", "OPTIONS")
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimits:
+    """Of devices' credentials, of people and other tokens, and of addresses."""
+
+    devices: RateLimit
+    people: RateLimit
+    addresses: RateLimit
+
+
+class Gate:
+    """Authenticates requests, within the rate limits."""
+
+    def __init__(self, tokens: TokenService, sessions: SessionService, limits: RateLimits) -> None:
+        self._tokens = tokens
+        self._sessions = sessions
+        self._limits = limits
+
+    async def identify(self, request: web.Request) -> Identity:
+        """Raises Unauthenticated, Forbidden (`origin`), TooMany."""
+        address = subject(request.remote)
+        if self._is_unknown(request):
+            _require(self._limits.addresses.wait(address))
+        try:
+            identity = await self.authenticate(request)
+        except Unauthenticated:
+            self._limits.addresses.take(address)
+            raise
+        if identity.device is not None:
+            _require(self._limits.devices.take(identity.device))
+        else:
+            _require(self._limits.people.take(identity.id))
+        return identity
+
+    def count_public(self, request: web.Request) -> None:
+        """For routes that anybody may use. Raises TooMany, Forbidden for what another site's page sends."""
+        _require(self._limits.addresses.take(subject(request.remote)))
+        if request.method not in _SAFE:
+            require_no_foreign_page(request)
+
+    def _is_unknown(self, request: web.Request) -> bool:
+        header = request.headers.get("Authorization")
+        if header is not None:
+            return not self._tokens.is_known(header)
+        return not self._sessions.is_known(request.cookies.get(COOKIE, ""))
+
+    async def authenticate(self, request: web.Request) -> Identity:
+        """Without counting it."""
+        header = request.headers.get("Authorization")
+        cookie = request.cookies.get(COOKIE) if header is None else None
+        if cookie is None:
+            return await self._tokens.authenticate(header)
+        identity = await self._sessions.authenticate(cookie)
+        if request.method not in _SAFE:
+            require_own_page(request)
+        return identity
+
+
+def _require(wait: float) -> None:
+    if wait > 0:
+        raise TooMany("rate_limited", "you ask more often than this centre answers", wait)
+
+
+def require_own_page(request: web.Request) -> None:
+    """Raises Forbidden unless a page of this centre sends it."""
+    if not (request.headers.get("Origin") or request.headers.get("Sec-Fetch-Site")):
+        raise Forbidden("origin", "a session changes things from the centre's own pages: no Origin came")
+    require_no_foreign_page(request)
+
+
+def require_no_foreign_page(request: web.Request) -> None:
+    """Raises Forbidden where a browser says that another site's page sends it. Programs say nothing."""
+    origin = request.headers.get("Origin")
+    if origin is not None:
+        good = origin.lower() == f"{request.scheme}://{request.host}".lower()
+    else:
+        good = request.headers.get("Sec-Fetch-Site", "same-origin") == "same-origin"
+    if not good:
+        raise Forbidden("origin", "the request comes from a page of another site")
+
+
+def set_cookie(response: web.Response, cookie: str, seconds: float) -> None:
+    response.set_cookie(
+        COOKIE, cookie, max_age=int(seconds), path="/", secure=True, httponly=True, samesite="Strict"
+    )
+
+
+def clear_cookie(response: web.Response) -> None:
+    response.del_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="Strict")

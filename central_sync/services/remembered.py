@@ -1,0 +1,66 @@
+"""Rows that nearly every request needs, remembered until somebody takes rights away.
+
+What is remembered is dropped by `forget` in this process and, as a whole, whenever `generation` says that
+another process changed something. A row is read again after a while whatever was said of it.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Final, Generic, TypeVar
+
+from central_sync.services.clock import Clock
+
+# Enough for the credentials of 50,000 devices.
+MAX_ENTRIES: Final = 60_000
+FRESH_SECONDS: Final = 600.0
+R = TypeVar("R")
+
+
+class Remembered(Generic[R]):
+    """read: asks the store. `forget` and `forget_where` are for any thread, after the change's commit."""
+
+    def __init__(
+        self, read: Callable[[str], Awaitable[R | None]], clock: Clock, generation: Callable[[], object]
+    ) -> None:
+        self._read = read
+        self._clock = clock
+        self._generation = generation
+        self._known_of = generation()
+        self._rows: dict[str, tuple[float, R]] = {}
+        self._forgotten = 0
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._rows
+
+    async def get(self, key: str) -> R | None:
+        generation = self._generation()
+        if generation != self._known_of:
+            self._known_of = generation
+            self._forgotten += 1
+            self._rows.clear()
+        known = self._rows.get(key)
+        if known is not None and self._clock.monotonic() - known[0] < FRESH_SECONDS:
+            return known[1]
+        return await self._learn(key)
+
+    def forget(self, key: str) -> None:
+        # `_learn` puts in first and looks at the count then: what it read before this never stays.
+        self._forgotten += 1
+        self._rows.pop(key, None)
+
+    def forget_where(self, concerns: Callable[[R], bool]) -> None:
+        self._forgotten += 1
+        for key, (_, row) in list(self._rows.items()):
+            if concerns(row):
+                self._rows.pop(key, None)
+
+    async def _learn(self, key: str) -> R | None:
+        before = self._forgotten
+        row = await self._read(key)
+        self._rows.pop(key, None)
+        if row is not None:
+            if len(self._rows) >= MAX_ENTRIES:
+                self._rows.pop(next(iter(self._rows)), None)
+            self._rows[key] = (self._clock.monotonic(), row)
+            if self._forgotten != before:
+                self._rows.pop(key, None)
+        return row
