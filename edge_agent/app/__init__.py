@@ -140,12 +140,12 @@ async def examine(
     return await doctor.examine(path, only, direct=direct, tell=tell, starting=starting)
 
 
-async def bundle(path: Path, out: Path | None) -> "tuple[Path, Packed]":
+async def bundle(path: Path, out: Path | None, *, doctor: bool = True) -> "tuple[Path, Packed]":
     """Writes a support bundle and says what is in it. out: the file; None: one here, named by device and
-    time. Raises OSError where it cannot be written."""
+    time. doctor: with its examination. Raises OSError where it cannot be written."""
     from edge_agent.app import support
 
-    return await support.bundle(path, out)
+    return await support.bundle(path, out, doctor=doctor)
 
 
 def stored_buffer(path: Path | None, source: Path | None) -> "StoredBuffer":

@@ -47,6 +47,7 @@ from edge_agent.runtime.supervise import Components, Role
 
 if TYPE_CHECKING:
     from edge_agent.app.centre import CentreLink
+    from edge_agent.app.commands import Commands
     from edge_agent.web.page import PageServer
     from edge_agent.web.server import LocalServer
 
@@ -91,6 +92,7 @@ class Agent:
         last_good = LastGood(database.with_name("central-config.json"), write_atomic)
         self._keeper = ConfigKeeper(path, config, last_good, self._clock, self._centre_answers)
         self._link: CentreLink | None = None
+        self._commands: Commands | None = None
         self._page: PageServer | None = None
         self._board: StatusBoard | None = None
         self._signals = StopSignals(leave)
@@ -191,6 +193,7 @@ class Agent:
             {**self._settings.agent.labels},
             None if self._settings.central is None else self._settings.central.heartbeat_interval,
             self._page_report,
+            lambda: [] if self._commands is None else self._commands.status(),
         )
 
     async def _resumed(self) -> None:
@@ -216,12 +219,37 @@ class Agent:
             )
             await self._link.open()
             self._link.start(ending.crew)
+            self._commands = await asyncio.to_thread(self._make_commands, self._link)
+            self._commands.start(ending.crew)
         socket = self._runtime / SOCKET_NAME
         ending.server = server_type(self, socket, self._settings.agent.metrics_listen)
         await ending.server.start()
         if self._settings.agent.page_listen is not None:
             self._page = page_type(self._inspector(), self._settings.agent.page_listen, self._clock)
             ending.crew.start("page", self._page.run)
+
+    def _make_commands(self, link: "CentreLink") -> "Commands":
+        """What runs the centre's orders. In a thread, for its imports."""
+        from edge_agent.app.commands import Commands
+        from edge_agent.app.device import AgentDevice
+
+        assert self._board is not None, "the board comes with the parts"
+        device = AgentDevice(
+            self._identity.run,
+            self._clock,
+            self._board.started_at,
+            self._path,
+            self._database,
+            self._keeper,
+            self._connections,
+            self._store,
+            self._outbox,
+            link,
+            self._log_ring,
+            self.reload,
+            self._signals.wanted.set,
+        )
+        return Commands(self._settings.commands, self._identity, device, link.record)
 
     def _listen_to_signals(self) -> None:
         """Before anything else: a signal ends the start too."""

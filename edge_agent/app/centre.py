@@ -50,7 +50,9 @@ class CentreLink:
         self._keeper = keeper
         self._healthy = healthy
         self._clock = clock
-        self._client = CentreClient(central, document.agent.id, directory)
+        # Who is told that commands wait at the centre.
+        self.on_commands: Callable[[int], None] = lambda _: None
+        self._client = self.client = CentreClient(central, document.agent.id, directory)
         self._poll = ConfigPoll(
             self._client, lambda: keeper.known_etag, self._take, central.config_interval, clock
         )
@@ -60,9 +62,10 @@ class CentreLink:
             clock,
             document.buffer.catch_up_rate,
             self._poll.hint,
-            on_event=self._record,
+            on_event=self.record,
+            on_commands=self._commands_wait,
         )
-        self._watch = SinkWatch(self._uploader, self._client.renew, self._record, clock)
+        self._watch = SinkWatch(self._uploader, self._client.renew, self.record, clock)
         self._beats = Heartbeats(
             self._client,
             heartbeat,
@@ -71,6 +74,7 @@ class CentreLink:
             self._poll.hint,
             self._uploader.pace,
             self._resend,
+            on_commands=self._commands_wait,
         )
 
     async def open(self) -> None:
@@ -114,6 +118,15 @@ class CentreLink:
         self._beats.soon()
         self._poll.soon()
 
+    async def fetch_config(self) -> None:
+        """Asks for the centre's config now, and takes a new one to its end. Raises UplinkFault."""
+        found = await self._client.config(self._keeper.known_etag)
+        if found is not None:
+            await self._take(found)
+
+    def _commands_wait(self, waiting: int) -> None:
+        self.on_commands(waiting)
+
     async def _take(self, found: NewConfig) -> None:
         await self._keeper.take(found.body, found.etag)
         self._beats.soon()
@@ -123,7 +136,8 @@ class CentreLink:
             if head.epoch == missing.epoch:
                 await self._outbox.resend(head.no, coalesce(missing.seqs))
 
-    def _record(self, event: Event) -> None:
+    def record(self, event: Event) -> None:
+        """In the device's history."""
         self._sink.record(Kind.EVENT, event.model_dump(mode="json"))
 
     async def _tell_changes(self) -> None:

@@ -10,7 +10,7 @@ from edge_agent.buffer.recovery import Identity
 from edge_agent.buffer.store import Store
 from edge_agent.contracts.clock import Clock
 from edge_agent.contracts.outbox import Outbox
-from edge_agent.contracts.status import AgentStatus, PageReport, SinkReport
+from edge_agent.contracts.status import AgentStatus, CommandStatus, PageReport, SinkReport
 from edge_agent.runtime.clock import sync_state
 from edge_agent.runtime.host import HostMeter
 from edge_agent.runtime.supervise import Components
@@ -44,6 +44,7 @@ class StatusBoard:
     labels: dict[str, str]
     heartbeat_seconds: float | None
     page: Callable[[], PageReport | None]
+    commands: Callable[[], list[CommandStatus]]
 
     @property
     def uptime_seconds(self) -> float:
@@ -70,6 +71,7 @@ class StatusBoard:
             stored_samples=self.store.stored_samples,
             lost_samples=self.store.lost_samples,
             page=self.page(),
+            commands=self.commands(),
         )
 
     def heartbeat(self) -> Heartbeat:

@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 import orjson
 
 from edge_agent import __version__
-from edge_agent.app import doctor, local
+from edge_agent.app import local
 from edge_agent.app.config_text import pieces as config_pieces
+from edge_agent.app.doctor import examine_site, site_of
 from edge_agent.app.stored import StoredBuffer
 from edge_agent.config.load import Head
 from edge_agent.contracts.diagnosis import Outcome
@@ -36,6 +37,7 @@ _COLLECT_SECONDS: Final = 17.0
 _CALL_SECONDS: Final = 15.0
 # What holds nothing that anybody wrote or logged: all there is where the secrets are not known.
 _HARMLESS: Final = ("versions.json", "machine/machine.json", "machine/clock.txt")
+_EXAMINATION: Final = "doctor.json"
 _SHOWN_TAGS: Final = 20
 _PATH: Final = re.compile(r"\bpath:\s*[\"']?([^\s,}\"']+)")
 _LOG_LINES: Final = 500
@@ -44,20 +46,20 @@ _MAX_CONFIG_FILES: Final = 50
 _MAX_LOG_BYTES: Final = 4 << 20
 
 
-async def bundle(path: Path, out: Path | None) -> tuple[Path, Packed]:
+async def bundle(path: Path, out: Path | None, *, doctor: bool = True) -> tuple[Path, Packed]:
     """Writes the bundle and says what is in it. out: the file; None: named by device and time, here.
+    doctor: with its examination, which takes the longest.
 
     Raises OSError where it cannot be written: there is nothing else that stops it.
     """
     now = datetime.now(UTC)
     try:
-        site = await in_thread(lambda: doctor.site_of(path), LOAD_SECONDS)
+        site = await in_thread(lambda: site_of(path), LOAD_SECONDS)
         files = await in_thread(lambda: _config_files(site), _TEXT_SECONDS)
     except TimeoutError:
         site, files = Site(path, os.environ, problems=(f"{path}: could not be read in time",)), {}
-    secrets, (found, left_out) = await asyncio.gather(
-        _known(site, files), collect(collectors(site, files), _COLLECT_SECONDS)
-    )
+    wanted = [each for each in collectors(site, files) if doctor or each.name != _EXAMINATION]
+    secrets, (found, left_out) = await asyncio.gather(_known(site, files), collect(wanted, _COLLECT_SECONDS))
     if secrets is None:
         why = "the config could not be read in time: its secrets would not be known"
         hidden = [each for each in found if each.name not in _HARMLESS]
@@ -92,7 +94,7 @@ def collectors(site: Site, files: dict[str, str]) -> list[Collector]:
     ]
     return [
         Collector("versions.json", "this program, Python and packages", thread(machine.versions)),
-        Collector("doctor.json", "what `edge-agent doctor` finds", partial(_doctor, site)),
+        Collector(_EXAMINATION, "what `edge-agent doctor` finds", partial(_doctor, site)),
         Collector("agent/status.json", "the running agent's status", thread(partial(_status, site))),
         Collector("agent/metrics.txt", "the running agent's metrics", thread(partial(_metrics, site))),
         Collector("agent/log.jsonl", "its newest log lines", thread(partial(_log, status)), newest_last=True),
@@ -160,7 +162,7 @@ async def _doctor(site: Site) -> str:
     outcomes: list[Outcome] = []
     try:
         async with asyncio.timeout(_COLLECT_SECONDS - 3):
-            await doctor.examine_site(site, tell=outcomes.append)
+            await examine_site(site, tell=outcomes.append)
     except TimeoutError:
         return machine.as_json({"finished": False, "checks": [outcome.record() for outcome in outcomes]})
     return machine.as_json({"finished": True, "checks": [outcome.record() for outcome in outcomes]})

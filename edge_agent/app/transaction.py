@@ -90,6 +90,17 @@ class ConfigKeeper:
         self._connections = connections
         await connections.switch(await connections.prepare(self.running, self.running.names), [])
 
+    async def rebuild(self, name: str) -> bool:
+        """Ends one connection that runs and builds it anew. False: none of this name does. Raises
+        ConfigError once the agent is stopping."""
+        async with self._lock:
+            assert self._connections is not None, "boot comes first"
+            names = [name] if name in self.running.names else []
+            prepared = await self._connections.prepare(self.running, names)
+            if prepared.pollers:
+                await self._connections.switch(prepared, names)
+            return bool(prepared.pollers)
+
     # --- the local file --------------------------------------------------------------------------
 
     async def reload(self) -> ReloadResult:
@@ -298,5 +309,5 @@ async def _compile_here(local: Compiled, body: bytes, known_bad: frozenset[str])
 
 def _later(difference: Diff) -> list[str]:
     """Sections and settings that a running agent does not take up."""
-    whole = [name for name in difference.sections if name in ("agent", "central", "buffer")]
+    whole = [name for name in difference.sections if name in ("agent", "central", "buffer", "commands")]
     return [*whole, *(name for name in difference.needs_restart if name.split(".")[0] not in whole)]

@@ -42,12 +42,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="ask the PLCs over links of their own, even while an agent runs",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print all findings as one JSON document")
+    parser.add_argument(
+        "--steps", action="store_true",
+        help="say on standard error which check begins, one JSON object a line, for programs",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
     path = config_path.existing(args.config, context.environ)
     palette = Palette(context.colours)
-    progress = _Progress(context)
+    progress = _Steps(context, args.only) if args.steps else _Progress(context)
 
     def tell(outcome: "Outcome") -> None:
         progress.clear()
@@ -122,3 +126,22 @@ class _Progress:
             self._stream.write("\r\x1b[2K")
             self._stream.flush()
             self._shown = False
+
+
+class _Steps(_Progress):
+    """The same for programs."""
+
+    def __init__(self, context: Context, only: Sequence[str]) -> None:
+        super().__init__(context)
+        self._stream = None
+        self._err = context.err
+        self._steps = len(set(only)) or len(CHECKS)
+        self._step = 0
+
+    def show(self, name: str) -> None:
+        import json
+
+        self._step += 1
+        line = json.dumps({"step": self._step, "steps": max(self._step, self._steps), "check": name})
+        self._err.write(f"{line}\n")
+        self._err.flush()

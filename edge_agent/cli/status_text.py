@@ -32,7 +32,7 @@ def render(status: AgentStatus, now_ms: int, palette: Palette, *, everything: bo
     most = None if everything else _MOST_ROWS
     lines += _findings(findings(status), now_ms, palette, most)
     lines += ["", *_connections(status.connections, now_ms, palette, most), ""]
-    rows = [*_buffer(status, now_ms), *_sinks(status, now_ms), *_rest(status)]
+    rows = [*_buffer(status, now_ms), *_sinks(status, now_ms), *_commands(status, now_ms), *_rest(status)]
     room = max(len(name) for name, _ in rows)
     lines += [f"{palette.paint(f'{name:<{room}}', 'bold')}  {printable(text)}" for name, text in rows]
     return lines
@@ -144,6 +144,16 @@ def _sinks(status: AgentStatus, now_ms: int) -> Iterator[tuple[str, str]]:
             f"{sink.state}{detail}{last}; {plural(sink.backlog_batches, 'batch')} behind, "
             f"{sink.delivered_batches:,} delivered ({figures.size(sink.delivered_bytes)})",
         )
+
+
+def _commands(status: AgentStatus, now_ms: int) -> Iterator[tuple[str, str]]:
+    """What the centre ordered and has not ended."""
+    for command in status.commands[:_MOST_ROWS]:
+        since = f" for {figures.age(command.since, now_ms)}" if command.since else ""
+        step = f", step {command.step} of {command.steps}" if command.steps else ""
+        by = f", by {command.by}" if command.by else ""
+        text = f"{command.type}: {command.state}{since}{step}{by}"
+        yield "command", shortened(printable(text), _TEXT_COLUMNS)
 
 
 def _rest(status: AgentStatus) -> Iterator[tuple[str, str]]:

@@ -19,6 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="FILE", help="the archive to write; default: here, named by device and time"
     )
+    parser.add_argument(
+        "--without-doctor", action="store_true", help="leave out its examination, which takes the longest"
+    )
     parser.add_argument("--json", action="store_true", help="print what is in it as JSON")
 
 
@@ -26,7 +29,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
     import asyncio
 
     path = config_path.existing(args.config, context.environ)
-    out, packed = asyncio.run(context.app.bundle(path, Path(args.out) if args.out else None))
+    out, packed = asyncio.run(
+        context.app.bundle(path, Path(args.out) if args.out else None, doctor=not args.without_doctor)
+    )
     if args.json:
         sizes = {"file": str(out), "bytes": packed.size_bytes}
         context.print_json({**sizes, "files": packed.files, "left_out": packed.left_out})

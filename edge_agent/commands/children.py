@@ -1,6 +1,6 @@
 """Child processes of commands: a session of their own, killed whole, their output bounded and streamed.
 
-What a child has not said when it is killed is lost. It is nice to polling, and dies with whoever waits for it.
+What a child has not said when it is killed is lost. It is nice to polling, and dies with whoever waits.
 """
 
 import asyncio

@@ -15,6 +15,7 @@ from edge_agent.commands.children import run_child
 from edge_agent.commands.context import Context
 from edge_agent.commands.errors import Failed, Refused
 from edge_agent.commands.registry import Handler
+from edge_agent.contracts.diagnosis import Verdict, worst
 from edge_agent.wire import command_types as types
 from edge_agent.wire.commands import MAX_ARTIFACT_BYTES
 from edge_agent.wire.messages import ConfigState
@@ -115,7 +116,8 @@ async def run_diagnostics(context: Context, params: types.RunDiagnosticsParams) 
     checks = [_diagnosis(each) for each in report["checks"]]
     for each in checks:
         context.say(f"{each.verdict}: {each.check} {each.subject}: {each.text}\n")
-    return types.RunDiagnosticsResult(verdict=str(report["verdict"]), checks=checks[:1_000])
+    verdict = worst(Verdict(each.verdict) for each in checks)
+    return types.RunDiagnosticsResult(verdict=str(verdict), checks=checks[:1_000])
 
 
 def _diagnosis(record: dict[str, Any]) -> types.Diagnosis:

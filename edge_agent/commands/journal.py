@@ -268,11 +268,20 @@ def _entry(row: tuple[Any, ...]) -> Entry:
     if row[11] is not None:
         state, code, message, result = orjson.loads(row[11])
         outcome = Outcome(CommandState(state), code, message, result)
+    _, offer, state, boot, start_by, start_by_ms, run, started_ms, attempts, no, _, _, log, base, end = row
     return Entry(
-        CommandOffer.model_validate_json(row[1]),
-        CommandState(row[2]),
-        *row[3:10],
+        CommandOffer.model_validate_json(offer),
+        CommandState(state),
+        boot,
+        start_by,
+        start_by_ms,
+        run,
+        started_ms,
+        attempts,
+        no,
         pending,
         outcome,
-        *row[12:],
+        log,
+        base,
+        end,
     )

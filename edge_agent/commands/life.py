@@ -8,6 +8,8 @@ judged by the run that follows it.
 from enum import StrEnum
 from typing import Final
 
+from pydantic import JsonValue
+
 from edge_agent.commands.entry import Entry, Moment, Outcome
 from edge_agent.wire.command_types import CommandType
 from edge_agent.wire.commands import CommandOffer, CommandState
@@ -36,7 +38,7 @@ def at_start(
             return Then.END, expired()
         return Then.WAIT, None
     if entry.offer.type == RESTART and entry.run != now.run:
-        result = {"run_before": entry.run, "run": now.run, "version": version}
+        result: dict[str, JsonValue] = {"run_before": entry.run, "run": now.run, "version": version}
         return Then.END, Outcome(CommandState.SUCCEEDED, result=result)
     if kind is None or not kind.idempotent:
         return Then.END, _unknown("interrupted", "the agent ended in the middle of it")

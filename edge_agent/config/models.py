@@ -250,6 +250,31 @@ class RemoteSettings(Settings):
     )  # fmt: skip
 
 
+class CommandSettings(Settings):
+    """Which orders of the centre this device takes, and how. Takes effect with the next start."""
+
+    concurrency: int = Field(4, ge=1, le=32, description="How many commands run at once.")
+    allow: list[str] | None = Field(
+        None, description="Types of commands that may run here; absent: all. An empty list: none.",
+        examples=[["ping", "read_tags", "collect_logs"]],
+    )  # fmt: skip
+    poll: Literal["long", "heartbeat"] = Field(
+        "long",
+        description="`long`: a request is held open, and a command comes at once. `heartbeat`: it comes with "
+        "the next heartbeat or upload, for links where an idle connection costs money.",
+    )
+
+    @field_validator("allow")
+    @classmethod
+    def _known_types(cls, allow: list[str] | None) -> list[str] | None:
+        from edge_agent.wire.command_types import TYPES
+
+        for name in allow or ():
+            if name not in TYPES:
+                raise ValueError(f"there is no command {name}; there are {', '.join(TYPES)}")
+        return allow
+
+
 class Document(Settings):
     """The whole file, with each connection already validated by its driver's model."""
 
@@ -257,6 +282,7 @@ class Document(Settings):
     central: CentralSettings | None = Field(None, description="The centre; absent: the agent works alone.")
     buffer: BufferSettings = Field(default_factory=BufferSettings)
     remote: RemoteSettings = Field(default_factory=RemoteSettings)
+    commands: CommandSettings = Field(default_factory=CommandSettings)
     secrets: dict[str, str] = Field(
         default_factory=dict, repr=False,
         description="Secrets that the centre's documents may name, as {secret: NAME}.",

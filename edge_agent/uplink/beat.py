@@ -33,6 +33,9 @@ class ConfigCentre(Protocol):
 def _nothing(_: float | None) -> None: ...
 
 
+def _no_commands(_: int) -> None: ...
+
+
 async def _no_epochs(_: Resend) -> None: ...
 
 
@@ -52,8 +55,10 @@ class Heartbeats:
         on_pace: Callable[[float | None], None] = _nothing,
         on_resend: Callable[[Resend], Awaitable[None]] = _no_epochs,
         random: Random | None = None,
+        on_commands: Callable[[int], None] = _no_commands,
     ) -> None:
         """on_hint: gets the centre's config ETag. on_pace: gets the time it wants between uploads.
+        on_commands: gets how many commands wait at the centre.
         on_resend: gets what the centre lacks of an epoch although it once acknowledged it."""
         self._client = client
         self._build = build
@@ -61,6 +66,7 @@ class Heartbeats:
         self._clock = clock
         self._on_hint = on_hint
         self._on_pace = on_pace
+        self._on_commands = on_commands
         self._on_resend = on_resend
         self._soon = asyncio.Event()
         self._random = random or Random()
@@ -103,6 +109,7 @@ class Heartbeats:
             self._interval = min(max(FASTEST_SECONDS, answer.heartbeat_interval), SLOWEST_SECONDS)
         self._on_hint(answer.config_etag)
         self._on_pace(answer.send_interval)
+        self._on_commands(answer.commands_waiting)
         for missing in answer.resend:
             await self._on_resend(missing)
         return 0.0

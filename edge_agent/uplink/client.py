@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import aiohttp
 import orjson
@@ -21,6 +21,7 @@ from edge_agent.runtime.supervise import asked_to_stop
 from edge_agent.uplink.errors import (
     BodyTooLarge,
     Invalid,
+    NotAccepted,
     Refused,
     RetryAfter,
     SeqConflict,
@@ -54,6 +55,14 @@ class NewConfig:
     etag: str
 
 
+class Judge(Protocol):
+    """Is told how the centre takes this device's token."""
+
+    def good(self, bearer: str) -> None: ...
+
+    def bad(self, bearer: str | None, detail: str) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     status: int
@@ -73,11 +82,13 @@ class CentreClient:
         directory: Path,
         request_seconds: float = REQUEST_SECONDS,
         token: Callable[[], str] | None = None,
+        judge: Judge | None = None,
     ) -> None:
         """directory: what `ca_file` is relative to. request_seconds: for a whole exchange of few bytes.
         token: asked at every request, since credentials are replaced while the agent runs; absent: the
-        settings' own."""
+        settings' own. It raises NotAccepted where there is none."""
         self._token = token or (lambda: str(settings.token))
+        self._judge = judge
         self._settings = settings
         self._directory = directory
         self._request_seconds = request_seconds
@@ -169,24 +180,58 @@ class CentreClient:
     ) -> Reply:
         """One request below this device's resources and its good answer. wait_seconds: how long the centre
         may hold the answer back. Raises UplinkFault."""
-        session = await self._opened()
-        headers = {"Authorization": f"Bearer {self._token()}"}
+        bearer = self._bearer()
+        headers = {"Authorization": f"Bearer {bearer}"}
         if content_type is not None:
             headers["Content-Type"] = content_type
         if if_none_match is not None:
             headers["If-None-Match"] = if_none_match
         seconds = self._request_seconds + wait_seconds + len(body or b"") / SLOWEST_BYTES_A_SECOND
+        reply = await self._request(method, self._base + path, body, headers, seconds)
+        fault = _fault(reply)
+        self._tell(bearer, reply.status, fault)
+        if fault is not None:
+            raise fault
+        return reply
+
+    async def provision(self, body: bytes) -> Reply:
+        """Asks for a credential, without one. Every status is an answer. Raises Unreachable."""
+        url = f"{self._settings.url}/api/fleet/provision"
+        headers = {"Content-Type": "application/json"}
+        return await self._request("POST", url, body, headers, self._request_seconds)
+
+    def _bearer(self) -> str:
+        try:
+            return self._token()
+        except NotAccepted as fault:
+            if self._judge is not None:
+                self._judge.bad(None, str(fault))
+            raise
+
+    def _tell(self, bearer: str, status: int, fault: UplinkFault | None) -> None:
+        if self._judge is None:
+            return
+        if isinstance(fault, NotAccepted):
+            self._judge.bad(bearer, str(fault))
+        elif status in (200, 201, 204, 304):
+            self._judge.good(bearer)
+
+    async def _request(
+        self, method: str, url: str, body: bytes | None, headers: dict[str, str], seconds: float
+    ) -> Reply:
+        """One request and whatever is answered. Raises Unreachable."""
+        session = await self._opened()
         try:
             async with session.request(
                 method,
-                self._base + path,
+                url,
                 data=body,
                 headers=headers,
                 proxy=self._settings.proxy,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS),
             ) as response:
-                reply = Reply(
+                return Reply(
                     response.status,
                     await _read_bounded(response),
                     response.headers.get("ETag"),
@@ -206,10 +251,6 @@ class CentreClient:
             raise Unreachable(f"{type(error).__name__}: {error}") from error
         except aiohttp.ClientError as error:
             raise Unusable(f"{type(error).__name__}: {error}") from error
-        fault = _fault(reply)
-        if fault is not None:
-            raise fault
-        return reply
 
 
 def _open_socket(address: aiohttp.AddrInfoType) -> socket.socket:
@@ -243,7 +284,7 @@ async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
 
 def _fault(reply: Reply) -> UplinkFault | None:
     """The error that a status stands for; None for one that carries an answer."""
-    text = f"{reply.status}: {_detail(reply.body)}"
+    text = f"{reply.status}: {problem_text(reply.body)}"
     match reply.status:
         case 200 | 201 | 204 | 304:
             return None
@@ -251,7 +292,9 @@ def _fault(reply: Reply) -> UplinkFault | None:
             return Invalid(text)
         case 301 | 302 | 303 | 307 | 308:
             return Unusable(f"{reply.status}: sent elsewhere, to {reply.location[:200]}; not followed")
-        case 401 | 403 | 404:
+        case 401 | 403:
+            return NotAccepted(text, reply.status)
+        case 404:
             return Refused(text, reply.status)
         case 409:
             return _conflict(text, reply.body)
@@ -271,7 +314,7 @@ def retry_seconds(header: str | None) -> float:
     return min(max(seconds, 0.1), _LONGEST_RETRY_SECONDS) if seconds == seconds else _DEFAULT_RETRY_SECONDS
 
 
-def _detail(body: bytes) -> str:
+def problem_text(body: bytes) -> str:
     """What a problem document (RFC 9457) says, or the beginning of whatever came instead."""
     problem = _json_object(body)
     if problem is not None:

@@ -75,12 +75,14 @@ class Delivery:
         clock: Clock,
         on_hint: Callable[[str | None], None],
         on_event: Callable[[Event], None],
+        on_commands: Callable[[int], None],
     ) -> None:
         self._centre = centre
         self._outbox = outbox
         self._clock = clock
         self._on_hint = on_hint
         self._on_event = on_event
+        self._on_commands = on_commands
         self.withheld = Withheld()
         self.size = lanes.PostSize()
         self.share = lanes.Share()
@@ -167,6 +169,7 @@ class Delivery:
             await self._outbox.resend(epoch_no, resend)
         self.pace(answer.send_interval)
         self._on_hint(answer.config_etag)
+        self._on_commands(answer.commands_waiting)
         if answer.need_schemas and self._still_held(epoch_no, part):
             await self._bring_schemas(answer.need_schemas, brought)
         elif not acked and not named.isdisjoint(rejection.seq for rejection in answer.rejected):

@@ -23,6 +23,11 @@ class Refused(UplinkFault):
         self.status = status
 
 
+class NotAccepted(Refused):
+    """401: the centre does not accept this device's credential. It is kept: one spurious 401 must not cost
+    it, and the centre may think better of it."""
+
+
 class RetryAfter(UplinkFault):
     """429 or 503: the centre asks for a pause."""
 

@@ -40,6 +40,9 @@ TURN_SECONDS: Final = 600.0
 def _nobody(_: Event) -> None: ...
 
 
+def _no_commands(_: int) -> None: ...
+
+
 @dataclass(slots=True)
 class _Burst:
     """How much of the backlog goes into one POST while the centre fails on it: less each time."""
@@ -72,13 +75,14 @@ class Uploader:
         on_hint: Callable[[str | None], None],
         random: Random | None = None,
         on_event: Callable[[Event], None] = _nobody,
+        on_commands: Callable[[int], None] = _no_commands,
     ) -> None:
         """catch_up_rate: bytes a second. on_hint: gets the centre's config ETag. on_event: what operators
-        should see in the device's history."""
+        should see in the device's history. on_commands: gets how many commands wait at the centre."""
         self._outbox = outbox
         self._clock = clock
         self._reach = Reach(clock, random or Random())
-        self._delivery = Delivery(client, outbox, clock, on_hint, on_event)
+        self._delivery = Delivery(client, outbox, clock, on_hint, on_event, on_commands)
         self._withheld = self._delivery.withheld
         self._gate = Gate()
         self._bells = (Bell(outbox, clock), Bell(outbox, clock))

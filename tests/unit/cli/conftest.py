@@ -214,7 +214,9 @@ class FakeApp:
             tell(outcome)
         return self.outcomes
 
-    async def bundle(self, path: Path, out: Path | None) -> tuple[Path, FakePacked]:
+    async def bundle(
+        self, path: Path, out: Path | None, *, doctor: bool = True
+    ) -> tuple[Path, FakePacked]:
         self.asked.append((path, out))
         self.fail()
         return out or Path("holdfast-support-press-shop-01.tar.gz"), FakePacked()

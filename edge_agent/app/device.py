@@ -1,0 +1,207 @@
+"""The agent as commands see it: implements commands.context.Device with the agent's parts."""
+
+import asyncio
+import hashlib
+import logging
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import structlog
+
+from edge_agent import __version__
+from edge_agent.app.centre import CentreLink
+from edge_agent.app.connections import ConnectionSet
+from edge_agent.app.tag_readings import TagReadings
+from edge_agent.app.transaction import ConfigKeeper
+from edge_agent.buffer.errors import NotStored
+from edge_agent.buffer.store import Store
+from edge_agent.commands.context import LogText, Pending
+from edge_agent.commands.errors import Failed, Refused
+from edge_agent.contracts.check_names import CHECKS
+from edge_agent.contracts.clock import Clock
+from edge_agent.contracts.errors import ConfigError
+from edge_agent.contracts.outbox import Outbox
+from edge_agent.contracts.status import ReloadResult
+from edge_agent.runtime import logging as logs
+from edge_agent.support.scrub import Scrubber
+from edge_agent.support.secrets import known_secrets
+from edge_agent.uplink.commands import send_artifact
+from edge_agent.uplink.errors import UplinkFault
+from edge_agent.wire import ranges
+from edge_agent.wire.command_types import ArtifactRef, TagReading
+from edge_agent.wire.messages import ConfigReport
+
+logger = structlog.stdlib.get_logger(__name__)
+
+_LOOK_SECONDS: Final = 0.2
+_SCRATCH: Final = "command-files"
+
+
+@dataclass(slots=True)
+class AgentDevice:
+    """config_path: the local file. database: the buffer's, beside which files are kept that are sent.
+    reload: applies the local file. restart_agent: begins the ordered stop."""
+
+    run: str
+    clock: Clock
+    started_at: float
+    config_path: Path
+    database: Path
+    keeper: ConfigKeeper
+    connections: ConnectionSet
+    store: Store
+    outbox: Outbox
+    link: CentreLink
+    log_ring: logs.LogRing
+    reload_file: Callable[[], Awaitable[ReloadResult]]
+    stop: Callable[[], None]
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    _level_timer: asyncio.TimerHandle | None = None
+    _cleared: bool = False
+
+    @property
+    def version(self) -> str:
+        return __version__
+
+    @property
+    def uptime_seconds(self) -> float:
+        return self.clock.monotonic() - self.started_at
+
+    def restart_problem(self) -> str:
+        # systemd sets both for a service; whatever else starts agents again has to be taken at its word.
+        if self.environ.get("NOTIFY_SOCKET") or self.environ.get("INVOCATION_ID"):
+            return ""
+        return (
+            "nothing is known to start this agent again: it does not run under systemd; order it with "
+            "`force` where something else does"
+        )
+
+    def restart(self) -> None:
+        logger.warning("the agent ends to be started again: the centre ordered it")
+        self.stop()
+
+    # --- config ----------------------------------------------------------------------------------
+
+    @property
+    def config(self) -> ConfigReport:
+        return self.keeper.report
+
+    async def fetch_config(self) -> None:
+        try:
+            await self.link.fetch_config()
+        except UplinkFault as fault:
+            raise Failed("unreachable", f"the centre's config cannot be asked for: {fault}") from fault
+
+    async def reload(self) -> ReloadResult:
+        return await self.reload_file()
+
+    async def rebuild(self, connection: str) -> bool:
+        try:
+            return await self.keeper.rebuild(connection)
+        except ConfigError as error:
+            raise Failed("not_built", str(error)) from error
+
+    def connection_state(self, connection: str) -> tuple[str, str]:
+        for report in self.connections.reports():
+            if report.name == connection:
+                return report.state, report.error
+        return "stopped", ""
+
+    # --- values ----------------------------------------------------------------------------------
+
+    async def read_tags(self, names: Sequence[str], seconds: float) -> list[TagReading]:
+        readings = TagReadings(self.connections.schemas(), self.connections.latest_of, self.clock)
+        return await readings.read(names, seconds)
+
+    def write_problem(self, tag: str) -> str:
+        return f"{tag} may not be written: this device has no allow-list of tags that may be"
+
+    # --- logs ------------------------------------------------------------------------------------
+
+    async def log_lines(self, lines: int, since_ms: int | None, level: str) -> LogText:
+        secrets = self.keeper.running.secrets
+        return await asyncio.to_thread(self._log_lines, lines, since_ms, level, secrets)
+
+    def _log_lines(self, lines: int, since_ms: int | None, level: str, secrets: frozenset[str]) -> LogText:
+        held = self.log_ring.lines(0, "debug", logs.LogRing.MAX_LINES)
+        found = self.log_ring.lines(0, level, lines)
+        since = [line for line in found if since_ms is None or _time_ms(line) >= since_ms]
+        reaches_back = len(since) < len(found) or len(found) == lines
+        lost = bool(held) and held[0]["id"] > 1 and not reaches_back
+        text = "".join(f"{orjson.dumps(line).decode()}\n" for line in since)
+        known = secrets | known_secrets(self.config_path, (), self.environ)
+        return LogText(Scrubber(known).clean(text).encode(), len(since), truncated=lost)
+
+    def set_log_level(self, level: str, seconds: float | None) -> str:
+        before = logging.getLevelName(logging.getLogger().level).lower()
+        if self._level_timer is not None:
+            self._level_timer.cancel()
+            self._level_timer = None
+        self._set_level(level)
+        if seconds is not None:
+            self._level_timer = asyncio.get_running_loop().call_later(seconds, self._restore_level)
+        return before
+
+    def _restore_level(self) -> None:
+        self._level_timer = None
+        self._set_level(self.keeper.running.head.agent.log_level)
+
+    def _set_level(self, level: str) -> None:
+        logs.configure(level, ring=self.log_ring)
+        logger.warning("log level set", level=level)
+
+    # --- buffer ----------------------------------------------------------------------------------
+
+    async def flush(self) -> None:
+        try:
+            await self.store.flush()
+        except NotStored as error:
+            raise Failed("not_stored", f"the buffer cannot be written: {error}") from error
+
+    def pending(self) -> Pending:
+        report = self.store.report()
+        return Pending(report.pending_batches, report.pending_samples, self.store.stored_samples)
+
+    async def until_delivered(self) -> None:
+        wanted = [(head.no, self.outbox.held(head.no)) for head in self.outbox.heads()]
+        while any(ranges.intersect(self.outbox.held(no), held) for no, held in wanted):
+            await self.clock.sleep(_LOOK_SECONDS)
+
+    # --- children and files ----------------------------------------------------------------------
+
+    def doctor(self, checks: Sequence[str] | None) -> list[str]:
+        unknown = [each for each in checks or () if each not in CHECKS]
+        if unknown:
+            raise Refused("bad_params", f"there is no check {unknown[0]}; there are {', '.join(CHECKS)}")
+        only = ["--only", *checks] if checks else []
+        return ["doctor", "-c", str(self.config_path), "--json", "--steps", *only]
+
+    def bundle(self, out: Path, *, doctor: bool) -> list[str]:
+        extent = [] if doctor else ["--without-doctor"]
+        return ["support-bundle", "-c", str(self.config_path), "--out", str(out), "--json", *extent]
+
+    def scratch(self) -> Path:
+        directory = self.database.with_name(_SCRATCH)
+        directory.mkdir(mode=0o700, exist_ok=True)
+        if not self._cleared:
+            self._cleared = True
+            for left in directory.iterdir():  # by a run that was killed
+                left.unlink(missing_ok=True)
+        return directory
+
+    async def upload(self, command: str, name: str, data: bytes) -> ArtifactRef:
+        digest = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
+        try:
+            await send_artifact(self.link.client, self.clock, command, name, data)
+        except UplinkFault as fault:
+            raise Failed("artifact_refused", f"the centre did not take the file: {fault}") from fault
+        return ArtifactRef(name=name, size_bytes=len(data), sha256=digest)
+
+
+def _time_ms(line: Mapping[str, Any]) -> float:
+    return datetime.fromisoformat(str(line["time"])).timestamp() * 1_000
