@@ -31,6 +31,8 @@ _PATH_TEXT: Final = {
     "connection": "Name of a connection, or `device:connection`.",
     "template": "Id of a tag template.",
     "job": "Id of a job.",
+    "command": "Id of a command.",
+    "order": "Id of an order.",
     "mapping": "Id of a mapping.",
 }
 _ETAGGED: Final = {"get_config", "get_config_v1", "put_config"}

@@ -11,6 +11,8 @@ from central_sync.api.authentication import Gate
 from central_sync.services.access import Identity, Scope
 from central_sync.services.api_tokens import ApiTokenService
 from central_sync.services.audit import Actor
+from central_sync.services.command_desk import CommandDesk
+from central_sync.services.commands import CommandService
 from central_sync.services.configs import ConfigService
 from central_sync.services.credentials import CredentialService
 from central_sync.services.database import Once, once
@@ -48,6 +50,8 @@ class Services:
     devices: DeviceService
     history: HistoryService
     trail: TrailService
+    commands: CommandService
+    desk: CommandDesk
     hub: Hub
     alive: Callable[[], bool]
 

@@ -21,6 +21,7 @@ from central_sync.api import documents
 from central_sync.api.openapi import openapi
 from central_sync.api.route import Services
 from central_sync.api.server import ROUTES, make_application
+from central_sync.app.commands import CommandRoom
 from central_sync.app.configs import ConfigRoom
 from central_sync.app.enrolment import credential_service, enrolment_service
 from central_sync.app.identity import IdentityRoom
@@ -30,7 +31,7 @@ from central_sync.exit_codes import ExitCode
 from central_sync.notify import Notifier, watchdog_seconds
 from central_sync.services.clock import Clock, SystemClock
 from central_sync.services.devices import DeviceService
-from central_sync.services.errors import Invalid
+from central_sync.services.errors import Invalid, NotFound, Refusal
 from central_sync.services.history import HistoryService
 from central_sync.services.ingest import IngestService
 from central_sync.services.live import Hub
@@ -59,6 +60,8 @@ __all__ = [
     "Centre",
     "ExitCode",
     "Invalid",
+    "NotFound",
+    "Refusal",
     "Settings",
     "SettingsError",
     "StorageLost",
@@ -107,6 +110,7 @@ class Centre:
     hub: Hub
     offline: OfflineWatch
     live: LiveFeed
+    commands: CommandRoom
     setup: Link | None = None
 
 
@@ -128,9 +132,11 @@ async def running(
     threads = ThreadPoolExecutor(1, thread_name_prefix="central-verify")
     room = ConfigRoom(settings, store, clock)
     identity = IdentityRoom(settings, store, clock)
+    commands = CommandRoom(store, hub, clock, settings.data)
     try:
+        await commands.start()
         presence = Presence(clock, settings.heartbeat_seconds)
-        services = _services(settings, store, hub, clock, presence, threads, room, identity)
+        services = _services(settings, store, hub, clock, presence, threads, room, identity, commands)
         offline = OfflineWatch(store, hub, clock, presence)
         live = LiveFeed(store, services.devices, hub, clock)
         runner = await _serve(settings, services, tls, idle_seconds)
@@ -140,17 +146,19 @@ async def running(
                     group.create_task(supervise("offline", offline.run, clock)),
                     group.create_task(supervise("live", live.run, clock)),
                     group.create_task(supervise("checkpoint", Checkpoints(store, clock).run, clock)),
+                    group.create_task(supervise("commands", commands.watch.run, clock)),
                     group.create_task(_watch(store, clock)),
                     group.create_task(supervise("identity", identity.run, clock)),
                 ]
                 host, port = runner.addresses[0][:2]
                 name = f"[{host}]" if ":" in host else host
                 url = f"{'https' if tls else 'http'}://{name}:{port}"
-                yield Centre(url, host, port, store.centre, store, hub, offline, live)
+                yield Centre(url, host, port, store.centre, store, hub, offline, live, commands)
                 for worker in workers:
                     worker.cancel()
         finally:
             hub.close()
+            commands.close()
             await stopping.step("requests", runner.cleanup, REQUESTS_SECONDS, _HURRIED_SECONDS)
     finally:
         await room.close()
@@ -168,6 +176,7 @@ def _services(
     threads: ThreadPoolExecutor,
     room: ConfigRoom,
     identity: IdentityRoom,
+    commands: CommandRoom,
 ) -> Services:
     targets = SqliteTargets(store)
     return Services(
@@ -185,6 +194,8 @@ def _services(
         devices=DeviceService(store, hub, clock, presence, VERSION, settings.heartbeat_interval),
         history=HistoryService(store),
         trail=TrailService(SqliteTrail(store), clock),
+        commands=commands.service,
+        desk=commands.desk,
         hub=hub,
         alive=lambda: store.alive,
     )
