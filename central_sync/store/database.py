@@ -33,11 +33,31 @@ def prepare(directory: Path) -> Path:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        with contextlib.closing(connect(path)) as connection:
+        with contextlib.closing(connect(path)) as connection, _alone(connection, directory):
             migrate(connection)
     except (OSError, sqlite3.Error) as error:
         raise CannotOpen(f"{path}: {error}") from error
     return path
+
+
+@contextlib.contextmanager
+def _alone(connection: sqlite3.Connection, directory: Path) -> Iterator[None]:
+    """An earlier version's tables are not changed beneath a service that runs on them. Raises CannotOpen."""
+    if not _is_earlier(connection):
+        yield
+        return
+    lock = DirectoryLock(directory)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _is_earlier(connection: sqlite3.Connection) -> bool:
+    if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'meta'").fetchone() is None:
+        return False
+    version = int(read_meta(connection, "version") or 0)
+    return 0 < version < migrations()[-1][0]
 
 
 def connect(path: Path, read_only: bool = False) -> sqlite3.Connection:
@@ -111,14 +131,14 @@ def migrate(connection: sqlite3.Connection) -> None:
             raise CannotOpen(f"the database is of version {version} and this build knows {known[-1][0]}")
         for number, sql in known:
             if number > version:
-                for statement in _statements(sql):
+                for statement in statements(sql):
                     connection.execute(statement)
                 write_meta(connection, "version", number)
         if read_meta(connection, "centre") is None:
             write_meta(connection, "centre", str(uuid.uuid4()))
 
 
-def _statements(sql: str) -> Iterator[str]:
+def statements(sql: str) -> Iterator[str]:
     """One statement after the other: `executescript` would commit the transaction."""
     part = ""
     for line in sql.splitlines(keepends=True):
