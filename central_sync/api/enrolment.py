@@ -101,7 +101,7 @@ ROUTES: Final[list[Route[Any]]] = [
             400: "bad_body, no_device_id",
             403: "rejected, token_revoked, key_revoked, decommissioned",
             404: "unknown_token, unknown_device",
-            409: "token_used, device_taken, other_device, other_hardware; key_used, key_taken: make a new",
+            409: "token_used, device_taken, other_device, other_hardware; for a new key: key_used, key_taken",
             410: "token_expired, key_expired",
             429: "too_many_requests: come back after Retry-After",
             503: "too_many_pending: come back after Retry-After",

@@ -65,7 +65,7 @@ async def test_a_token_enrols_its_device_once(open_house: OpenHouse) -> None:
         assert await first.use(house, "press-1") == 404, "authenticated; there is no config yet"
         assert (late.status, late.json["code"]) == (409, "token_used")
         device = await house.get("/api/fleet/devices/press-1")
-        assert device["id"] == "press-1"
+        assert device["device_id"] == "press-1"
 
 
 async def test_a_lost_answer_burns_no_token(open_house: OpenHouse) -> None:
@@ -227,6 +227,7 @@ async def test_an_operator_accepts_and_rejects_who_waits(open_house: OpenHouse) 
     async with open_house(enrolment={"pending": True}) as house:
         good, bad = Box(device_id="press-1"), Box("machine-b", device_id="press-2")
         first = await good.ask(house)
+        house.clock.advance(1)
         await bad.ask(house)
         waiting = await house.get(f"{PROVISION}/pending", "admin")
         accepted = await house.ask("POST", f"{PROVISION}/{first.json['request']}/accept", "admin", b"{}")
@@ -400,12 +401,16 @@ async def test_every_step_is_in_the_audit_trail_without_secrets(open_house: Open
         await new.use(house, "press-1")
         await house.ask("DELETE", f"/api/fleet/devices/press-1/credentials/{new.key[:12]}")
 
-        found = await house.get("/api/fleet/audit?limit=50", "admin")
+        found = await house.get("/api/fleet/audit-logs?limit=50", "admin")
 
         actions = [item["action"] for item in found["items"]]
         for action in (
-            "enrolment.prepare", "device.enrol", "credential.renew", "credential.replace", "credential.revoke",
-        ):  # fmt: skip
+            "enrolment.prepare",
+            "device.enrol",
+            "credential.renew",
+            "credential.replace",
+            "credential.revoke",
+        ):
             assert action in actions
         text = orjson.dumps(found).decode()
         assert old.secret not in text
