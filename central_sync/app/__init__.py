@@ -62,6 +62,8 @@ __all__ = [
     "Invalid",
     "NotFound",
     "Refusal",
+    "NotFound",
+    "Refusal",
     "Settings",
     "SettingsError",
     "StorageLost",

@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
+from pydantic import BaseModel, ValidationError
+
 from central_sync.api.server import AREAS
 from central_sync.services.access import Role
 from central_sync.services.api_tokens import check_token, new_token
@@ -27,6 +29,7 @@ from central_sync.store.database import connect, prepare, transaction
 from central_sync.store.generation import bump
 
 T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,15 @@ def cli_actor() -> Actor:
         return Actor("cli", str(os.getuid()))
 
 
+def _make(model: type[M], **values: object) -> M:
+    """Raises Invalid with the first thing that is wrong."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise Invalid("bad_use", f"{first['loc'][0]}: {first['msg']}") from error
+
+
 def _now() -> int:
     return SystemClock().wall_ms()
 
@@ -59,18 +71,26 @@ def _change(data: Path, work: Callable[[sqlite3.Connection], T]) -> T:
 # --- tokens -------------------------------------------------------------------------------------------------
 
 
-def create_token(
-    data: Path, role: str | None, device: str | None, wanted: NewToken | None = None
-) -> tuple[str, TokenRow]:
-    """For a device, for a role, or with limits (`wanted`, whose role counts). Raises Invalid, CannotOpen."""
-    now = _now()
+def create_token(data: Path, role: str | None, device: str | None) -> tuple[str, TokenRow]:
+    """For a device or a role. Raises Invalid for a bad device id, CannotOpen."""
     if device is not None:
-        text, row = mint(None, check_device_id(device), now)
-    elif wanted is not None:
-        check_token(wanted, AREAS, now)
-        text, row = new_token(wanted, None, now)
-    else:
-        text, row = mint(Role(role) if role else None, None, now)
+        check_device_id(device)
+    text, row = mint(Role(role) if role else None, device, _now())
+    tokens.create_token(data, row, cli_actor())
+    return text, row
+
+
+def create_limited_token(
+    data: Path, role: str, name: str, labels: dict[str, str], areas: list[str] | None, life_ms: int | None
+) -> tuple[str, TokenRow]:
+    """Raises Invalid, CannotOpen."""
+    now = _now()
+    expires = None if life_ms is None else now + life_ms
+    wanted = _make(
+        NewToken, name=name or f"{role} token", role=role, labels=labels, areas=areas, expires=expires
+    )
+    check_token(wanted, AREAS, now)
+    text, row = new_token(wanted, None, now)
     tokens.create_token(data, row, cli_actor())
     return text, row
 
@@ -86,9 +106,11 @@ def revoke_token(data: Path, token_id: str) -> bool:
 # --- people -------------------------------------------------------------------------------------------------
 
 
-def create_user(data: Path, wanted: NewUser, password: str | None) -> UserView:
-    """Makes the database where there is none. Raises Invalid, Conflict, Busy (no argon2), CannotOpen."""
-    row = new_user(wanted, _now())
+def create_user(
+    data: Path, login: str, name: str, role: str, labels: dict[str, str], password: str | None
+) -> UserView:
+    """Makes the database where there is none. Raises Invalid, Conflict, NoArgon2, CannotOpen."""
+    row = new_user(_make(NewUser, login=login.lower(), name=name, role=role, labels=labels), _now())
     if password is not None:
         check_password(password, row.login, row.name)
         row = replace(row, password=hash_password(password))
@@ -102,8 +124,9 @@ def list_users(data: Path) -> list[UserView]:
         return [view(row) for row in users.users(connection, None, -1)]
 
 
-def patch_user(data: Path, login: str, patch: UserPatch) -> UserView:
-    """Raises NotFound, Conflict."""
+def patch_user(data: Path, login: str, **changes: object) -> UserView:
+    """changes: fields of a UserPatch. Raises NotFound, Conflict."""
+    patch = _make(UserPatch, **changes)
 
     def work(connection: sqlite3.Connection) -> UserView:
         row = users.patch_user(connection, _require(connection, login).id, patch, cli_actor(), _now())
