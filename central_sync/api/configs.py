@@ -1,7 +1,7 @@
 """Configs: what devices are to have, what they had, what differs, and whether it would be taken."""
 
 import re
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from aiohttp import web
 from pydantic import Field
@@ -19,7 +19,7 @@ from central_sync.services.config_views import (
     ConfigVersionPage,
     ConfigWritten,
 )
-from central_sync.services.configs import MAX_CONFIG_BYTES, MAX_NOTE, Author
+from central_sync.services.configs import MAX_CONFIG_BYTES, MAX_NOTE, Author, TagPlace
 from central_sync.services.errors import NotFound
 
 CONFIG: Final = Body(
@@ -28,6 +28,10 @@ CONFIG: Final = Body(
     'The managed sections, whole: `{"connections": [...]}`.',
     {"type": "object", "additionalProperties": True, "example": {"connections": []}},
 )
+TAGS: Final = Body(
+    "text/csv", MAX_CONFIG_BYTES,
+    "A tag list in any dialect that agents include: a column a setting, or a Kepware export.",
+)  # fmt: skip
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,17}")
 
 
@@ -46,6 +50,23 @@ class DiffQuery(Query):
         description="The version before `to` by default; 0: nothing.",
     )  # fmt: skip
     to: int | None = Field(None, ge=0, lt=1 << 62, description="The desired version by default.")
+
+
+class TagsQuery(Query):
+    group: str = Field(min_length=1, max_length=51, description="The group that the tags go into.")
+    interval: str | None = Field(
+        None, max_length=20, description="Of the group, such as 1s; needed where it is new."
+    )
+    mode: Literal["merge", "replace"] = Field(
+        "merge",
+        description="merge: tags take the place of their namesakes; replace: the group has these alone.",
+    )
+    encoding: str | None = Field(
+        None, max_length=40, pattern="^[A-Za-z0-9_-]+$",
+        description="Of the text, such as cp949; recognised by default.",
+    )  # fmt: skip
+    note: str = Field("", max_length=MAX_NOTE)
+    dry_run: bool = Field(False, description="Judge, and change nothing.")
 
 
 def author(call: Call[Any]) -> Author:
@@ -99,6 +120,19 @@ async def validate(call: Call[NoQuery]) -> web.Response:
     return model(await call.services.configs.check(await read_body(call.request, CONFIG)))
 
 
+async def import_tags(call: Call[TagsQuery]) -> web.Response:
+    query = call.query
+    body = await read_body(call.request, TAGS)
+    place = TagPlace(
+        call.request.match_info["connection"], query.group, query.interval, query.encoding,
+        query.mode == "replace", query.dry_run,
+    )  # fmt: skip
+    once = call.once(call.request.query_string.encode() + b"\n" + body)
+    return written(
+        await call.services.configs.import_tags(call.device, body, place, author(call), query.note, once)
+    )
+
+
 UNCHECKED: Final = "no_checker, checker_busy, checker_failed: nothing was stored; come back after Retry-After"
 _WRITTEN: Final = {
     201: Answer("A new version.", ConfigWritten),
@@ -149,6 +183,22 @@ ROUTES: Final[list[Route[Any]]] = [
         "GET", "/api/fleet/devices/{id}/config/state", "config_state", Scope.VIEWER, "configs",
         "What is desired of a device, what it has applied, and what it reported, apart",
         config_state, NoQuery, {200: Answer("The three.", ConfigStatus)}, errors={404: "unknown_device"},
+    ),
+    Route(
+        "POST", "/api/fleet/devices/{id}/connections/{connection}/tags/import", "import_tags",
+        Scope.ENGINEER, "configs", "Put the tags of a CSV list into a group of a device's connection",
+        import_tags, TagsQuery,
+        {
+            201: Answer("A new version.", ConfigWritten),
+            200: Answer("It has these tags already, or it was a dry run.", ConfigWritten),
+        },
+        TAGS, headers={"Idempotency-Key": "Makes a repeat answer as the first did."},
+        errors={
+            400: f"bad_query, bad_key, unknown_group, bad_tags (`problems` has line and message); "
+            f"{BAD_CONFIG}",
+            404: "unknown_device, no_config, unknown_connection", 409: "key_reused", 412: "stale",
+            413: "too_large", 503: UNCHECKED,
+        },
     ),
     Route(
         "POST", "/api/fleet/configs/validate", "validate_config", Scope.VIEWER, "configs",

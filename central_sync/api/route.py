@@ -13,6 +13,7 @@ from central_sync.services.api_tokens import ApiTokenService
 from central_sync.services.audit import Actor
 from central_sync.services.command_desk import CommandDesk
 from central_sync.services.commands import CommandService
+from central_sync.services.config_jobs import ConfigJobService
 from central_sync.services.configs import ConfigService
 from central_sync.services.credentials import CredentialService
 from central_sync.services.database import Once, once
@@ -25,7 +26,9 @@ from central_sync.services.live import Hub
 from central_sync.services.sessions import SessionService
 from central_sync.services.sight import Sight
 from central_sync.services.targets import TargetService
+from central_sync.services.templates import TemplateService
 from central_sync.services.tokens import TokenService
+from central_sync.services.v1_mappings import MappingService
 from central_sync.services.trail import TrailService
 from central_sync.services.users import UserService
 
@@ -47,6 +50,9 @@ class Services:
     credentials: CredentialService
     ingest: IngestService
     configs: ConfigService
+    config_jobs: ConfigJobService
+    templates: TemplateService
+    v1_mappings: MappingService
     devices: DeviceService
     history: HistoryService
     trail: TrailService

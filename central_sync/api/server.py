@@ -14,6 +14,7 @@ from central_sync.api import (
     api_tokens,
     audit,
     commands,
+    config_jobs,
     configs,
     credentials,
     desk,
@@ -21,6 +22,8 @@ from central_sync.api import (
     enrolment,
     fleet,
     people,
+    templates,
+    v1_mappings,
 )
 from central_sync.api.problems import problem, problems
 from central_sync.api.route import Call, Query, Route, Services
@@ -40,6 +43,9 @@ ROUTES: Final[list[Route[Any]]] = [
     *fleet.ROUTES,
     *commands.ROUTES,
     *configs.ROUTES,
+    *config_jobs.ROUTES,
+    *templates.ROUTES,
+    *v1_mappings.ROUTES,
     *audit.ROUTES,
     *documents.ROUTES,
 ]

@@ -149,6 +149,7 @@ async def running(
                     group.create_task(supervise("live", live.run, clock)),
                     group.create_task(supervise("checkpoint", Checkpoints(store, clock).run, clock)),
                     group.create_task(supervise("commands", commands.watch.run, clock)),
+                    group.create_task(supervise("config jobs", room.jobs.run, clock)),
                     group.create_task(_watch(store, clock)),
                     group.create_task(supervise("identity", identity.run, clock)),
                 ]
@@ -193,6 +194,9 @@ def _services(
         credentials=credential_service(settings, store, clock, identity.tokens),
         ingest=IngestService(store, clock, threads),
         configs=room.configs,
+        config_jobs=room.jobs,
+        templates=room.templates,
+        v1_mappings=room.mappings,
         devices=DeviceService(store, hub, clock, presence, VERSION, settings.heartbeat_interval),
         history=HistoryService(store),
         trail=TrailService(SqliteTrail(store), clock),

@@ -5,14 +5,24 @@ from collections.abc import Callable
 from central_sync.checker import AgentChecker
 from central_sync.services.checking import CheckService
 from central_sync.services.clock import Clock
+from central_sync.services.config_jobs import ConfigJobService
 from central_sync.services.configs import ConfigService
+from central_sync.services.sight import Sight
+from central_sync.services.targets import TargetService
+from central_sync.services.templates import TemplateService
+from central_sync.services.v1_mappings import MappingService
 from central_sync.settings import Settings
+from central_sync.store.config_jobs import SqliteConfigJobs
 from central_sync.store.configs import SqliteConfigs
 from central_sync.store.sqlite import SqliteStore
+from central_sync.store.targets import SqliteTargets
+from central_sync.store.templates import SqliteTemplates
+from central_sync.store.v1_mappings import SqliteMappings
 
 
 class ConfigRoom:
-    """`close` at the end. changed: gets each device and its new ETag, see SqliteConfigs."""
+    """`jobs.run` is for a task; `close` at the end. changed: gets each device and its new ETag, see
+    SqliteConfigs."""
 
     def __init__(
         self,
@@ -22,9 +32,14 @@ class ConfigRoom:
         changed: Callable[[str, str], None] | None = None,
     ) -> None:
         self._checker = AgentChecker(settings.agent_command)
-        self.checks = CheckService(self._checker)
+        labels = SqliteTargets(store)
+        targets, sight = TargetService(labels), Sight(labels)
         rows = SqliteConfigs(store, changed, settings.config_versions)
-        self.configs = ConfigService(rows, clock, self.checks)
+        checks = CheckService(self._checker)
+        self.configs = ConfigService(rows, clock, checks)
+        self.jobs = ConfigJobService(SqliteConfigJobs(store, rows), rows, checks, targets, clock)
+        self.templates = TemplateService(SqliteTemplates(store), self.configs, self.jobs, targets, clock)
+        self.mappings = MappingService(SqliteMappings(store), store, sight, clock)
 
     async def close(self) -> None:
         await self._checker.close()

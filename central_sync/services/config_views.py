@@ -19,7 +19,7 @@ class ConfigChecked(View):
     """What `edge-agent check` says of a document."""
 
     valid: bool
-    problems: list[ConfigProblem] = []
+    problems: list[ConfigProblem] = Field(default=[])
     warnings: list[ConfigProblem] = Field(
         default=[], description="What works and is unwise, and what the device's own file must have."
     )
@@ -33,7 +33,7 @@ class ConfigWritten(View):
     created: bool = Field(description="False: these sections were the desired ones already.")
     author: str
     time: int
-    warnings: list[ConfigProblem] = []
+    warnings: list[ConfigProblem] = Field(default=[])
 
 
 class ConfigOutcome(View):
@@ -117,33 +117,33 @@ class NamedChange(View):
 
 
 class TagsDiff(View):
-    added: list[str] = []
-    removed: list[str] = []
-    changed: list[NamedChange] = []
+    added: list[str] = Field(default=[])
+    removed: list[str] = Field(default=[])
+    changed: list[NamedChange] = Field(default=[])
 
 
 class GroupChange(View):
     name: str
-    changes: list[ValueChange] = []
+    changes: list[ValueChange] = Field(default=[])
     tags: TagsDiff = TagsDiff()
 
 
 class GroupsDiff(View):
-    added: list[str] = []
-    removed: list[str] = []
-    changed: list[GroupChange] = []
+    added: list[str] = Field(default=[])
+    removed: list[str] = Field(default=[])
+    changed: list[GroupChange] = Field(default=[])
 
 
 class ConnectionChange(View):
     name: str
-    changes: list[ValueChange] = []
+    changes: list[ValueChange] = Field(default=[])
     groups: GroupsDiff = GroupsDiff()
 
 
 class ConnectionsDiff(View):
-    added: list[str] = []
-    removed: list[str] = []
-    changed: list[ConnectionChange] = []
+    added: list[str] = Field(default=[])
+    removed: list[str] = Field(default=[])
+    changed: list[ConnectionChange] = Field(default=[])
 
 
 class ConfigDiff(View):

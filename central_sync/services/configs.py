@@ -17,6 +17,7 @@ from central_sync.services.audit import Actor
 from central_sync.services.checking import CheckService
 from central_sync.services.clock import Clock
 from central_sync.services.config_diff import diff
+from central_sync.services.config_edits import put_tags
 from central_sync.services.config_views import (
     AppliedConfig,
     ConfigChecked,
@@ -100,6 +101,18 @@ class Change:
     note: str = ""
     source: str = "put"
     once: Once | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TagPlace:
+    """Where a tag list goes. interval: of the group; None: as it is. replace: the group has these alone."""
+
+    connection: str
+    group: str
+    interval: str | None = None
+    encoding: str | None = None
+    replace: bool = False
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +235,33 @@ class ConfigService:
         text = note or f"back to version {version}"
         body = canonical(row.sections)
         return await self.put(device, body, condition, author, text, "rollback", once)
+
+    async def import_tags(
+        self, device: str, data: bytes, place: TagPlace, author: Author, note: str, once: Once | None
+    ) -> ConfigWritten:
+        """A tag list, read as agents read it, into a group. Raises Invalid, NotFound, PreconditionFailed,
+        Busy."""
+        current = await self.get(device)
+        listed = await self._checks.read_tags(data, "tags.csv", place.encoding)
+        sections = put_tags(
+            current.sections,
+            place.connection,
+            place.group,
+            listed.tags,
+            place.interval,
+            replace=place.replace,
+        )
+        body, condition = canonical(sections), Precondition((current.etag,))
+        if place.dry_run:
+            checked = await self._checks.require(body)
+            written = ConfigWritten(
+                version=current.version, etag=current.etag, created=False, author=current.author,
+                time=current.created, warnings=checked.warnings,
+            )  # fmt: skip
+        else:
+            text = note or f"{len(listed.tags)} tags into {place.connection}.{place.group}"
+            written = await self.put(device, body, condition, author, text, "tags", once)
+        return written.model_copy(update={"warnings": [*listed.warnings, *written.warnings]})
 
     # --- questions ----------------------------------------------------------------------------------
 

@@ -4,7 +4,6 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any, Final
 
-
 from central_sync.services import config_diff
 from central_sync.services.audit import Entry
 from central_sync.services.config_views import ConfigOutcome, ConfigWritten
@@ -34,7 +33,7 @@ def config_row(row: tuple[Any, ...]) -> ConfigRow:
 
 
 def config(connection: sqlite3.Connection, device: str) -> ConfigRow | None:
-    sql = f"SELECT {_COLUMNS} {_FROM} ORDER BY version DESC LIMIT 1"  # noqa: S608
+    sql = f"SELECT {_COLUMNS} {_FROM} ORDER BY version DESC LIMIT 1"
     row = connection.execute(sql, (device,)).fetchone()
     return config_row(row) if row else None
 
@@ -166,7 +165,7 @@ class SqliteConfigs:
 
     async def versions(self, device: str, below: int | None, limit: int) -> list[ConfigRow]:
         columns = _COLUMNS.replace("body", "x'' AS body")
-        sql = f"SELECT {columns} {_FROM} AND version < ? ORDER BY version DESC LIMIT ?"  # noqa: S608
+        sql = f"SELECT {columns} {_FROM} AND version < ? ORDER BY version DESC LIMIT ?"
         bound = (1 << 62) if below is None else below
         return await self._database.read(
             lambda connection: [
@@ -175,7 +174,7 @@ class SqliteConfigs:
         )
 
     async def version(self, device: str, version: int) -> ConfigRow | None:
-        sql = f"SELECT {_COLUMNS} {_FROM} AND version = ?"  # noqa: S608
+        sql = f"SELECT {_COLUMNS} {_FROM} AND version = ?"
 
         def find(connection: sqlite3.Connection) -> ConfigRow | None:
             row = connection.execute(sql, (device, version)).fetchone()
@@ -184,7 +183,7 @@ class SqliteConfigs:
         return await self._database.read(find)
 
     async def version_before(self, device: str, version: int) -> int | None:
-        sql = f"SELECT max(version) {_FROM} AND version < ?"  # noqa: S608
+        sql = f"SELECT max(version) {_FROM} AND version < ?"
 
         def find(connection: sqlite3.Connection) -> int | None:
             found: int | None = connection.execute(sql, (device, version)).fetchone()[0]
