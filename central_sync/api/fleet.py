@@ -1,4 +1,4 @@
-"""The operators' resources: devices, values, events, figures, configs, the live stream."""
+"""The operators' resources: values, events, figures, configs, the live stream."""
 
 from typing import Annotated, Any, Final
 
@@ -11,25 +11,15 @@ from central_sync.api.parameters import Cursor, Limit, Time
 from central_sync.api.route import Answer, Call, NoQuery, Query, Route
 from central_sync.api.stream import StreamQuery, stream
 from central_sync.services.access import Scope
-from central_sync.services.health import DeviceState
 from central_sync.services.history import DEFAULT_SPAN_MS
 from central_sync.services.views import (
     DataStats,
-    DeviceDetail,
-    DevicePage,
     EventPage,
     FleetStats,
     Health,
     LatestPage,
     SeriesView,
 )
-
-
-class DevicesQuery(Query):
-    state: DeviceState | None = Field(None, description="Only devices in this state.")
-    label: str | None = Field(None, max_length=400, description="`key` or `key=value`.")
-    limit: Limit = 100
-    cursor: Cursor | None = None
 
 
 class LatestQuery(Query):
@@ -56,20 +46,13 @@ class EventsQuery(Query):
 
 class StatsQuery(Query):
     device: str | None = Field(None, max_length=51, description="Only this device.")
+    limit: Limit = 1_000
+    cursor: Cursor | None = None
 
 
 async def health(call: Call[NoQuery]) -> web.Response:
     good = call.services.alive()
     return json(Health(status="ok" if good else "failing").model_dump_json(), 200 if good else 503)
-
-
-async def devices(call: Call[DevicesQuery]) -> web.Response:
-    query = call.query
-    return model(await call.services.devices.page(query.state, query.label, query.cursor, query.limit))
-
-
-async def device(call: Call[NoQuery]) -> web.Response:
-    return model(await call.services.devices.get(call.device))
 
 
 async def latest_values(call: Call[LatestQuery]) -> web.Response:
@@ -103,11 +86,12 @@ async def events(call: Call[EventsQuery]) -> web.Response:
 
 
 async def data_stats(call: Call[StatsQuery]) -> web.Response:
-    return model(await call.services.devices.data_stats(call.query.device))
+    query, limits = call.query, call.who.labels
+    return model(await call.services.inventory.data_stats(query.device, limits, query.cursor, query.limit))
 
 
 async def stats(call: Call[NoQuery]) -> web.Response:
-    return model(await call.services.devices.stats())
+    return model(await call.services.inventory.stats(call.who.labels))
 
 
 _UNKNOWN: Final = {404: "unknown_device"}
@@ -117,15 +101,6 @@ ROUTES: Final[list[Route[Any]]] = [
     Route(
         "GET", "/api/fleet/health", "health", Scope.PUBLIC, "fleet", "Whether the centre works",
         health, NoQuery, {200: Answer("It works.", Health), 503: Answer("It cannot store.", Health)},
-    ),
-    Route(
-        "GET", "/api/fleet/devices", "devices", Scope.VIEWER, "devices", "Devices, ordered by id",
-        devices, DevicesQuery, {200: Answer("A page.", DevicePage)}, errors=_PAGED,
-    ),
-    Route(
-        "GET", "/api/fleet/devices/{id}", "device", Scope.VIEWER, "devices",
-        "One device with connections, epochs and config state",
-        device, NoQuery, {200: Answer("The device.", DeviceDetail)}, errors=_UNKNOWN,
     ),
     Route(
         "GET", "/api/fleet/devices/{id}/latest-values", "latest_values", Scope.VIEWER, "values",
@@ -149,11 +124,13 @@ ROUTES: Final[list[Route[Any]]] = [
     ),
     Route(
         "GET", "/api/fleet/data/stats", "data_stats", Scope.VIEWER, "fleet",
-        "The account of every device: stored, pending, lost; gaps and duplicates must be none",
-        data_stats, StatsQuery, {200: Answer("One entry a device.", DataStats)}, errors=_UNKNOWN,
+        "The account of each device: stored, pending, lost; gaps and duplicates must be none",
+        data_stats, StatsQuery, {200: Answer("One entry a device, by id.", DataStats)},
+        errors={**_PAGED, **_UNKNOWN},
     ),
     Route(
-        "GET", "/api/fleet/stats", "stats", Scope.VIEWER, "fleet", "Figures of the whole fleet",
+        "GET", "/api/fleet/stats", "stats", Scope.VIEWER, "fleet",
+        "Figures of the fleet, as far as the asker sees it",
         stats, NoQuery, {200: Answer("The figures.", FleetStats)},
     ),
     Route(

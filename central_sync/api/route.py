@@ -22,7 +22,9 @@ from central_sync.services.enrolment import EnrolmentService
 from central_sync.services.errors import Invalid
 from central_sync.services.history import HistoryService
 from central_sync.services.ingest import IngestService
+from central_sync.services.inventory import InventoryService
 from central_sync.services.live import Hub
+from central_sync.services.registry import RegistryService
 from central_sync.services.sessions import SessionService
 from central_sync.services.sight import Sight
 from central_sync.services.targets import TargetService
@@ -54,6 +56,8 @@ class Services:
     templates: TemplateService
     v1_mappings: MappingService
     devices: DeviceService
+    inventory: InventoryService
+    registry: RegistryService
     history: HistoryService
     trail: TrailService
     commands: CommandService

@@ -33,12 +33,15 @@ class StreamQuery(Query):
 
 
 async def stream(call: Call[StreamQuery]) -> web.StreamResponse:
-    listener = call.services.hub.subscribe(call.query.device, call.query.values)
+    changes = await call.services.inventory.label_changes()
+    seen = await call.services.inventory.seen_devices(call.who.labels)
+    audience = tuple(sorted(call.who.labels.items()))
+    listener = call.services.hub.subscribe(call.query.device, call.query.values, audience, seen)
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
     try:
         await response.prepare(call.request)
         await _write(listener, response.write(b"retry: 2000\n\n"))
-        async for message in _messages(call, listener):
+        async for message in _messages(call, listener, changes):
             await _write(listener, response.write(message))
         await _write(listener, response.write_eof())
     except TimeoutError:
@@ -65,8 +68,9 @@ async def _write(listener: Listener, written: Awaitable[None]) -> None:
             await written
 
 
-async def _messages(call: Call[StreamQuery], listener: Listener) -> AsyncIterator[bytes]:
-    """What the stream says. Raises a Refusal where the token was revoked, however much there is to say."""
+async def _messages(call: Call[StreamQuery], listener: Listener, changes: int) -> AsyncIterator[bytes]:
+    """What the stream says. Raises a Refusal where the token was revoked, however much there is to say.
+    changes: of labels, when it was asked what the listener sees."""
     time = asyncio.get_running_loop().time
     check_at, speak_at = time() + TOKEN_SECONDS, time() + KEEPALIVE_SECONDS
     while True:
@@ -78,6 +82,7 @@ async def _messages(call: Call[StreamQuery], listener: Listener) -> AsyncIterato
             return
         if time() >= check_at:
             await _still_allowed(call)
+            changes = await _look_again(call, listener, changes)
             check_at = time() + TOKEN_SECONDS
         if not message and time() >= speak_at:
             message = b": still here\n\n"
@@ -88,5 +93,15 @@ async def _messages(call: Call[StreamQuery], listener: Listener) -> AsyncIterato
 
 async def _still_allowed(call: Call[StreamQuery]) -> None:
     """Raises a Refusal where the token was revoked since."""
-    identity = await call.services.tokens.authenticate(call.request.headers.get("Authorization"))
+    identity = await call.services.gate.authenticate(call.request)
     authorise(Scope.VIEWER, identity, None)
+
+
+async def _look_again(call: Call[StreamQuery], listener: Listener, known: int) -> int:
+    """What a limited listener sees, where labels changed since; returns the number of changes."""
+    if listener.seen is None:
+        return known
+    changes = await call.services.inventory.label_changes()
+    if changes != known:
+        listener.seen = await call.services.inventory.seen_devices(call.who.labels)
+    return changes

@@ -23,9 +23,11 @@ from central_sync.api.route import Services
 from central_sync.api.server import ROUTES, make_application
 from central_sync.app.commands import CommandRoom
 from central_sync.app.configs import ConfigRoom
+from central_sync.app.devices import DeviceRoom
 from central_sync.app.enrolment import credential_service, enrolment_service
 from central_sync.app.identity import IdentityRoom
 from central_sync.app.people import Link, create_token, first_link, list_tokens, revoke_token
+from central_sync.app.upkeep import Upkeep
 from central_sync.console.pages import add_pages
 from central_sync.exit_codes import ExitCode
 from central_sync.notify import Notifier, watchdog_seconds
@@ -60,8 +62,6 @@ __all__ = [
     "Centre",
     "ExitCode",
     "Invalid",
-    "NotFound",
-    "Refusal",
     "NotFound",
     "Refusal",
     "Settings",
@@ -134,13 +134,15 @@ async def running(
     threads = ThreadPoolExecutor(1, thread_name_prefix="central-verify")
     room = ConfigRoom(settings, store, clock)
     identity = IdentityRoom(settings, store, clock)
+    fleet = DeviceRoom(store, clock, identity.tokens, VERSION)
     commands = CommandRoom(store, hub, clock, settings.data)
     try:
         await commands.start()
         presence = Presence(clock, settings.heartbeat_seconds)
-        services = _services(settings, store, hub, clock, presence, threads, room, identity, commands)
+        services = _services(settings, store, hub, clock, presence, threads, room, identity, commands, fleet)
         offline = OfflineWatch(store, hub, clock, presence)
-        live = LiveFeed(store, services.devices, hub, clock)
+        live = LiveFeed(store, fleet.inventory, hub, clock)
+        upkeep = Upkeep(settings, store, commands.service, clock)
         runner = await _serve(settings, services, tls, idle_seconds)
         try:
             async with asyncio.TaskGroup() as group:
@@ -149,7 +151,10 @@ async def running(
                     group.create_task(supervise("live", live.run, clock)),
                     group.create_task(supervise("checkpoint", Checkpoints(store, clock).run, clock)),
                     group.create_task(supervise("commands", commands.watch.run, clock)),
+                    group.create_task(supervise("purge", fleet.purge.run, clock)),
                     group.create_task(supervise("config jobs", room.jobs.run, clock)),
+                    group.create_task(supervise("retention", upkeep.retention.run, clock)),
+                    group.create_task(supervise("audit checkpoints", upkeep.checkpoints.run, clock)),
                     group.create_task(_watch(store, clock)),
                     group.create_task(supervise("identity", identity.run, clock)),
                 ]
@@ -180,6 +185,7 @@ def _services(
     room: ConfigRoom,
     identity: IdentityRoom,
     commands: CommandRoom,
+    fleet: DeviceRoom,
 ) -> Services:
     targets = SqliteTargets(store)
     return Services(
@@ -197,7 +203,9 @@ def _services(
         config_jobs=room.jobs,
         templates=room.templates,
         v1_mappings=room.mappings,
-        devices=DeviceService(store, hub, clock, presence, VERSION, settings.heartbeat_interval),
+        devices=DeviceService(store, hub, clock, presence, settings.heartbeat_interval),
+        inventory=fleet.inventory,
+        registry=fleet.registry,
         history=HistoryService(store),
         trail=TrailService(SqliteTrail(store), clock),
         commands=commands.service,

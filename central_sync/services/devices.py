@@ -1,4 +1,4 @@
-"""The fleet: heartbeats in; devices, latest values, events and figures out."""
+"""Single devices: heartbeats in; details, latest values and events out. Lists and figures: inventory.py."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 from pydantic import ValidationError
 
 from central_sync.services import health
-from central_sync.services.accounting import Account, HeadState, head_problem, named
+from central_sync.services.accounting import Account, HeadState, head_problem
 from central_sync.services.clock import Clock
 from central_sync.services.errors import Invalid, NotFound
 from central_sync.services.health import DeviceState
@@ -16,18 +16,12 @@ from central_sync.services.live import Hub
 from central_sync.services.pages import decode_cursor, encode_cursor
 from central_sync.services.presence import Presence
 from central_sync.services.views import (
-    CompleteThrough,
     ConfigSummary,
-    DataStats,
     DeviceDetail,
-    DevicePage,
-    DeviceStats,
     DeviceSummary,
     EpochView,
     EventPage,
     EventView,
-    FleetStats,
-    GapView,
 )
 from edge_agent.wire.messages import Heartbeat, HeartbeatAnswer, Resend
 from edge_agent.wire.ranges import size
@@ -89,37 +83,6 @@ class Heard:
     resend: list[Resend]
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceFilter:
-    """after: the device id behind which the page begins. label: `key` or `key=value`."""
-
-    state: DeviceState | None
-    label: tuple[str, str | None] | None
-    after: str | None
-    limit: int
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """Figures over the whole database."""
-
-    states: dict[str, int]
-    batches: int
-    samples: int
-    redelivered: int
-    database_bytes: int
-    arrival: int
-
-
-@dataclass(frozen=True, slots=True)
-class ModelState:
-    """How far the read models are."""
-
-    arrival: int
-    unreadable: int
-    duplicates: dict[int, int]
-
-
 class DeviceStore(Protocol):
     @property
     def centre(self) -> str: ...
@@ -131,9 +94,7 @@ class DeviceStore(Protocol):
         """Stores it as the newest and in the series, applies its heads, closes epochs not named."""
         ...
 
-    async def devices(self, wanted: DeviceFilter) -> list[DeviceRow]: ...
-
-    async def accounts(self, device: str | None) -> list[DeviceAccount]: ...
+    async def account(self, device: str) -> DeviceAccount | None: ...
 
     async def latest(
         self, device: str, connection: str | None, after: Sequence[str | int] | None, limit: int
@@ -144,10 +105,6 @@ class DeviceStore(Protocol):
     async def events(self, device: str, before: int | None, limit: int) -> list[EventView] | None:
         """Newest first; None: no such device."""
         ...
-
-    async def totals(self) -> Totals: ...
-
-    async def model_state(self) -> ModelState: ...
 
 
 def summary(row: DeviceRow, now: int) -> DeviceSummary:
@@ -214,28 +171,6 @@ def _detail(found: DeviceAccount, now: int) -> DeviceDetail:
     return DeviceDetail(**fields, created=found.device.created, epochs=epochs)
 
 
-def _stats(found: DeviceAccount, duplicates: int) -> DeviceStats:
-    gaps = [
-        gap
-        for row in found.epochs
-        for gap in (*named(row.account.gaps, row.id, "below_floor"), *named(row.account.tail, row.id, "tail"))
-    ]
-    return DeviceStats(
-        device_id=found.device.id,
-        batches=found.device.batches,
-        samples=found.device.samples,
-        redelivered=found.device.redelivered,
-        duplicates=duplicates,
-        pending=sum(size(row.account.pending) for row in found.epochs),
-        gaps=[GapView.model_validate(gap) for gap in gaps[:MAX_GAPS_NAMED]],
-        lost=sum(size(row.account.lost) for row in found.epochs),
-        lost_samples=found.lost_samples,
-        complete_through=[
-            CompleteThrough(epoch=row.id, seq=row.account.complete_through) for row in found.epochs
-        ],
-    )
-
-
 class DeviceService:
     def __init__(
         self,
@@ -243,16 +178,13 @@ class DeviceService:
         hub: Hub,
         clock: Clock,
         presence: Presence,
-        version: str,
         interval: float | None,
     ) -> None:
         self._presence = presence
         self._store = store
         self._hub = hub
         self._clock = clock
-        self._version = version
         self._interval = interval
-        self._started = clock.monotonic()
 
     def now(self) -> int:
         return self._clock.wall_ms()
@@ -286,23 +218,10 @@ class DeviceService:
         )
 
     async def get(self, device: str) -> DeviceDetail:
-        found = await self._store.accounts(device)
-        if not found:
+        found = await self._store.account(device)
+        if found is None:
             raise NotFound("unknown_device", f"there is no device {device}")
-        return _detail(found[0], self._clock.wall_ms())
-
-    async def page(
-        self, state: DeviceState | None, label: str | None, cursor: str | None, limit: int
-    ) -> DevicePage:
-        key = decode_cursor(cursor, str)
-        name, sign, value = (label or "").partition("=")
-        wanted = DeviceFilter(
-            state, (name, value if sign else None) if label else None, str(key[0]) if key else None, limit + 1
-        )
-        rows = await self._store.devices(wanted)
-        now = self._clock.wall_ms()
-        more = encode_cursor([rows[limit - 1].id]) if len(rows) > limit else None
-        return DevicePage(items=[summary(row, now) for row in rows[:limit]], next=more)
+        return _detail(found, self._clock.wall_ms())
 
     async def latest(
         self, device: str, connection: str | None, cursor: str | None, limit: int
@@ -324,31 +243,3 @@ class DeviceService:
             raise NotFound("unknown_device", f"there is no device {device}")
         more = encode_cursor([items[limit - 1].id]) if len(items) > limit else None
         return EventPage(items=items[:limit], next=more)
-
-    async def data_stats(self, device: str | None) -> DataStats:
-        accounts = await self._store.accounts(device)
-        if device is not None and not accounts:
-            raise NotFound("unknown_device", f"there is no device {device}")
-        model = await self._store.model_state()
-        return DataStats(
-            devices=[_stats(found, model.duplicates.get(found.device.no, 0)) for found in accounts]
-        )
-
-    async def stats(self) -> FleetStats:
-        totals = await self._store.totals()
-        model = await self._store.model_state()
-        states = {str(state): totals.states.get(state, 0) for state in DeviceState}
-        return FleetStats(
-            centre=self._store.centre,
-            version=self._version,
-            uptime_seconds=round(self._clock.monotonic() - self._started, 1),
-            devices={"total": sum(states.values()), **states},
-            batches=totals.batches,
-            samples=totals.samples,
-            redelivered=totals.redelivered,
-            duplicates=sum(model.duplicates.values()),
-            database_bytes=totals.database_bytes,
-            arrival=totals.arrival,
-            read_model_arrival=model.arrival,
-            unreadable_batches=model.unreadable,
-        )

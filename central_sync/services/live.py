@@ -17,26 +17,33 @@ MAX_LISTENERS: Final = 200
 QUEUE_EVENTS: Final = 256
 QUEUE_BYTES: Final = 4 << 20
 VALUES: Final = "values"
+# Label limits in order; empty: of those who see all devices.
+Audience = tuple[tuple[str, str], ...]
 
 
 @dataclass(eq=False, slots=True)
 class Listener:
     """One open stream. None from the queue: the stream ends.
 
-    `device` limits it to one device's events, `values` its values to one device's; None: no limit.
+    `device` limits it to one device's events, `values` its values to one device's; None: no limit. `audience`
+    are the label limits of who listens, and `seen` the devices that he sees by them; None: all.
     """
 
     device: str | None = None
     values: str | None = None
+    audience: Audience = ()
+    seen: frozenset[str] | None = None
     queue: "asyncio.Queue[bytes | None]" = field(default_factory=lambda: asyncio.Queue(QUEUE_EVENTS))
     size_bytes: int = 0
     ended: bool = False
     _hurry: Callable[[], None] | None = None
 
-    def wants(self, event: str, device: str | None) -> bool:
-        """`device` None: the event concerns everybody."""
+    def wants(self, event: str, device: str | None, audience: Audience = ()) -> bool:
+        """`device` None: the event is for all of an audience."""
         if device is None:
-            return True
+            return audience == self.audience
+        if self.seen is not None and device not in self.seen:
+            return False
         limits = (self.device, self.values) if event == VALUES else (self.device,)
         return all(limit in (None, device) for limit in limits)
 
@@ -88,23 +95,33 @@ class Hub:
         devices = {listener.device or listener.values for listener in self._listeners}
         return None if None in devices else frozenset(device for device in devices if device)
 
-    def subscribe(self, device: str | None = None, values: str | None = None) -> Listener:
+    def audiences(self) -> set[Audience]:
+        return {listener.audience for listener in self._listeners}
+
+    def subscribe(
+        self,
+        device: str | None = None,
+        values: str | None = None,
+        audience: Audience = (),
+        seen: frozenset[str] | None = None,
+    ) -> Listener:
         """Raises Busy where there are too many listeners, or the centre stops."""
         if self._closed or len(self._listeners) >= MAX_LISTENERS:
             raise Busy("too_many_streams", f"at most {MAX_LISTENERS} streams are served", 5.0)
-        listener = Listener(device, values)
+        listener = Listener(device, values, audience, seen)
         self._listeners.add(listener)
         return listener
 
     def unsubscribe(self, listener: Listener) -> None:
         self._listeners.discard(listener)
 
-    def publish(self, event: str, data: object, device: str | None = None) -> None:
-        """Hands an event to all who want it. `device` None concerns everybody.
+    def publish(self, event: str, data: object, device: str | None = None, audience: Audience = ()) -> None:
+        """Hands an event to all who want it and may. `device` None: to the audience, as a rule those who see
+        all devices.
 
         Never raises: what was stored must be answered, whoever listens.
         """
-        wanting = [listener for listener in self._listeners if listener.wants(event, device)]
+        wanting = [listener for listener in self._listeners if listener.wants(event, device, audience)]
         if not wanting:
             return
         try:

@@ -174,6 +174,20 @@ class ReadModel:
             while len(self._seen) > self._max_groups and next(iter(self._seen)) not in self._dirty_seen:
                 self._seen.popitem(last=False)
 
+    def forget(self, device_no: int) -> None:
+        """The device's data is deleted: nothing of it is shown or saved again."""
+        with self._lock:
+            for key in [key for key in self._slots if key[0] == device_no]:
+                self._tags -= len(self._slots.pop(key).schema.tags)
+            for place in [place for place in self._seen if place.device_no == device_no]:
+                del self._seen[place]
+            for slots in (self._dirty_slots, self._saving[0]):
+                slots.difference_update([key for key in slots if key[0] == device_no])
+            for pairs in (self._dirty_seen, self._saving[1]):
+                pairs.difference_update([place for place in pairs if place.device_no == device_no])
+            self._changed.pop(device_no, None)
+            self._duplicates.pop(device_no, None)
+
     # --- any thread but the event loop's ------------------------------------------------------------
 
     def slots(self, device_no: int, names: list[str]) -> dict[str, Slot]:

@@ -124,6 +124,7 @@ class DeviceStats(View):
 
 class DataStats(View):
     devices: list[DeviceStats]
+    next: str | None = Field(None, description="Cursor of the next page; null on the last.")
 
 
 class FleetStats(View):
@@ -131,14 +132,15 @@ class FleetStats(View):
     version: str
     uptime_seconds: float
     devices: dict[str, int] = Field(description="Number of devices by state, and `total`.")
+    decommissioned: int = Field(0, description="Devices out of service; they are in no other number.")
     batches: int
     samples: int
     redelivered: int
     duplicates: int
-    database_bytes: int
-    arrival: int = Field(description="Number of the newest stored batch.")
-    read_model_arrival: int = Field(description="The newest batch in the read models.")
-    unreadable_batches: int = Field(description="Stored batches that the read models could not read.")
+    database_bytes: int | None = Field(description="Null for who sees some devices only, like the next ones.")
+    arrival: int | None = Field(description="Number of the newest stored batch.")
+    read_model_arrival: int | None = Field(description="The newest batch in the read models.")
+    unreadable_batches: int | None = Field(description="Stored batches that the read models could not read.")
 
 
 class Health(View):

@@ -1,4 +1,4 @@
-"""Questions about devices: lists, accounts, latest values, events, totals."""
+"""Questions about devices: accounts, latest values, events. Lists and totals: listing.py."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -6,43 +6,29 @@ from typing import Any
 
 import orjson
 
-from central_sync.services import latest
-from central_sync.services.accounting import account
-from central_sync.services.devices import DeviceAccount, DeviceFilter, DeviceRow, EpochRow, Totals
+from central_sync.services import accounting, latest
+from central_sync.services.devices import DeviceAccount, DeviceRow, EpochRow
 from central_sync.services.health import DeviceState
+from central_sync.services.inventory import DeviceFilter
 from central_sync.services.latest import Key, Slot
 from central_sync.services.readmodel import ReadModel
 from central_sync.services.views import EventView
-from central_sync.store import rows
+from central_sync.store import listing, rows
 from central_sync.store.schemas import SchemaCache
 from edge_agent.wire.quality import Quality
 
 
-def devices(connection: sqlite3.Connection, wanted: DeviceFilter) -> list[DeviceRow]:
-    sql = f"SELECT {rows.DEVICE_COLUMNS} FROM device WHERE id > ? AND (? IS NULL OR state = ?) ORDER BY id"  # noqa: S608
-    found: list[DeviceRow] = []
-    for row in connection.execute(sql, (wanted.after or "", wanted.state, wanted.state)):
-        device = rows.device_row(row)
-        if _has_label(device, wanted.label):
-            found.append(device)
-        if len(found) == wanted.limit:
-            break
-    return found
+def account(connection: sqlite3.Connection, device: str) -> DeviceAccount | None:
+    row = rows.find_device(connection, device)
+    return None if row is None else _account(connection, row)
 
 
-def _has_label(device: DeviceRow, label: tuple[str, str | None] | None) -> bool:
-    if label is None:
-        return True
-    labels = device.heartbeat.labels if device.heartbeat else {}
-    name, value = label
-    return name in labels and value in (None, labels[name])
+def accounts(connection: sqlite3.Connection, wanted: DeviceFilter) -> list[DeviceAccount]:
+    return [_account(connection, row) for row in listing.devices(connection, wanted)]
 
 
-def accounts(connection: sqlite3.Connection, device: str | None) -> list[DeviceAccount]:
-    """All devices, or the one of that id."""
-    sql = f"SELECT {rows.DEVICE_COLUMNS} FROM device WHERE ? IS NULL OR id = ? ORDER BY id"  # noqa: S608
-    found = [rows.device_row(row) for row in connection.execute(sql, (device, device))]
-    return [DeviceAccount(row, _epochs(connection, row.no), _lost(connection, row.no)) for row in found]
+def _account(connection: sqlite3.Connection, row: DeviceRow) -> DeviceAccount:
+    return DeviceAccount(row, _epochs(connection, row.no), _lost(connection, row.no))
 
 
 def _epochs(connection: sqlite3.Connection, device_no: int) -> list[EpochRow]:
@@ -52,7 +38,7 @@ def _epochs(connection: sqlite3.Connection, device_no: int) -> list[EpochRow]:
     result: list[EpochRow] = []
     for no, name, ordinal, *state in connection.execute(sql, (device_no,)).fetchall():
         head = rows.head_state((state[0], state[1], state[2], state[3]))
-        whole = account(head, rows.received(connection, no), rows.lost(connection, no))
+        whole = accounting.account(head, rows.received(connection, no), rows.lost(connection, no))
         result.append(EpochRow(name, ordinal, head, whole))
     return result
 
@@ -77,15 +63,6 @@ def events(
         EventView(id=no, time=time, code=code, message=text, connection=source, data=orjson.loads(data))
         for no, time, code, text, source, data in connection.execute(sql, (device_no, before, limit))
     ]
-
-
-def totals(connection: sqlite3.Connection) -> Totals:
-    states = dict(connection.execute("SELECT state, count(*) FROM device GROUP BY state").fetchall())
-    sql = "SELECT total(batches), total(samples), total(redelivered) FROM device"
-    batches, samples, redelivered = connection.execute(sql).fetchone()
-    pages = connection.execute("PRAGMA page_count").fetchone()[0]
-    arrival = connection.execute("SELECT coalesce(max(arrival), 0) FROM batch").fetchone()[0]
-    return Totals(states, int(batches), int(samples), int(redelivered), pages * 4096, arrival)
 
 
 def slots(

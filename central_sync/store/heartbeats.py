@@ -60,6 +60,7 @@ def heartbeat(connection: sqlite3.Connection, device: str, message: Heartbeat, n
         ),
     )  # fmt: skip
     _add_to_series(connection, device_no, message, now, offset)
+    keep_labels(connection, device_no, message.labels)
     move(connection, device_no, device, DeviceState(state), health.state_of(message, last_loss, now), now)
     found = rows.find_device(connection, device)
     assert found is not None
@@ -130,6 +131,24 @@ def note_state(connection: sqlite3.Connection, device_no: int, state: str, now: 
         "DELETE FROM device_state_change WHERE device_no = ? AND time < (SELECT max(time) "
         "FROM device_state_change WHERE device_no = ? AND time < ?)",
         (device_no, device_no, now - STATES_MS),
+    )
+
+
+def keep_labels(connection: sqlite3.Connection, device_no: int, reported: dict[str, str]) -> None:
+    """The labels that a device reports, where the registry has none of that key."""
+    sql = "SELECT key, value, registry FROM device_label WHERE device_no = ?"
+    rows_held = connection.execute(sql, (device_no,)).fetchall()
+    known = {key: value for key, value, registry in rows_held if not registry}
+    wanted = {**reported}
+    for key, _, registry in rows_held:
+        if registry:
+            wanted.pop(key, None)
+    if known == wanted:
+        return
+    connection.execute("DELETE FROM device_label WHERE device_no = ? AND registry = 0", (device_no,))
+    connection.executemany(
+        "INSERT INTO device_label VALUES (?, ?, ?, 0)",
+        [(device_no, key, value) for key, value in wanted.items()],
     )
 
 

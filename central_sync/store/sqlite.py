@@ -7,7 +7,7 @@ written or read.
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,13 +15,13 @@ import structlog
 
 from central_sync.services.clock import Clock
 from central_sync.services.database import T
-from central_sync.services.devices import DeviceAccount, DeviceFilter, DeviceRow, Heard, ModelState, Totals
+from central_sync.services.devices import DeviceAccount, DeviceRow, Heard
 from central_sync.services.history import MAX_AT_ONCE, Series, SeriesQuery
 from central_sync.services.ingest import Receipt, Upload
+from central_sync.services.inventory import DeviceFilter, ModelState, Totals
 from central_sync.services.readmodel import ReadModel
-from central_sync.services.tokens import TokenRow
 from central_sync.services.views import EventView
-from central_sync.store import devices, heartbeats, history, ingest, models, rows, schemas, tokens
+from central_sync.store import devices, heartbeats, history, ingest, listing, models, rows, schemas
 from central_sync.store.database import DirectoryLock, connect, prepare, read_meta
 from central_sync.store.ingest import Memory, Stored
 from central_sync.store.readers import Readers
@@ -129,6 +129,11 @@ class SqliteStore:
     async def quick(self, question: Callable[[sqlite3.Connection], T]) -> T:
         return await self._quick.run(question)
 
+    def forget_device(self, device_no: int) -> None:
+        """Its data is being deleted. For the writer's thread."""
+        self._model.forget(device_no)
+        self._memory.forget()
+
     # --- what agents write --------------------------------------------------------------------------
 
     async def ingest(self, upload: Upload) -> Receipt:
@@ -162,14 +167,24 @@ class SqliteStore:
 
     # --- questions ----------------------------------------------------------------------------------
 
-    async def find_token(self, token_id: str) -> TokenRow | None:
-        return await self._quick.run(lambda connection: tokens.find_token(connection, token_id))
-
     async def devices(self, wanted: DeviceFilter) -> list[DeviceRow]:
-        return await self._readers.run(lambda connection: devices.devices(connection, wanted))
+        return await self._readers.run(lambda connection: listing.devices(connection, wanted))
 
-    async def accounts(self, device: str | None) -> list[DeviceAccount]:
-        return await self._readers.run(lambda connection: devices.accounts(connection, device))
+    async def account(self, device: str) -> DeviceAccount | None:
+        return await self._readers.run(lambda connection: devices.account(connection, device))
+
+    async def accounts(self, wanted: DeviceFilter) -> list[DeviceAccount]:
+        return await self._readers.run(lambda connection: devices.accounts(connection, wanted))
+
+    async def sees(self, device: str, limits: Mapping[str, str]) -> bool:
+        return await self._quick.run(lambda connection: listing.sees(connection, device, limits))
+
+    async def seen_devices(self, limits: Mapping[str, str]) -> frozenset[str]:
+        found = await self._readers.run(lambda connection: listing.seen_devices(connection, limits))
+        return frozenset(found.values())
+
+    async def label_changes(self) -> int:
+        return await self._quick.run(listing.label_changes)
 
     async def latest(
         self, device: str, connection: str | None, after: Sequence[str | int] | None, limit: int
@@ -204,13 +219,18 @@ class SqliteStore:
     async def events(self, device: str, before: int | None, limit: int) -> list[EventView] | None:
         return await self._readers.run(lambda connection: devices.events(connection, device, before, limit))
 
-    async def totals(self) -> Totals:
-        return await self._readers.run(devices.totals)
+    async def totals(self, limits: Mapping[str, str]) -> Totals:
+        return await self._readers.run(lambda connection: listing.totals(connection, limits))
 
-    async def model_state(self) -> ModelState:
-        return await self._readers.run(
-            lambda _: ModelState(self._model.arrival, self._model.unreadable, self._model.duplicates())
-        )
+    async def model_state(self, limits: Mapping[str, str]) -> ModelState:
+        def ask(connection: sqlite3.Connection) -> ModelState:
+            twice = self._model.duplicates()
+            if twice and limits:
+                seen = listing.seen_devices(connection, limits)
+                twice = {number: frames for number, frames in twice.items() if number in seen}
+            return ModelState(self._model.arrival, self._model.unreadable, twice)
+
+        return await self._readers.run(ask)
 
     async def tag_connections(self, device: str, tag: str) -> list[str] | None:
         return await self._past.run(

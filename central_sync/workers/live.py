@@ -1,5 +1,6 @@
 """Live events that no request causes: values that moved, at most once a second a device, and figures."""
 
+from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from central_sync.services.clock import Clock
@@ -17,7 +18,7 @@ class ValueStore(Protocol):
 
 
 class StatsSource(Protocol):
-    async def stats(self) -> FleetStats: ...
+    async def stats(self, limits: Mapping[str, str]) -> FleetStats: ...
 
 
 class LiveFeed:
@@ -41,4 +42,6 @@ class LiveFeed:
             self._hub.publish(VALUES, {"device_id": device, "items": items}, device)
         self._turn += 1
         if self._turn % STATS_EVERY == 1:
-            self._hub.publish("stats", (await self._stats.stats()).model_dump(mode="json"))
+            for audience in self._hub.audiences():
+                figures = await self._stats.stats(dict(audience))
+                self._hub.publish("stats", figures.model_dump(mode="json"), audience=audience)

@@ -146,7 +146,8 @@ class Run:
             heartbeats.heartbeat(self.connection, "dev-1", message, T0)
 
     def check(self) -> None:
-        (found,) = devices.accounts(self.connection, "dev-1")
+        found = devices.account(self.connection, "dev-1")
+        assert found is not None
         epoch = next((row for row in found.epochs if row.id == "epoch-a"), None)
         if epoch is None:
             assert not self.model.received

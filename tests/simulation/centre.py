@@ -8,6 +8,7 @@ from typing import Final
 
 from central_sync.services.devices import DeviceService
 from central_sync.services.ingest import IngestService
+from central_sync.services.inventory import InventoryService
 from central_sync.services.live import Hub
 from central_sync.services.presence import Presence
 from central_sync.services.views import DeviceStats
@@ -70,7 +71,7 @@ class CentreMachine:
         store = SqliteStore(self._data, self.clock)
         ingest = IngestService(store, self.clock, self._threads)
         presence = Presence(self.clock, 30.0)
-        devices = DeviceService(store, Hub(), self.clock, presence, "1", None)
+        devices = DeviceService(store, Hub(), self.clock, presence, None)
         self.life = Running(store, ingest, devices)
         await store.start()
 
@@ -122,7 +123,8 @@ class CentreMachine:
 
     async def account(self) -> DeviceStats:
         assert self.life is not None
-        return (await self.life.devices.data_stats(DEVICE)).devices[0]
+        inventory = InventoryService(self.life.store, self.clock, "1")
+        return (await inventory.data_stats(DEVICE, {}, None, 1)).devices[0]
 
     def close(self) -> None:
         self.kill()

@@ -27,6 +27,7 @@ ALLOWED: dict[Scope, set[str | None]] = {
     Scope.DEVICE_OR_VIEWER: {"admin", "operator", "viewer", "dev-1"},
     Scope.VIEWER: {"admin", "operator", "viewer"},
     Scope.OPERATOR: {"admin", "operator"},
+    Scope.ENGINEER: {"admin"},
     Scope.ADMIN: {"admin"},
 }
 STREAMS = {"events"}
