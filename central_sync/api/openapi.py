@@ -38,13 +38,6 @@ _PATH_TEXT: Final = {
 _ETAGGED: Final = {
     "get_config", "get_config_v1", "put_config", "register_device", "device_registry", "patch_device",
 }  # fmt: skip
-    "get_config",
-    "get_config_v1",
-    "put_config",
-    "register_device",
-    "device_registry",
-    "patch_device",
-}
 _COMMON_ERRORS: Final = {
     401: "no_token, bad_token, expired, no_session",
     403: "role, area, other_device, device_token, device_only; origin: a session from another site's page",
