@@ -91,6 +91,7 @@ class Rig:
         self.centre: Child
         self._centre_arguments: list[str] = []
         self.url = ""
+        self.operator = ""
         self.api: CentreApi
         self.to_centre: FaultProxy
         self.to_plcs: list[FaultProxy] = []
@@ -106,7 +107,7 @@ class Rig:
     async def _build(self) -> None:
         data = str(self.central_data)
         token = await output_of("central_sync", "token", "create", "--data", data, "--device", DEVICE)
-        operator = await output_of("central_sync", "token", "create", "--data", data, "--role", "operator")
+        operator = self.operator = await output_of("central_sync", "token", "create", "--data", data, "--role", "operator")
         arguments = ["--ports", str(self._connections), "--tick-ms", str(TICK_MS)]
         arguments = ["edge_agent", "simulate", "modbus", "--json", *arguments]
         if self._setup.noise:
