@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from pydantic import ValidationError
@@ -15,6 +15,8 @@ from central_sync.services.health import DeviceState
 from central_sync.services.live import Hub
 from central_sync.services.pages import decode_cursor, encode_cursor
 from central_sync.services.presence import Presence
+from central_sync.services.roll import Roll, figures
+from central_sync.services.standing import standing
 from central_sync.services.views import (
     ConfigSummary,
     DeviceDetail,
@@ -90,8 +92,12 @@ class DeviceStore(Protocol):
     @property
     def load(self) -> float: ...
 
-    async def heartbeat(self, device: str, message: Heartbeat, now: int) -> Heard:
-        """Stores it as the newest and in the series, applies its heads, closes epochs not named."""
+    @property
+    def roll(self) -> Roll: ...
+
+    async def heartbeat(self, device: str, message: Heartbeat, now: int, body: bytes) -> Heard:
+        """Stores it as the newest and in the series, applies its heads, closes epochs not named. `body`: the
+        message as it came."""
         ...
 
     async def account(self, device: str) -> DeviceAccount | None: ...
@@ -171,6 +177,21 @@ def _detail(found: DeviceAccount, now: int) -> DeviceDetail:
     return DeviceDetail(**fields, created=found.device.created, epochs=epochs)
 
 
+def read_heartbeat(body: bytes) -> Heartbeat:
+    """Raises Invalid with the place."""
+    try:
+        message = Heartbeat.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise Invalid("bad_heartbeat", f"{place}: {first['msg']}") from error
+    for index, head in enumerate(message.heads):
+        problem = head_problem(head)
+        if problem is not None:
+            raise Invalid("bad_heartbeat", f"heads.{index}: {problem}")
+    return message
+
+
 class DeviceService:
     def __init__(
         self,
@@ -191,30 +212,54 @@ class DeviceService:
 
     async def heartbeat(self, device: str, body: bytes) -> HeartbeatAnswer:
         """Raises Invalid, Busy."""
-        try:
-            if len(body) > INLINE_BYTES:
-                message = await asyncio.to_thread(Heartbeat.model_validate_json, body)
-            else:
-                message = Heartbeat.model_validate_json(body)
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            raise Invalid("bad_heartbeat", f"{place}: {first['msg']}") from error
-        for index, head in enumerate(message.heads):
-            problem = head_problem(head)
-            if problem is not None:
-                raise Invalid("bad_heartbeat", f"heads.{index}: {problem}")
+        if len(body) > INLINE_BYTES:
+            return await self._loud(device, body, await asyncio.to_thread(read_heartbeat, body))
+        message = read_heartbeat(body)
+        return self.quiet(device, body, message) or await self._loud(device, body, message)
+
+    async def _loud(self, device: str, body: bytes, message: Heartbeat) -> HeartbeatAnswer:
         now = self._clock.wall_ms()
         self._presence.heard(device, message.interval_seconds)
-        heard = await self._store.heartbeat(device, message, now)
+        heard = await self._store.heartbeat(device, message, now, body)
         row = heard.device
-        self._hub.publish("heartbeat", summary(row, now).model_dump(mode="json"), device)
+        if self._hub.wants("heartbeat", device):
+            self._hub.publish("heartbeat", summary(row, now).model_dump(mode="json"), device)
+        return self._answer(now, row.config_etag, heard.resend)
+
+    def quiet(self, device: str, body: bytes, message: Heartbeat | None = None) -> HeartbeatAnswer | None:
+        """The answer to a heartbeat that says nothing new (services/roll.py), out of memory; None: it does,
+        or nobody knows. Raises Invalid. message: what the body says, where that was read already."""
+        entry = self._store.roll.get(device)
+        if entry is None:
+            return None
+        message = message or read_heartbeat(body)
+        now = self._clock.wall_ms()
+        state = health.state_of(message, entry.last_loss, now)
+        if state is not entry.state or standing(message) != entry.standing:
+            return None
+        watched = self._hub.wants("heartbeat", device)
+        if watched and not isinstance(entry.row, DeviceRow):
+            return None
+        self._presence.heard(device, message.interval_seconds)
+        self._keep(device, entry.no, message, body, now)
+        if watched and isinstance(entry.row, DeviceRow):
+            row = replace(entry.row, heartbeat=message, last_seen=now, clock_offset=message.now - now)
+            self._hub.publish("heartbeat", summary(row, now).model_dump(mode="json"), device)
+        return self._answer(now, entry.config_etag, [])
+
+    def _keep(self, device: str, no: int, message: Heartbeat, body: bytes, now: int) -> None:
+        waiting = self._store.roll.wait(device, no, self._clock.monotonic())
+        waiting.body, waiting.seen, waiting.offset = body, now, message.now - now
+        waiting.version = message.version
+        waiting.add(figures(message, now))
+
+    def _answer(self, now: int, etag: str | None, resend: list[Resend]) -> HeartbeatAnswer:
         return HeartbeatAnswer(
             centre=self._store.centre,
             now=now,
-            resend=heard.resend,
+            resend=resend,
             heartbeat_interval=self._interval,
-            config_etag=row.config_etag,
+            config_etag=etag,
         )
 
     async def get(self, device: str) -> DeviceDetail:

@@ -115,6 +115,10 @@ class Hub:
     def unsubscribe(self, listener: Listener) -> None:
         self._listeners.discard(listener)
 
+    def wants(self, event: str, device: str) -> bool:
+        """Whether anybody would get it: making an event may cost more than what it tells of."""
+        return any(listener.wants(event, device) for listener in self._listeners)
+
     def publish(self, event: str, data: object, device: str | None = None, audience: Audience = ()) -> None:
         """Hands an event to all who want it and may. `device` None: to the audience, as a rule those who see
         all devices.

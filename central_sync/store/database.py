@@ -15,6 +15,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
+from central_sync.store import series
 from central_sync.store.errors import CannotOpen
 
 DATABASE_NAME: Final = "central.db"
@@ -74,6 +75,7 @@ def connect(path: Path, read_only: bool = False) -> sqlite3.Connection:
     connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     connection.execute("PRAGMA temp_store = MEMORY")
+    series.register(connection)
     if read_only:
         connection.execute("PRAGMA query_only = ON")
     return connection

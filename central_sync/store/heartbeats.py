@@ -1,7 +1,11 @@
-"""One heartbeat in the database: the newest, the series, the heads, the state."""
+"""One heartbeat in the database: the newest, the series, the heads, the state.
+
+Quiet ones come late and many at a time (services/roll.py): they change nothing but figures.
+"""
 
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 import orjson
@@ -10,11 +14,11 @@ from central_sync.services import health
 from central_sync.services.accounting import MAX_NAMED, HeadState
 from central_sync.services.devices import DeviceRow, Heard
 from central_sync.services.health import DeviceState
-from central_sync.store import epochs, rows
+from central_sync.services.roll import Entry, Waiting, figures
+from central_sync.services.standing import standing
+from central_sync.store import epochs, rows, series
 from edge_agent.wire.messages import Head, Heartbeat, Resend
 
-SERIES_MS: Final = 86_400_000
-SERIES_STEP_MS: Final = 30_000
 # How long changes of state are kept.
 STATES_MS: Final = 400 * 86_400_000
 _TEXT: Final = {
@@ -24,10 +28,20 @@ _TEXT: Final = {
 }
 
 
-def heartbeat(connection: sqlite3.Connection, device: str, message: Heartbeat, now: int) -> Heard:
+def heartbeat(
+    connection: sqlite3.Connection,
+    device: str,
+    message: Heartbeat,
+    now: int,
+    earlier: Waiting | None = None,
+    body: bytes | None = None,
+) -> Heard:
+    """earlier: quiet ones before it that are not written. body: the message as it came."""
     device_no = rows.require_device(connection, device, now)
     sql = "SELECT state, run, past_runs, lost_samples, last_loss, last_seen FROM device WHERE no = ?"
     state, run, past, known_lost, last_loss, last_seen = connection.execute(sql, (device_no,)).fetchone()
+    if earlier is not None:
+        last_seen = max(last_seen, earlier.seen)
     past_runs, returned = health.follow_run(run, orjson.loads(past), message.run)
     if returned:
         rows.add_event(
@@ -53,14 +67,17 @@ def heartbeat(connection: sqlite3.Connection, device: str, message: Heartbeat, n
     offset = message.now - now
     connection.execute(
         "UPDATE device SET heartbeat = ?, last_seen = ?, clock_offset = ?, run = ?, past_runs = ?, "
-        "lost_samples = ?, last_loss = ?, interval_seconds = ? WHERE no = ?",
+        "lost_samples = ?, last_loss = ?, interval_seconds = ?, standing = ? WHERE no = ?",
         (
-            message.model_dump_json().encode(), now, offset, message.run, orjson.dumps(past_runs).decode(),
-            lost_now, last_loss, message.interval_seconds, device_no,
+            body or message.model_dump_json().encode(), now, offset, message.run,
+            orjson.dumps(past_runs).decode(), lost_now, last_loss, message.interval_seconds,
+            # What is asked for again is asked for until it is here.
+            None if resend else standing(message), device_no,
         ),
     )  # fmt: skip
-    _add_to_series(connection, device_no, message, now, offset)
     keep_labels(connection, device_no, message.labels)
+    points = [*(earlier.points if earlier else []), figures(message, now)]
+    series.append(connection, device_no, points, message.version)
     move(connection, device_no, device, DeviceState(state), health.state_of(message, last_loss, now), now)
     found = rows.find_device(connection, device)
     assert found is not None
@@ -178,21 +195,53 @@ def silence(
     return quiet
 
 
-def _add_to_series(
-    connection: sqlite3.Connection, device_no: int, message: Heartbeat, now: int, offset: int
-) -> None:
-    host, buffer = message.host, message.buffer
-    at = now - now % SERIES_STEP_MS
-    connection.execute(
-        "DELETE FROM heartbeat WHERE device_no = ? AND (arrived <= ? OR arrived > ?)",
-        (device_no, at - SERIES_MS, at),
+def write_quiet(connection: sqlite3.Connection, waiting: list[Waiting]) -> None:
+    """Quiet heartbeats that were kept: the newest of each device on its row, all in the series."""
+    connection.executemany(
+        "UPDATE device SET heartbeat = ?, last_seen = ?, clock_offset = ? WHERE no = ?",
+        [(each.body, each.seen, each.offset, each.no) for each in waiting],
     )
-    connection.execute(
-        "INSERT OR REPLACE INTO heartbeat VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            device_no, at, host.cpu_percent, rows.whole(host.memory_bytes), rows.whole(host.disk_free_bytes),
-            message.uptime_seconds, rows.whole(buffer.pending_batches), rows.whole(buffer.pending_bytes),
-            rows.whole(message.connections_ok), rows.whole(message.connections_total), offset,
-            message.version,
-        ),
-    )  # fmt: skip
+    for each in waiting:
+        series.append(connection, each.no, each.points, each.version)
+
+
+def entry(heard: Heard, message: Heartbeat) -> Entry | None:
+    """What the roll remembers of a device after a heartbeat; None: the next is looked at again."""
+    row = heard.device
+    if heard.resend:
+        return None
+    kept = replace(row, heartbeat=None)
+    return Entry(row.no, standing(message), row.state, row.last_loss, row.config_etag, kept)
+
+
+def entries(connection: sqlite3.Connection, limit: int) -> list[tuple[str, Entry]]:
+    """Of the devices whose next heartbeat may be quiet."""
+    sql = (
+        "SELECT id, no, standing, state, last_loss, config_etag FROM device WHERE standing IS NOT NULL "
+        "AND state IN ('online', 'degraded') AND decommissioned IS NULL LIMIT ?"
+    )
+    return [
+        (device, Entry(no, known, DeviceState(state), last_loss, etag))
+        for device, no, known, state, last_loss, etag in connection.execute(sql, (limit,))
+    ]
+
+
+# What an entry of the roll is made of, and what stands on rows of others that it depends on.
+_FORGET: Final = """
+CREATE TEMP TRIGGER device_moves AFTER UPDATE OF
+    state, config_etag, last_loss, decommissioned, purging, name, standing, config_version ON main.device
+    WHEN OLD.standing IS NOT NULL BEGIN SELECT roll_forget(NEW.id); END;
+CREATE TEMP TRIGGER label_added AFTER INSERT ON main.device_label BEGIN
+    SELECT roll_forget((SELECT id FROM main.device WHERE no = NEW.device_no)); END;
+CREATE TEMP TRIGGER label_moves AFTER UPDATE ON main.device_label BEGIN
+    SELECT roll_forget((SELECT id FROM main.device WHERE no = NEW.device_no)); END;
+CREATE TEMP TRIGGER label_goes AFTER DELETE ON main.device_label BEGIN
+    SELECT roll_forget((SELECT id FROM main.device WHERE no = OLD.device_no)); END;
+"""
+
+
+def watch(connection: sqlite3.Connection, forget: Callable[[str], None]) -> None:
+    """Calls `forget` with the id of each device of which something changes on this connection that an entry
+    of the roll is made of, whoever changes it and before the commit."""
+    connection.create_function("roll_forget", 1, forget)
+    connection.executescript(_FORGET)

@@ -10,7 +10,7 @@ from central_sync.services.database import Database, Once
 from central_sync.services.errors import Conflict, Forbidden, NotFound, PreconditionFailed
 from central_sync.services.health import DeviceState
 from central_sync.services.registry import Change, DevicePatch, Registration, RegistryView, merge_labels
-from central_sync.store import heartbeats, rows
+from central_sync.store import heartbeats, rows, series
 from central_sync.store.audit import record
 from central_sync.store.idempotency import answer_once
 from central_sync.store.targets import registry_labels
@@ -25,7 +25,6 @@ _BY_DEVICE: Final = (
     ("loss", "no"),
     ("event", "no"),
     ("device_state_change", "no"),
-    ("heartbeat", "arrived"),
     ("latest", "schema"),
     ("seen", "run, connection, grp"),
     ("clock", "no"),
@@ -146,6 +145,7 @@ def purge_step(connection: sqlite3.Connection, device: str, now: int) -> bool:
     if number is None:
         return True
     left = PURGE_ROWS
+    series.forget(connection, number)
     for table, key in _BY_DEVICE:
         sql = (
             f"DELETE FROM {table} WHERE device_no = ? AND ({key}) IN "  # noqa: S608

@@ -6,8 +6,10 @@ written or read.
 """
 
 import asyncio
+import contextlib
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,10 +18,12 @@ import structlog
 from central_sync.services.clock import Clock
 from central_sync.services.database import T
 from central_sync.services.devices import DeviceAccount, DeviceRow, Heard
+from central_sync.services.errors import Busy
 from central_sync.services.history import MAX_AT_ONCE, Series, SeriesQuery
 from central_sync.services.ingest import Receipt, Upload
 from central_sync.services.inventory import DeviceFilter, ModelState, Totals
 from central_sync.services.readmodel import ReadModel
+from central_sync.services.roll import MAX_ENTRIES, Roll, Waiting
 from central_sync.services.views import EventView
 from central_sync.store import devices, heartbeats, history, ingest, listing, models, rows, schemas
 from central_sync.store.database import DirectoryLock, connect, prepare, read_meta
@@ -36,6 +40,8 @@ logger = structlog.get_logger()
 MAX_LIVE_ITEMS: Final = 2_000
 # How long one series may be read; what was found until then is the newest part.
 SERIES_SECONDS: Final = 5.0
+# Quiet heartbeats of one commit.
+_QUIET_AT_ONCE: Final = 200
 
 
 class SqliteStore:
@@ -46,6 +52,7 @@ class SqliteStore:
         self._clock = clock
         self._schemas = SchemaCache()
         self._centre = ""
+        self.roll = Roll()
 
     @property
     def centre(self) -> str:
@@ -84,11 +91,14 @@ class SqliteStore:
             source = models.SqliteModelSource(lambda: self._connection, self._schemas)
             duplicates = models.load_duplicates(connection)
             self._model = ReadModel(source, models.checkpoint_arrival(connection), duplicates)
+            for device, entry in heartbeats.entries(connection, MAX_ENTRIES):
+                self.roll.put(device, entry)
         finally:
             connection.close()
 
     def _connect(self) -> sqlite3.Connection:
         self._connection = connect(self._path)
+        heartbeats.watch(self._connection, self.roll.forget)
         return self._connection
 
     def _replay(self, connection: sqlite3.Connection) -> None:
@@ -102,6 +112,7 @@ class SqliteStore:
     async def stop(self) -> None:
         try:
             if self._writer.alive:
+                await self.write_quiet(self._clock.monotonic())
                 await self.checkpoint()
         finally:
             await self._writer.stop()
@@ -124,7 +135,13 @@ class SqliteStore:
         return await self._writer.run(work, after)
 
     async def read(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        await self._settle()
         return await self._readers.run(question)
+
+    async def _settle(self) -> None:
+        """What a question about devices finds includes the heartbeats that came before it."""
+        with contextlib.suppress(Busy):
+            await self.write_quiet(self._clock.monotonic())
 
     async def quick(self, question: Callable[[sqlite3.Connection], T]) -> T:
         return await self._quick.run(question)
@@ -150,10 +167,37 @@ class SqliteStore:
         now = self._clock.wall_ms()
         return await self._writer.run(lambda connection: schemas.add_schema(connection, device, schema, now))
 
-    async def heartbeat(self, device: str, message: Heartbeat, now: int) -> Heard:
-        return await self._writer.run(
-            lambda connection: heartbeats.heartbeat(connection, device, message, now)
-        )
+    async def heartbeat(self, device: str, message: Heartbeat, now: int, body: bytes) -> Heard:
+        earlier = self.roll.take(device)
+
+        def work(connection: sqlite3.Connection) -> Heard:
+            heard = heartbeats.heartbeat(connection, device, message, now, earlier, body)
+            self.roll.looked(device)
+            return heard
+
+        def remember(heard: Heard) -> None:
+            entry = heartbeats.entry(heard, message)
+            if entry is not None:
+                self.roll.put(device, entry)
+
+        with self._given_back([(device, earlier)] if earlier else []):
+            return await self._writer.run(work, remember)
+
+    async def write_quiet(self, before: float) -> None:
+        """Writes the quiet heartbeats of which the first came by that time. Raises Busy."""
+        while taken := self.roll.take_older(before, _QUIET_AT_ONCE):
+            waiting = [each for _, each in taken]
+            with self._given_back(taken):
+                await self._writer.run(partial(heartbeats.write_quiet, waiting=waiting))
+
+    @contextlib.contextmanager
+    def _given_back(self, taken: list[tuple[str, Waiting]]) -> Iterator[None]:
+        """Where they cannot be written they are kept on."""
+        try:
+            yield
+        except Exception:
+            self.roll.give_back(taken)
+            raise
 
     async def awake(self) -> list[tuple[str, float | None]]:
         return await self._quick.run(heartbeats.awake)
@@ -168,12 +212,15 @@ class SqliteStore:
     # --- questions ----------------------------------------------------------------------------------
 
     async def devices(self, wanted: DeviceFilter) -> list[DeviceRow]:
+        await self._settle()
         return await self._readers.run(lambda connection: listing.devices(connection, wanted))
 
     async def account(self, device: str) -> DeviceAccount | None:
+        await self._settle()
         return await self._readers.run(lambda connection: devices.account(connection, device))
 
     async def accounts(self, wanted: DeviceFilter) -> list[DeviceAccount]:
+        await self._settle()
         return await self._readers.run(lambda connection: devices.accounts(connection, wanted))
 
     async def sees(self, device: str, limits: Mapping[str, str]) -> bool:
