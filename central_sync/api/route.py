@@ -30,9 +30,9 @@ from central_sync.services.sight import Sight
 from central_sync.services.targets import TargetService
 from central_sync.services.templates import TemplateService
 from central_sync.services.tokens import TokenService
-from central_sync.services.v1_mappings import MappingService
 from central_sync.services.trail import TrailService
 from central_sync.services.users import UserService
+from central_sync.services.v1_mappings import MappingService
 
 MAX_KEY_LENGTH: Final = 200
 

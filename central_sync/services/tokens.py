@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 from central_sync.services.access import RANK, Identity, Role
 from central_sync.services.clock import Clock
-from central_sync.services.errors import Invalid, NotFound, Unauthenticated
+from central_sync.services.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from central_sync.services.remembered import Remembered
 
 DEVICE_ID: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,49}[a-z0-9])?")
@@ -26,7 +26,7 @@ _TOKEN: Final = re.compile(r"hf_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 @dataclass(frozen=True, slots=True)
 class TokenRow:
     """One token or device credential. Times are UTC milliseconds; user: its owner's id; replaces: a device's
-    credential that is revoked once this one is used."""
+    credential that is revoked once this one is used; decommissioned: since when its device is out of service."""
 
     id: str
     digest: bytes
@@ -42,6 +42,7 @@ class TokenRow:
     successor: str | None = None
     last_used: int | None = None
     replaces: str | None = None
+    decommissioned: int | None = None
 
     @property
     def identity(self) -> Identity:
@@ -120,7 +121,8 @@ class TokenService:
         self._first_use: Callable[[str, str], Awaitable[None]] | None = None
 
     async def authenticate(self, header: str | None) -> Identity:
-        """Raises Unauthenticated for anything but a known, unrevoked bearer token."""
+        """Raises Unauthenticated for anything but a known, unrevoked bearer token, and Forbidden for that of a
+        device out of service: its agent shall know that nothing is wrong with the credential."""
         scheme, _, text = (header or "").partition(" ")
         match = _TOKEN.fullmatch(text.strip())
         if scheme.lower() != "bearer" or match is None:
@@ -129,6 +131,8 @@ class TokenService:
         # The same work for an unknown id: the answer's time tells nothing.
         expected = row.digest if row else bytes(32)
         good = hmac.compare_digest(expected, digest(match[2]))
+        if row is not None and good and row.decommissioned is not None:
+            raise Forbidden("decommissioned", f"the device {row.device} is out of service")
         if row is None or not good or row.revoked is not None:
             raise Unauthenticated("bad_token", "the token is unknown or revoked")
         if row.expires is not None and self._clock.wall_ms() >= row.expires:

@@ -50,12 +50,18 @@ def find_token(connection: sqlite3.Connection, token_id: str) -> TokenRow | None
     found = replace(token_row(row[:-4]), replaces=row[-4])
     role, labels, disabled = row[-3:]
     if found.device is not None:
-        return replace(found, replaces=_replaced(connection, token_id))
+        gone = _decommissioned(connection, found.device)
+        return replace(found, replaces=_replaced(connection, token_id), decommissioned=gone)
     if found.user is None:
         return found
     if role is None:
         return replace(found, revoked=found.revoked or found.created)
     return within(found, Owner(Role(role), orjson.loads(labels), disabled))
+
+
+def _decommissioned(connection: sqlite3.Connection, device: str) -> int | None:
+    row = connection.execute("SELECT decommissioned FROM device WHERE id = ?", (device,)).fetchone()
+    return None if row is None else row[0]
 
 
 def _replaced(connection: sqlite3.Connection, token_id: str) -> str | None:
