@@ -11,7 +11,7 @@ from edge_agent.app.device import AgentDevice
 from edge_agent.buffer.recovery import Identity
 from edge_agent.commands.desk import Desk
 from edge_agent.commands.entry import Outcome
-from edge_agent.commands.handlers import HANDLERS
+from edge_agent.commands.handlers import HANDLERS, REFUSALS
 from edge_agent.commands.journal import NAME, Journal
 from edge_agent.commands.registry import Registry
 from edge_agent.config.models import CommandSettings
@@ -40,7 +40,7 @@ class Commands:
         self._device = device
         self._record = record
         journal = Journal(device.database.with_name(NAME))
-        registry = Registry(TYPES, HANDLERS, settings.allow)
+        registry = Registry(TYPES, HANDLERS, REFUSALS, settings.allow)
         self._desk = Desk(
             journal, registry, device, device.clock, identity.boot, settings.concurrency, self._ended
         )

@@ -192,6 +192,8 @@ class Desk:
         entry = live.entry
         try:
             order = self._registry.order(entry.offer)
+            if not again:
+                order.judge(self._device)
         except Refused as refusal:
             await self._end(live, Outcome(CommandState.REJECTED, refusal.code, str(refusal)))
             return

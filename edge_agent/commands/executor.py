@@ -12,7 +12,7 @@ import structlog
 
 from edge_agent.commands.context import Context
 from edge_agent.commands.entry import Outcome
-from edge_agent.commands.errors import Failed, Refused
+from edge_agent.commands.errors import Failed
 from edge_agent.commands.registry import Order
 from edge_agent.contracts.clock import Clock
 from edge_agent.wire.commands import MAX_RESULT_BYTES, CommandState
@@ -115,8 +115,6 @@ def _outcome(task: "asyncio.Future[Message]", command: str) -> Outcome:
             return Outcome(CommandState.FAILED, "result_too_large", text)
         return Outcome(CommandState.SUCCEEDED, result=result)
     text = str(error)[:_TEXT]
-    if isinstance(error, Refused):
-        return Outcome(CommandState.REJECTED, error.code, text)
     if isinstance(error, Failed):
         return Outcome(CommandState.FAILED, error.code, text)
     logger.error("a command failed in an unexpected way", command_id=command, exc_info=error)

@@ -1,6 +1,7 @@
 """What each command does: one function a type, with what it was given and nothing else.
 
-`HANDLERS` is the agent's half of `wire.command_types.TYPES`.
+`HANDLERS` is the agent's half of `wire.command_types.TYPES`; `REFUSALS` says what of it this device will
+not do, before anything is begun.
 """
 
 import asyncio
@@ -12,9 +13,10 @@ from typing import Any, Final
 import orjson
 
 from edge_agent.commands.children import run_child
-from edge_agent.commands.context import Context
+from edge_agent.commands.context import Context, Device
 from edge_agent.commands.errors import Failed, Refused
-from edge_agent.commands.registry import Handler
+from edge_agent.commands.registry import Check, Handler
+from edge_agent.contracts.check_names import CHECKS
 from edge_agent.contracts.diagnosis import Verdict, worst
 from edge_agent.wire import command_types as types
 from edge_agent.wire.commands import MAX_ARTIFACT_BYTES
@@ -39,13 +41,16 @@ async def ping(context: Context, _: types.NoParams) -> types.PingResult:
 
 async def restart_agent(context: Context, params: types.RestartAgentParams) -> types.RestartAgentResult:
     """Does not return: the run that follows says how it ended."""
-    problem = context.device.restart_problem()
-    if problem and not params.force:
-        raise Refused("no_supervisor", problem)
     await context.clock.sleep(params.delay_seconds)
     context.device.restart()
     await asyncio.Event().wait()
     raise AssertionError("the agent ends first")
+
+
+def _check_restart(device: Device, params: types.RestartAgentParams) -> None:
+    problem = device.restart_problem()
+    if problem and not params.force:
+        raise Refused("no_supervisor", problem)
 
 
 async def reload_config(context: Context, params: types.ReloadConfigParams) -> types.ReloadConfigResult:
@@ -86,8 +91,13 @@ async def read_tags(context: Context, params: types.ReadTagsParams) -> types.Rea
     return types.ReadTagsResult(values=await context.device.read_tags(params.tags, seconds))
 
 
-async def write_tag(context: Context, params: types.WriteTagParams) -> types.WriteTagResult:
-    raise Refused("not_writable", context.device.write_problem(params.tag))
+async def write_tag(_: Context, params: types.WriteTagParams) -> types.WriteTagResult:
+    """There is nothing that writes yet: `_check_write` refuses all."""
+    raise Failed("not_writable", f"{params.tag} may not be written")
+
+
+def _check_write(device: Device, params: types.WriteTagParams) -> None:
+    raise Refused("not_writable", device.write_problem(params.tag))
 
 
 async def restart_connection(
@@ -95,12 +105,17 @@ async def restart_connection(
 ) -> types.RestartConnectionResult:
     name = params.connection
     if not await context.device.rebuild(name):
-        raise Refused("unknown_connection", f"this device polls no connection {name}")
+        raise Failed("unknown_connection", f"this device polls no connection {name} any more")
     state, error = context.device.connection_state(name)
     while state not in _SETTLED and context.seconds_left > _SPARE_SECONDS:
         await context.clock.sleep(_LOOK_SECONDS)
         state, error = context.device.connection_state(name)
     return types.RestartConnectionResult(connection=name, state=state, error=error[:_TEXT])
+
+
+def _check_connection(device: Device, params: types.RestartConnectionParams) -> None:
+    if device.connection_state(params.connection)[0] == "stopped":
+        raise Refused("unknown_connection", f"this device polls no connection {params.connection}")
 
 
 async def run_diagnostics(context: Context, params: types.RunDiagnosticsParams) -> types.RunDiagnosticsResult:
@@ -118,6 +133,12 @@ async def run_diagnostics(context: Context, params: types.RunDiagnosticsParams) 
         context.say(f"{each.verdict}: {each.check} {each.subject}: {each.text}\n")
     verdict = worst(Verdict(each.verdict) for each in checks)
     return types.RunDiagnosticsResult(verdict=str(verdict), checks=checks[:1_000])
+
+
+def _check_diagnostics(_: Device, params: types.RunDiagnosticsParams) -> None:
+    unknown = [each for each in params.checks or () if each not in CHECKS]
+    if unknown:
+        raise Refused("bad_params", f"checks: there is no {unknown[0]}; there are {', '.join(CHECKS)}")
 
 
 def _diagnosis(record: dict[str, Any]) -> types.Diagnosis:
@@ -202,4 +223,11 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "set_log_level": set_log_level,
     "flush_buffer": flush_buffer,
     "support_bundle": support_bundle,
+}
+
+REFUSALS: Final[Mapping[str, Check]] = {
+    "restart_agent": _check_restart,
+    "write_tag": _check_write,
+    "restart_connection": _check_connection,
+    "run_diagnostics": _check_diagnostics,
 }

@@ -9,13 +9,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from edge_agent.commands.context import Context
+from edge_agent.commands.context import Context, Device
 from edge_agent.commands.errors import Refused
 from edge_agent.wire.command_types import CommandType, Params
 from edge_agent.wire.commands import CommandOffer
 from edge_agent.wire.messages import Message
 
 Handler = Callable[[Context, Any], Awaitable[Message]]
+# Raises Refused for what this device will not do: asked before the command is accepted.
+Check = Callable[[Device, Any], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,12 @@ class Order:
     kind: CommandType
     params: Params
     handler: Handler
+    check: Check | None = None
+
+    def judge(self, device: Device) -> None:
+        """Raises Refused."""
+        if self.check is not None:
+            self.check(device, self.params)
 
     def seconds(self, offer: CommandOffer) -> float:
         """How long it may run."""
@@ -38,10 +46,12 @@ class Registry:
         self,
         types: Mapping[str, CommandType],
         handlers: Mapping[str, Handler],
+        checks: Mapping[str, Check],
         allow: Collection[str] | None = None,
     ) -> None:
         self._types = types
         self._handlers = handlers
+        self._checks = checks
         self._allow = allow
 
     def kind(self, name: str) -> CommandType | None:
@@ -58,7 +68,7 @@ class Registry:
             params = kind.params.model_validate(offer.params)
         except ValidationError as error:
             raise Refused("bad_params", _first(error)) from error
-        return Order(kind, params, handler)
+        return Order(kind, params, handler, self._checks.get(offer.type))
 
 
 def _first(error: ValidationError) -> str:
