@@ -40,7 +40,8 @@ _ETAGGED: Final = {
 }  # fmt: skip
 _COMMON_ERRORS: Final = {
     401: "no_token, bad_token, expired, no_session",
-    403: "role, area, other_device, device_token, device_only, decommissioned; origin: a session from another site's page",
+    403: "role, area, other_device, device_token, device_only, decommissioned; origin: a session from another "
+    "site's page",
 }
 WHO: Final = {
     Scope.PUBLIC: "Public.",

@@ -26,7 +26,8 @@ _TOKEN: Final = re.compile(r"hf_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 @dataclass(frozen=True, slots=True)
 class TokenRow:
     """One token or device credential. Times are UTC milliseconds; user: its owner's id; replaces: a device's
-    credential that is revoked once this one is used; decommissioned: since when its device is out of service."""
+    credential that is revoked once this one is used; decommissioned: since when its device is
+    out of service."""
 
     id: str
     digest: bytes
@@ -121,8 +122,8 @@ class TokenService:
         self._first_use: Callable[[str, str], Awaitable[None]] | None = None
 
     async def authenticate(self, header: str | None) -> Identity:
-        """Raises Unauthenticated for anything but a known, unrevoked bearer token, and Forbidden for that of a
-        device out of service: its agent shall know that nothing is wrong with the credential."""
+        """Raises Unauthenticated for anything but a known, unrevoked bearer token, and Forbidden for that of
+        a device out of service: its agent shall know that nothing is wrong with the credential."""
         scheme, _, text = (header or "").partition(" ")
         match = _TOKEN.fullmatch(text.strip())
         if scheme.lower() != "bearer" or match is None:
