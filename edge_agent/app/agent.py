@@ -216,6 +216,7 @@ class Agent:
                 self._board.heartbeat,
                 self._connections.healthy,
                 self._clock,
+                self._identity.machine,
             )
             await self._link.open()
             self._link.start(ending.crew)

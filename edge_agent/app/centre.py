@@ -4,12 +4,15 @@ Imported in a thread once polling has begun: the HTTP library alone takes longer
 for the first sample.
 """
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from edge_agent.app.transaction import ConfigKeeper
-from edge_agent.config.models import Document
+from edge_agent.config.models import CentralSettings, Document
 from edge_agent.contracts.clock import Clock
 from edge_agent.contracts.frames import FrameSink
 from edge_agent.contracts.outbox import Outbox
@@ -18,11 +21,17 @@ from edge_agent.runtime.crew import Crew
 from edge_agent.runtime.supervise import Role
 from edge_agent.uplink.beat import ConfigPoll, Heartbeats
 from edge_agent.uplink.client import CentreClient, NewConfig
+from edge_agent.uplink.credentials import FILE_NAME, Credentials
+from edge_agent.uplink.enrolment import Hardware
+from edge_agent.uplink.rotation import Rotation
+from edge_agent.uplink.standing import Standing
 from edge_agent.uplink.uploader import Uploader
 from edge_agent.uplink.watch import SinkWatch
 from edge_agent.wire.batch import Kind
 from edge_agent.wire.messages import Event, Heartbeat, Resend
 from edge_agent.wire.ranges import coalesce
+
+logger = structlog.stdlib.get_logger(__name__)
 
 PARENT: Final = "agent/uplink"
 _LOOK_SECONDS: Final = 1.0
@@ -41,10 +50,13 @@ class CentreLink:
         heartbeat: Callable[[], Heartbeat],
         healthy: Callable[[], dict[str, bool]],
         clock: Clock,
+        machine: str,
     ) -> None:
-        """directory: what `ca_file` is relative to. healthy: the connections' state, by name."""
+        """directory: what `ca_file` is relative to. healthy: the connections' state, by name. machine: its
+        id, under which this device enrols."""
         central = document.central
         assert central is not None, "an agent without a centre has no link to one"
+        self._central = central
         self._sink = sink
         self._outbox = outbox
         self._keeper = keeper
@@ -52,7 +64,23 @@ class CentreLink:
         self._clock = clock
         # Who is told that commands wait at the centre.
         self.on_commands: Callable[[int], None] = lambda _: None
-        self._client = self.client = CentreClient(central, document.agent.id, directory)
+        self._credentials = Credentials((directory / document.buffer.path).with_name(FILE_NAME))
+        self._standing = Standing(clock, self._credentials, self._try_now)
+        self._client = self.client = CentreClient(
+            central, document.agent.id, directory, token=self._token, judge=self._standing
+        )
+        self._rotation = Rotation(
+            self._client,
+            self._credentials,
+            document.agent.id,
+            Hardware(machine),
+            self._standing.refused_seconds,
+            clock,
+            grace_seconds=central.reenrol_after,
+            token=lambda: self._settings.enrol_token,
+            is_wanted=lambda: self._settings.token is None,
+            on_enrolled=self._try_now,
+        )
         self._poll = ConfigPoll(
             self._client, lambda: keeper.known_etag, self._take, central.config_interval, clock
         )
@@ -78,6 +106,9 @@ class CentreLink:
         )
 
     async def open(self) -> None:
+        problem = await asyncio.to_thread(self._credentials.load)
+        if problem and self._settings.token is None:
+            logger.warning(problem)
         await self._client.open()
 
     async def close(self) -> None:
@@ -91,6 +122,7 @@ class CentreLink:
         crew.start("upload backlog", self._uploader.run_backlog, backlog)
         crew.start("heartbeat", self._beats.run, Role(PARENT))
         crew.start("config", self._poll.run, Role(PARENT))
+        crew.start("credential", self._rotation.run, Role(PARENT))
         crew.start("sink watch", self._watch.run, Role(PARENT))
         crew.start("change watch", self._tell_changes, Role(PARENT))
 
@@ -104,13 +136,34 @@ class CentreLink:
         return self._beats.offset_ms
 
     def report(self) -> SinkReport:
-        return self._watch.report()
+        report = self._watch.report()
+        text = self._standing.text
+        return (
+            report if text is None else report.model_copy(update={"state": "refused", "detail": text[:300]})
+        )
 
     def look_around(self) -> None:
         """The local config changed: tell the centre, and see whether what it sent can be taken now."""
         self._beats.soon()
         if self._keeper.known_etag is None:
             self._poll.soon()
+        if self._standing.refused_seconds() is not None:
+            self._try_now()  # there may be another token in it
+
+    @property
+    def _settings(self) -> CentralSettings:
+        """Those that run now: a token that is renewed in its file counts from the next reload on."""
+        running = self._keeper.running.head.central
+        return self._central if running is None else running
+
+    def _token(self) -> str:
+        return self._settings.token or self._credentials.bearer()
+
+    def _try_now(self) -> None:
+        """The centre may accept this device now."""
+        self._uploader.try_now()
+        self._beats.try_now()
+        self._poll.try_now()
 
     async def resumed(self) -> None:
         """The machine slept: sockets are opened anew, and the centre hears of this device at once."""

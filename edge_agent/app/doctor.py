@@ -11,7 +11,7 @@ from edge_agent.app.config_text import secrets_of
 from edge_agent.app.settings import load_config
 from edge_agent.config.errors import ConfigErrors
 from edge_agent.config.load import Head, Loaded
-from edge_agent.config.models import ConnectionSettings, GroupSettings
+from edge_agent.config.models import ConnectionSettings, Document, GroupSettings
 from edge_agent.config.resolve import EXPOSED
 from edge_agent.contracts.diagnosis import Outcome
 from edge_agent.contracts.driver import Driver
@@ -24,6 +24,8 @@ from edge_agent.doctor.site import Site
 from edge_agent.doctor.waiting import in_thread
 from edge_agent.drivers import registry
 from edge_agent.pipeline.build import address_of, groups_of, located, plan_group, tags_of
+from edge_agent.uplink.credentials import FILE_NAME, Credentials
+from edge_agent.uplink.errors import NotAccepted
 from edge_agent.wire.quality import Quality
 
 LOAD_SECONDS: Final = 60.0
@@ -75,18 +77,33 @@ def site_of(path: Path) -> Site:
     running, fault = _running(loaded)
     exposed = [each for each in loaded.warnings if each.message.startswith(EXPOSED)]
     others = [each for each in loaded.warnings if not each.of_machine and each not in exposed]
+    document = with_credential(loaded.document, loaded.directory)
     return Site(
         path,
         os.environ,
-        loaded.document,
+        document,
         loaded.files,
         warnings=tuple(map(str, others)),
         unusable=tuple(str(each) for each in loaded.warnings if each.of_machine),
         exposed=tuple(map(str, exposed)),
-        secrets=secrets_of(loaded.document),
+        secrets=secrets_of(document),
         running=running,
         running_fault=fault,
     )
+
+
+def with_credential(document: Document, directory: Path) -> Document:
+    """With the stored credential where the config names no token."""
+    central = document.central
+    if central is None or central.token is not None:
+        return document
+    credentials = Credentials((directory / document.buffer.path).with_name(FILE_NAME))
+    credentials.load()
+    try:
+        known = central.model_copy(update={"token": credentials.bearer()})
+    except NotAccepted:
+        return document
+    return document.model_copy(update={"central": known})
 
 
 def _head(path: Path) -> Head | None:

@@ -1,7 +1,7 @@
 """What differs between two documents: the least that applying the new one has to touch. Pure."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from edge_agent.config.outline import Outline
 
@@ -14,7 +14,8 @@ _FIXED: Final = {"agent": ("id", "runtime_dir"), "buffer": ("path",)}
 class Diff:
     """Connections by name, in the new document's order (`removed` in the old one's), compared whole.
 
-    sections: those of SECTIONS that differ. needs_restart: settings that differ and take effect with the
+    sections: those of SECTIONS that differ; the centre's tokens are no difference, as a running agent takes
+    them up at once. needs_restart: settings that differ and take effect with the
     next start alone (`agent.id`); what runs keeps their old values until then.
     """
 
@@ -38,7 +39,7 @@ def diff(old: Outline, new: Outline) -> Diff:
         removed=tuple(name for name in before if name not in after),
         changed=tuple(name for name in both if after[name] != before[name]),
         unchanged=tuple(name for name in both if after[name] == before[name]),
-        sections=tuple(name for name in SECTIONS if getattr(old.head, name) != getattr(new.head, name)),
+        sections=tuple(name for name in SECTIONS if _said(old, name) != _said(new, name)),
         needs_restart=tuple(
             f"{section}.{key}"
             for section, keys in _FIXED.items()
@@ -46,3 +47,10 @@ def diff(old: Outline, new: Outline) -> Diff:
             if getattr(getattr(old.head, section), key) != getattr(getattr(new.head, section), key)
         ),
     )
+
+
+def _said(outline: Outline, section: str) -> Any:
+    said = getattr(outline.head, section)
+    if section != "central" or said is None:
+        return said
+    return said.model_copy(update={"token": None, "enrol_token": None})

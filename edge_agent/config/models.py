@@ -181,9 +181,19 @@ class CentralSettings(Settings):
     """Where the centre is. Without this section the agent works alone."""
 
     url: str = Field(description="Address of the centre.", examples=["https://central.example.com"])
-    token: str = Field(
-        min_length=1, description="The device's credential.", examples=["!secret central-token"], repr=False
-    )
+    token: str | None = Field(
+        None, min_length=1, repr=False, examples=["!secret central-token"],
+        description="The device's credential, made by hand; used before any other. Absent: the one that "
+        "`edge-agent enroll` got and the agent renews.",
+    )  # fmt: skip
+    enrol_token: str | None = Field(
+        None, min_length=1, repr=False, examples=["!secret enrol-token"],
+        description="Enrolment token, with which a device that has no credential gets one by itself.",
+    )  # fmt: skip
+    reenrol_after: Annotated[Duration, between("1s", "30d")] = Field(
+        Seconds(3600), description="For how long the centre must have refused the stored credential before "
+        "the device asks to be enrolled again.",
+    )  # fmt: skip
     ca_file: str | None = Field(
         None, description="Certificates to trust instead of the system's (PEM); relative to the config file.",
         examples=["ca.pem"],

@@ -68,7 +68,7 @@ def central_problems(section: Any, place: Place, prefix: str = "") -> list[Probl
     return found
 
 
-def central_with(section: Any, token: str, ca_file: str | None) -> Any:
+def central_with(section: Any, token: str | None, ca_file: str | None) -> Any:
     """The section with what stays the device's own. Who it is and whom it trusts is the local file's."""
     if not isinstance(section, dict):
         return section

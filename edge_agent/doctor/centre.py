@@ -110,6 +110,10 @@ async def _try(central: CentralSettings, device: str, directory: Path) -> list[F
         found.append(judge_health(health))
         if "status" not in _object(health.body):
             return found  # a stranger is not told the token
+        if central.token is None:
+            remedy = "run `edge-agent enroll` with a token of the centre (`central-sync enrol-token create`)"
+            found.append(failed("this device has no credential", remedy))
+            return found
         path = f"/api/fleet/edge/{device}/config"
         known = await in_thread(lambda: ask(central, path, bearer, context, _STEP_SECONDS), _STEP_SECONDS)
         found.append(judge_token(known, device))

@@ -12,13 +12,15 @@ from edge_agent.runtime.backoff import Backoff
 from edge_agent.runtime.logging import OutageLog
 from edge_agent.runtime.waiting import wait_for_event
 from edge_agent.uplink.client import NewConfig, opaque_tag
-from edge_agent.uplink.errors import RetryAfter, UplinkFault
+from edge_agent.uplink.errors import NotAccepted, RetryAfter, UplinkFault
 from edge_agent.wire.messages import Heartbeat, HeartbeatAnswer, Resend
 
 logger = structlog.stdlib.get_logger(__name__)
 
 _JITTER: Final = 0.1
 FASTEST_SECONDS: Final = 1.0
+# While the centre does not accept this device.
+REFUSED_SECONDS: Final = (30.0, 900.0)
 SLOWEST_SECONDS: Final = 3600.0
 
 
@@ -69,8 +71,11 @@ class Heartbeats:
         self._on_commands = on_commands
         self._on_resend = on_resend
         self._soon = asyncio.Event()
+        self._retry = asyncio.Event()
+        self._is_refused = False
         self._random = random or Random()
         self._outages = OutageLog(logger, clock)
+        self._refusal = Backoff(*REFUSED_SECONDS, random=self._random)
         self.answered = False
         self.offset_ms: float | None = None
 
@@ -78,12 +83,21 @@ class Heartbeats:
         """Something changed that the centre should know before the next beat is due."""
         self._soon.set()
 
+    def try_now(self) -> None:
+        """The centre may accept this device now."""
+        self._refusal.reset()
+        self._retry.set()
+        self._soon.set()
+
     async def run(self) -> None:
         """Never returns."""
         while True:
             asked = await self._beat()
             delay = self._interval * (1 - _JITTER * self._random.random())
-            if asked > delay:
+            if self._is_refused:
+                # Nothing but a reason to try again makes it sooner.
+                await wait_for_event(self._retry, self._refusal.next(), self._clock)
+            elif asked > delay:
                 # The centre wants a pause: what changed meanwhile is in the next beat anyway.
                 await self._clock.sleep(asked)
             else:
@@ -91,6 +105,7 @@ class Heartbeats:
                 await self._clock.sleep(min(FASTEST_SECONDS, delay))
                 await wait_for_event(self._soon, delay - FASTEST_SECONDS, self._clock)
             self._soon.clear()
+            self._retry.clear()
 
     async def _beat(self) -> float:
         """One heartbeat. Returns the pause that the centre asks for in seconds, or 0."""
@@ -99,9 +114,12 @@ class Heartbeats:
             answer = await self._client.heartbeat(self._build())
         except UplinkFault as fault:
             self.answered = False
-            self._outages.down("heartbeat", "heartbeats do not arrive", error=str(fault))
+            self._is_refused = isinstance(fault, NotAccepted)
+            if not self._is_refused:  # `Standing` has said so
+                self._outages.down("heartbeat", "heartbeats do not arrive", error=str(fault))
             return fault.delay_seconds if isinstance(fault, RetryAfter) else 0.0
-        self.answered = True
+        self.answered, self._is_refused = True, False
+        self._refusal.reset()
         # The centre read its clock about half-way between the two readings of ours.
         self.offset_ms = (sent_ms + self._clock.wall_ms()) / 2 - answer.now
         self._outages.back("heartbeat", "heartbeats arrive again")
@@ -134,6 +152,8 @@ class ConfigPoll:
         self._hinted = asyncio.Event()
         self._hint: str | None = None  # the last one that was followed
         self._backoff = Backoff(FASTEST_SECONDS, max(FASTEST_SECONDS, interval))
+        self._refusal = Backoff(*REFUSED_SECONDS)
+        self._retry = asyncio.Event()
         self._random = Random()
         self._outages = OutageLog(logger, clock)
 
@@ -152,13 +172,23 @@ class ConfigPoll:
         self._hint = None
         self._hinted.set()
 
+    def try_now(self) -> None:
+        """The centre may accept this device now."""
+        self._refusal.reset()
+        self._retry.set()
+
     async def run(self) -> None:
         """Never returns."""
         while True:
             self._hinted.clear()
+            self._retry.clear()
             pause = FASTEST_SECONDS
             try:
                 found = await self._client.config(self._known())
+            except NotAccepted:
+                self._hint = None
+                await wait_for_event(self._retry, self._refusal.next(), self._clock)
+                continue
             except UplinkFault as fault:
                 self._outages.down("config", "the centre's config cannot be asked for", error=str(fault))
                 # A hint that could not be followed counts as not given, but hints come all the time.
@@ -167,6 +197,7 @@ class ConfigPoll:
             else:
                 self._outages.back("config", "the centre's config can be asked for again")
                 self._backoff.reset()
+                self._refusal.reset()
                 if found is not None:
                     await self._take(found)
             await self._clock.sleep(pause)

@@ -13,7 +13,14 @@ from edge_agent.contracts.clock import Clock
 from edge_agent.runtime.backoff import Backoff
 from edge_agent.runtime.logging import OutageLog
 from edge_agent.runtime.waiting import wait_for_event
-from edge_agent.uplink.errors import Refused, RetryAfter, Unreachable, Unusable, UplinkFault
+from edge_agent.uplink.errors import (
+    NotAccepted,
+    Refused,
+    RetryAfter,
+    Unreachable,
+    Unusable,
+    UplinkFault,
+)
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -23,6 +30,8 @@ KNOCK_MAX_SECONDS: Final = 3.0
 KNOCK_LEAST_SECONDS: Final = 0.1
 REFUSED_FIRST_SECONDS: Final = 30.0
 REFUSED_MAX_SECONDS: Final = 900.0
+# How soon a wait for the next knock notices that there is reason to knock now.
+_NOTICE_SECONDS: Final = 2.0
 # A fleet was told the same number: each adds up to this share of it.
 _RETRY_JITTER: Final = 0.5
 
@@ -69,7 +78,14 @@ class Reach:
         self.connects = not isinstance(fault, Unreachable) or isinstance(fault, Unusable)
         self.available.clear()
         self._retry_at = max(self._retry_at, now + delay)
+        if isinstance(fault, NotAccepted):
+            return  # `Standing` has said so, for all that asks
         self._outages.down("centre", "the centre does not take data", error=self.detail)
+
+    def try_now(self) -> None:
+        """What was refused may be taken now: knock within seconds."""
+        self._refusal.reset()
+        self._retry_at = 0.0
 
     @property
     def knock_seconds(self) -> float:
@@ -82,4 +98,4 @@ class Reach:
             left = self._retry_at - self._clock.monotonic()
             if left <= 1e-6:
                 return
-            await wait_for_event(self.available, left, self._clock)
+            await wait_for_event(self.available, min(left, _NOTICE_SECONDS), self._clock)

@@ -78,11 +78,13 @@ class Rotation:
         *,
         grace_seconds: float,
         token: Callable[[], str | None] = lambda: None,
+        is_wanted: Callable[[], bool] = lambda: True,
         on_enrolled: Callable[[], None] = lambda: None,
         random: Random | None = None,
     ) -> None:
         """refused_seconds: for how long nothing but refusals has come. token: an enrolment token, where the
-        config has one. on_enrolled: a credential was got by enrolling: try it now."""
+        config has one. is_wanted: whether the stored credential is the one that is used. on_enrolled: there
+        is a new one: try it now."""
         self.renewals = 0
         self._client = client
         self._credentials = credentials
@@ -92,6 +94,7 @@ class Rotation:
         self._clock = clock
         self._grace = grace_seconds
         self._token = token
+        self._is_wanted = is_wanted
         self._on_enrolled = on_enrolled
         random = random or Random()
         self._share = RENEW_FROM + (RENEW_UNTIL - RENEW_FROM) * random.random()
@@ -115,6 +118,8 @@ class Rotation:
     async def step(self) -> float:
         """What is to be done now. The longest pause before the next step, in seconds."""
         credentials = self._credentials
+        if not self._is_wanted():
+            return LOOK_SECONDS
         if credentials.proved.is_set():
             await asyncio.to_thread(credentials.promote)
             self._answered_at = None

@@ -96,6 +96,10 @@ class Uploader:
     def counts(self) -> UploadCounts:
         return self._delivery.counts
 
+    def try_now(self) -> None:
+        """The centre may take what it refused."""
+        self._reach.try_now()
+
     def pace(self, seconds: float | None) -> None:
         """The centre asks for this much time between POSTs, in whatever answer."""
         self._delivery.pace(seconds)

@@ -23,6 +23,7 @@ from edge_agent.uplink.client import (
 from edge_agent.uplink.errors import (
     BodyTooLarge,
     Invalid,
+    NotAccepted,
     Refused,
     RetryAfter,
     SeqConflict,
@@ -169,7 +170,7 @@ async def test_a_conflict_says_which_names_it_is_about(server: Web, client: Cent
 @pytest.mark.parametrize(
     ("status", "fault"),
     [
-        (400, Invalid), (401, Refused), (403, Refused), (404, Refused), (405, Unusable),
+        (400, Invalid), (401, NotAccepted), (403, NotAccepted), (404, Refused), (405, Unusable),
         (409, SeqConflict), (411, Unusable), (415, Unusable), (418, Unusable), (429, RetryAfter),
         (500, Unusable), (502, Unusable), (503, RetryAfter), (504, Unusable), (599, Unusable),
     ],
