@@ -69,6 +69,29 @@ class SessionSettings(BaseModel):
     )
 
 
+Age = Annotated[float, BeforeValidator(_duration), Field(ge=3_600, le=3_155_760_000)]
+
+
+class RetentionSettings(BaseModel):
+    """How long things are kept; absent: for ever, except where a default is named. At least an hour."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    samples: Age | None = Field(
+        None, description="Batches, by their arrival. What was received stays known.", examples=["90d"]
+    )
+    events: Age | None = Field(
+        None, description="Events of devices; of each at most 10,000 are kept anyway.", examples=["400d"]
+    )
+    heartbeats: Age | None = Field(86_400.0, description="The series of heartbeats, one each half minute.")
+    commands: Age | None = Field(
+        90 * 86_400.0, description="Commands that have ended, with their output and files."
+    )
+    audit: Age | None = Field(
+        None, description="Entries of the audit trail; a signed anchor stands for them.", examples=["1095d"]
+    )
+
+
 Rate = Annotated[float, Field(gt=0, le=1_000_000)]
 
 
@@ -110,6 +133,11 @@ class Settings(BaseModel):
     )  # fmt: skip
     sessions: SessionSettings = Field(SessionSettings(), description="How long people stay logged in.")
     rate_limits: RateSettings = Field(RateSettings(), description="How often somebody may ask.")
+    retention: RetentionSettings = Field(RetentionSettings(), description="How long things are kept.")
+    access_log: Literal["all", "changes", "off"] = Field(
+        "changes",
+        description="Which requests get a line in the log: all; changes, refusals and failures; or none.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
 
     @property

@@ -47,7 +47,12 @@ def other_files(directory: Path) -> Iterator[tuple[str, Path]]:
     found = [path for path in sorted(directory.glob("*")) if not path.name.startswith(_LEFT_OUT)]
     inner = [path for folder in found if folder.is_dir() for path in sorted(folder.glob("*"))]
     for path in (*found, *inner):
-        if not path.is_file() or path.is_symlink() or path.stat().st_size > _MAX_FILE_BYTES:
+        if (
+            path.suffix == ".part"
+            or not path.is_file()
+            or path.is_symlink()
+            or path.stat().st_size > _MAX_FILE_BYTES
+        ):
             continue
         with path.open("rb") as file:
             if file.read(len(_SQLITE)) != _SQLITE:
