@@ -28,8 +28,9 @@ _FROM: Final = "FROM config JOIN device ON device.no = device_no WHERE device.id
 
 def config_row(row: tuple[Any, ...]) -> ConfigRow:
     """From the columns `_COLUMNS`."""
-    *plain, outcome = row
-    return ConfigRow(*plain, None if outcome is None else ConfigOutcome.model_validate_json(outcome))
+    version, etag, body, author, created, note, source, outcome = row
+    known_outcome = None if outcome is None else ConfigOutcome.model_validate_json(outcome)
+    return ConfigRow(version, etag, body, author, created, note, source, known_outcome)
 
 
 def config(connection: sqlite3.Connection, device: str) -> ConfigRow | None:
