@@ -40,7 +40,7 @@ _ETAGGED: Final = {
 }  # fmt: skip
 _COMMON_ERRORS: Final = {
     401: "no_token, bad_token, expired, no_session",
-    403: "role, area, other_device, device_token, device_only, decommissioned; origin: a session from another "
+    403: "role, area, other_device, device_token, device_only, decommissioned; origin: a session of another "
     "site's page",
 }
 WHO: Final = {
