@@ -107,7 +107,8 @@ class Rig:
     async def _build(self) -> None:
         data = str(self.central_data)
         token = await output_of("central_sync", "token", "create", "--data", data, "--device", DEVICE)
-        operator = self.operator = await output_of("central_sync", "token", "create", "--data", data, "--role", "operator")
+        operator = await output_of("central_sync", "token", "create", "--data", data, "--role", "operator")
+        self.operator = operator
         arguments = ["--ports", str(self._connections), "--tick-ms", str(TICK_MS)]
         arguments = ["edge_agent", "simulate", "modbus", "--json", *arguments]
         if self._setup.noise:
