@@ -317,7 +317,7 @@ async def _serve_until(settings: Settings, ready: Callable[[Centre], None], stop
                 feeding.cancel()
                 feeding = asyncio.ensure_future(watchdog.feed(centre.store))
                 stopping.has_started = True
-                link = await asyncio.to_thread(first_link, settings, centre.url)
+                link = await asyncio.to_thread(first_link, settings, centre.url, clock)
                 ready(replace(centre, setup=link))
                 notifier.ready(f"listening on {centre.url}")
                 await stopping.wanted.wait()

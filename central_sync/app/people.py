@@ -16,7 +16,7 @@ from central_sync.api.server import AREAS
 from central_sync.services.access import Role
 from central_sync.services.api_tokens import check_token, new_token
 from central_sync.services.audit import Actor
-from central_sync.services.clock import SystemClock
+from central_sync.services.clock import Clock, SystemClock
 from central_sync.services.errors import Conflict, Invalid, NotFound
 from central_sync.services.passwords import check_password, hash_password
 from central_sync.services.people_views import NewToken, NewUser, UserPatch, UserView
@@ -145,28 +145,29 @@ def set_password(data: Path, login: str, password: str) -> None:
     _change(data, lambda connection: users.write_password(connection, user, hashed, cli_actor(), _now()))
 
 
-def setup_link(data: Path, login: str | None, url: str | None) -> Link:
+def setup_link(data: Path, login: str | None, url: str | None, clock: Clock | None = None) -> Link:
     """For a user to set his password; without a login for the first admin. Raises NotFound, Conflict."""
     prepare(data)
-    return _change(data, lambda connection: _new_link(connection, login, url))
+    now = (clock or SystemClock()).wall_ms()
+    return _change(data, lambda connection: _new_link(connection, login, url, now))
 
 
-def first_link(settings: Settings, url: str) -> Link | None:
+def first_link(settings: Settings, url: str, clock: Clock) -> Link | None:
     """The link for the first admin, anew; None where there is a user, or no argon2 for his password. url:
     where the centre listens."""
     if find_spec("argon2") is None:
         return None
     try:
-        return setup_link(settings.data, None, settings.enrolment.url or url)
+        return setup_link(settings.data, None, settings.enrolment.url or url, clock)
     except Conflict:
         return None
 
 
-def _new_link(connection: sqlite3.Connection, login: str | None, url: str | None) -> Link:
+def _new_link(connection: sqlite3.Connection, login: str | None, url: str | None, now: int) -> Link:
     if login is None and users.has_users(connection):
         raise Conflict("set_up", "there are users already: name the one that the link is for")
     owner = None if login is None else _require(connection, login).id
-    link, kept = new_link(owner, _now())
+    link, kept = new_link(owner, now)
     users.insert_link(connection, kept, cli_actor())
     return Link((url or "").rstrip("/") + link.path, link.expires)
 
