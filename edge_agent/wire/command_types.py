@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from edge_agent.wire.messages import Message, Name, Number, Text
 
@@ -32,6 +32,12 @@ def _tag_name(text: str) -> str:
     return text
 
 
+def _no_integer(value: Any) -> Any:
+    if isinstance(value, int):
+        raise ValueError("is an integer beyond 64 bits")
+    return value
+
+
 # `CONNECTION.TAG`; the first dot separates.
 TagName = Annotated[str, Field(min_length=3, max_length=_MAX_TAG_LENGTH), AfterValidator(_tag_name)]
 ConnectionName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=51)]
@@ -40,7 +46,7 @@ Level = Literal["debug", "info", "warning", "error"]
 Value = (
     Annotated[bool, Field(strict=True)]
     | Annotated[int, Field(strict=True, ge=-(1 << 63), lt=1 << 63)]
-    | Annotated[float, Field(strict=True)]
+    | Annotated[float, Field(strict=True), BeforeValidator(_no_integer)]
     | Annotated[str, Field(strict=True, max_length=2_000)]
 )
 
