@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from central_sync import VERSION
+from central_sync.cli.importing import add_import
 from central_sync.cli.people_words import add_token, add_user
 from central_sync.cli.words import Parser, add_settings, verb
 
@@ -29,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
         )
     )
     _add_backup(commands)
+    add_import(commands)
     check = verb(
         commands, "check", "check settings and database, change nothing", "central-sync check --json"
     )

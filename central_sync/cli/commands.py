@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 
 from central_sync import app
-from central_sync.cli import operations, people
+from central_sync.cli import importing, operations, people
 from central_sync.cli.arguments import parser
 from central_sync.cli.options import settings_of
 
@@ -106,4 +106,5 @@ _COMMANDS: Final[dict[str, Callable[[argparse.Namespace], int]]] = {
     "audit": operations.audit,
     "backup": operations.backup,
     "restore": operations.restore,
+    "import-edge-config": importing.import_edge_config,
 }
