@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from edge_agent.app.enrolment import Enrolled, Wish
     from edge_agent.app.judging import Judgement
     from edge_agent.app.offline import GroupPlan
     from edge_agent.app.stored import StoredBuffer
@@ -153,6 +154,20 @@ def stored_buffer(path: Path | None, source: Path | None) -> "StoredBuffer":
     from edge_agent.app import stored
 
     return stored.stored_buffer(path, source)
+
+
+def enrolment_wish(**said: Any) -> "Wish":
+    """What `edge-agent enroll` was asked for."""
+    from edge_agent.app.enrolment import Wish
+
+    return Wish(**said)
+
+
+async def enrol(path: Path, wish: "Wish", tell: Callable[[str], None]) -> "Enrolled":
+    """Makes this device known to a centre. Raises ConfigError, NotConnected, Unavailable."""
+    from edge_agent.app import enrolment
+
+    return await enrolment.enrol(path, wish, tell)
 
 
 def simulators() -> Sequence[str]:

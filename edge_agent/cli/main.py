@@ -16,6 +16,7 @@ from edge_agent.cli import (
     demo,
     docs,
     doctor,
+    enroll,
     init,
     plan,
     read,
@@ -52,7 +53,7 @@ class Command(Protocol):
 
 
 COMMANDS: Final[tuple[Command, ...]] = (
-    run, init, check, plan, read, status, top, reload, buffer, doctor, support_bundle,
+    run, init, enroll, check, plan, read, status, top, reload, buffer, doctor, support_bundle,
     simulate, demo, completion, docs,
 )  # fmt: skip
 

@@ -118,9 +118,12 @@ class CentreClient:
             return True
         ca_file = str(self._directory / self._settings.ca_file)
         try:
-            return await asyncio.to_thread(ssl.create_default_context, cafile=ca_file)
+            context = await asyncio.to_thread(ssl.create_default_context, cafile=ca_file)
         except OSError as error:  # ssl.SSLError is one
             raise Unreachable(f"central.ca_file: {ca_file}: {error.strerror or error}") from error
+        # What stands in the file is trusted itself, be it the centre's own certificate or an authority's.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        return context
 
     async def close(self) -> None:
         if self._session is not None:

@@ -54,6 +54,15 @@ class Kept(BaseModel):
     next: Credential | None = None
 
 
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Differs from what it was once the file has been replaced."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
 class Credentials:
     """What is on the disk, and which of it to show. Methods that write block on the disk: call them in a
     thread, one at a time. They raise StorageFailed, and then nothing has changed."""
@@ -62,6 +71,7 @@ class Credentials:
         self._path = path
         self._write = write
         self._kept = Kept()
+        self._stamp: tuple[int, int] | None = None
         self._shows_next = False
         self.proved = asyncio.Event()  # the next one worked: `promote` it
 
@@ -84,6 +94,7 @@ class Credentials:
 
     def load(self) -> str:
         """Reads the file; what is wrong with it, or nothing. It is left as it is."""
+        self._stamp = _stamp(self._path)
         try:
             self._kept = Kept.model_validate_json(self._path.read_bytes())
         except FileNotFoundError:
@@ -96,6 +107,13 @@ class Credentials:
             self._kept.next.id is not None or self._kept.current is None
         )
         return ""
+
+    def refresh(self) -> bool:
+        """Reads the file again where somebody else has written it, as `edge-agent enroll` does."""
+        if self._stamp == _stamp(self._path):
+            return False
+        before = self._kept
+        return not self.load() and self._kept != before
 
     # --- in requests ------------------------------------------------------------------------------
 
@@ -161,4 +179,4 @@ class Credentials:
             self._write(self._path, kept.model_dump_json(indent=1).encode() + b"\n")
         except OSError as error:
             raise StorageFailed(f"{self._path}: cannot be written: {error.strerror or error}") from error
-        self._kept = kept
+        self._kept, self._stamp = kept, _stamp(self._path)

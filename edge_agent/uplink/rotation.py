@@ -120,6 +120,8 @@ class Rotation:
         credentials = self._credentials
         if not self._is_wanted():
             return LOOK_SECONDS
+        if await asyncio.to_thread(credentials.refresh):
+            self._on_enrolled()
         if credentials.proved.is_set():
             await asyncio.to_thread(credentials.promote)
             self._answered_at = None
