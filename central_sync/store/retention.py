@@ -13,7 +13,7 @@ from central_sync.services.audit import Actor, Entry
 from central_sync.services.chain import Place, Signer, Stored, Walk, sign, start_of
 from central_sync.services.database import Database
 from central_sync.services.retention import InvariantBroken, Slice
-from central_sync.store import trail
+from central_sync.store import series, trail
 from central_sync.store.audit import record
 from central_sync.store.database import read_meta
 
@@ -70,14 +70,13 @@ def events(connection: sqlite3.Connection, before: int, cursor: int) -> Slice:
 
 
 def heartbeats(connection: sqlite3.Connection, before: int, cursor: int) -> Slice:
-    """One device after the other."""
+    """One device after the other, whole hours."""
     deadline = time.monotonic() + BUDGET_SECONDS
     removed = 0
     for (device_no,) in connection.execute(
         "SELECT no FROM device WHERE no > ? ORDER BY no LIMIT ?", (cursor, _LOOKED_AT)
     ).fetchall():
-        sql = "DELETE FROM heartbeat WHERE device_no = ? AND arrived < ?"
-        removed += connection.execute(sql, (device_no, before)).rowcount
+        removed += series.forget_before(connection, device_no, before)
         cursor = device_no
         if time.monotonic() > deadline:
             return Slice(removed, cursor)

@@ -1,6 +1,6 @@
 """The series of heartbeats: one row for each device and hour, its points packed.
 
-Of each half minute of the last day the newest heartbeat's figures, as 32-bit floats: seven digits are more
+Of each half minute the newest heartbeat's figures, as 32-bit floats: seven digits are more
 than a chart shows. An hour that is over is compressed. The view `heartbeat` shows the points as rows.
 """
 
@@ -15,7 +15,6 @@ import orjson
 
 from central_sync.services.roll import STEP_MS, Figures
 
-SERIES_MS: Final = 86_400_000
 HOUR_MS: Final = 3_600_000
 # The key of a row: device number << HOUR_BITS | hour since 1970. Enough for the next 1,800 years.
 HOUR_BITS: Final = 24
@@ -62,8 +61,7 @@ def register(connection: sqlite3.Connection) -> None:
 
 
 def append(connection: sqlite3.Connection, device_no: int, points: Sequence[Figures], version: str) -> None:
-    """Adds the points, which ascend. What lies in their future, and what is a day old, goes: the wall clock
-    may have been set back."""
+    """Adds the points, which ascend. What lies in their future goes: a clock may have been set back."""
     for hour in sorted({point.at // HOUR_MS for point in points}):
         _append_hour(connection, device_no, hour, [p for p in points if p.at // HOUR_MS == hour], version)
 
@@ -73,6 +71,13 @@ def forget(connection: sqlite3.Connection, device_no: int) -> None:
     connection.execute(
         "DELETE FROM heartbeat_hour WHERE no BETWEEN ? AND ?", (first, first | ((1 << HOUR_BITS) - 1))
     )
+
+
+def forget_before(connection: sqlite3.Connection, device_no: int, before: int) -> int:
+    """Removes the hours that ended by `before` (UTC milliseconds); how many."""
+    first = device_no << HOUR_BITS
+    last = (first | before // HOUR_MS) - 1
+    return connection.execute("DELETE FROM heartbeat_hour WHERE no BETWEEN ? AND ?", (first, last)).rowcount
 
 
 def _append_hour(
@@ -103,10 +108,8 @@ def _before(held: bytes, step: int) -> bytes:
 
 
 def _turn(connection: sqlite3.Connection, device_no: int, hour: int) -> None:
-    """A new hour begins: those before are compressed, and what is a day old goes."""
+    """A new hour begins: those before are compressed."""
     first = device_no << HOUR_BITS
-    oldest = first | max(0, hour - SERIES_MS // HOUR_MS + 1)
-    connection.execute("DELETE FROM heartbeat_hour WHERE no BETWEEN ? AND ?", (first, oldest - 1))
     sql = "SELECT no, points FROM heartbeat_hour WHERE no BETWEEN ? AND ? AND packed = 0"
     for no, body in connection.execute(sql, (first, first | hour)).fetchall():
         connection.execute(

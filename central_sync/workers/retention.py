@@ -17,6 +17,8 @@ PAUSE_SECONDS: Final = 0.04
 # While more than this share of the writer's queue waits, nothing is removed.
 BUSY_LOAD: Final = 0.25
 BUSY_SECONDS: Final = 1.0
+# Refusals of the writer after which the rest waits for the next time.
+_PATIENCE: Final = 5
 _COMMANDS: Final = 20
 
 Part = Callable[[int], Awaitable[Slice]]
@@ -76,13 +78,15 @@ class Retention:
         return Slice(gone, 0 if gone == _COMMANDS else None)
 
     async def _all(self, kind: str, part: Part) -> int:
-        removed = 0
+        removed, refusals = 0, 0
         cursor: int | None = 0
-        while cursor is not None:
+        while cursor is not None and refusals < _PATIENCE:
             await self._wait()
             try:
                 done = await part(cursor)
             except Busy:
+                refusals += 1
+                await self._clock.sleep(BUSY_SECONDS)
                 continue
             except InvariantBroken as error:
                 logger.error("retention stopped", kind=kind, error=str(error))

@@ -14,6 +14,8 @@ RETENTION = Actor("system", "retention")
 
 async def write(house: House, *entries: tuple[Actor, int, Entry]) -> None:
     def work(connection: Any) -> None:
+        # What making the house's tokens left.
+        connection.execute("DELETE FROM audit WHERE action LIKE 'token.%' OR action LIKE 'api_token.%'")
         for actor, time, entry in entries:
             record(connection, actor, time, entry)
 

@@ -63,6 +63,8 @@ def test_every_row_is_still_there_after_the_migration(version: int, tmp_path: Pa
     data = tmp_path / "data"
     golden.load(GOLDEN / f"version-{version}.sql.gz", data)
     before = rows(data / database.DATABASE_NAME)
+    # Figures of one day, in another form since version 10, which begins them anew.
+    del before["heartbeat"]
     assert sum(len(found) for _, found in before.values()) > 60
     database.prepare(data)
     after = rows(data / database.DATABASE_NAME, {table: names for table, (names, _) in before.items()})
@@ -92,7 +94,7 @@ async def test_the_api_answers_as_before_and_goes_on(
         stats = await house.stats()
         assert (stats["pending"], stats["gaps"], stats["duplicates"]) == (0, [], 0)
         assert stats["batches"] == said["/api/fleet/data/stats"]["devices"][0]["batches"] + 3
-        body = b'{"connections": [{"name": "press2", "driver": "modbus"}]}'
+        body = b'{"connections": []}'
         answer = await house.ask("PUT", "/api/fleet/edge/dev-1/config", "admin", body)
         assert answer.json["version"] == 3, answer.body
     verdict = await asyncio.to_thread(
