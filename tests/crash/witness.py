@@ -1,8 +1,8 @@
 """Programs of ours with a few more types of commands, whose runs leave a line each in a file.
 
-`python -m tests.crash.witness FILE MODULE ARGUMENTS…` runs agent or centre so. `count_once` must not run twice,
-`count_again` may; both say in FILE when they begin and end. `hang` never ends, `hang_hard` not even where it
-is cancelled. The product knows nothing of this.
+`python -m tests.crash.witness FILE MODULE ARGUMENTS…` runs agent or centre so. `count_once` may run once,
+`count_again` more often; both say in FILE when they begin and end. `hang` never ends, `hang_hard` not even
+where it is cancelled. The product knows nothing of this.
 """
 
 import asyncio
