@@ -1,7 +1,8 @@
 // The centre's page. Reads lists once, then follows the live stream; whatever comes from outside is put
-// into the page as text, never as markup. The token lives in sessionStorage and in the Authorization header.
+// into the page as text, never as markup. Who is signed in is session.js's business.
 
-const KEY = "holdfast-token";
+import { Refused, ask, forgetToken, get, hasToken, keepToken, logIn, signOut, takeToken, whoAmI } from "/session.js";
+
 const MAX_ROWS = 500;
 const TREND_POINTS = 60;
 const SVG = "http://www.w3.org/2000/svg";
@@ -9,32 +10,6 @@ const SVG = "http://www.w3.org/2000/svg";
 const byId = (id) => document.getElementById(id);
 const state = { devices: new Map(), chosen: null, values: new Map(), rows: new Map(), stream: null, detail: null };
 
-class Refused extends Error {
-  constructor(status, problem) {
-    super(problem.detail || `answer ${status}`);
-    this.status = status;
-  }
-}
-
-// --- talking to the centre -----------------------------------------------------------------------------
-
-function takeToken() {
-  const match = /^#token=(.+)$/.exec(location.hash);
-  if (match) {
-    sessionStorage.setItem(KEY, decodeURIComponent(match[1]));
-    history.replaceState(null, "", location.pathname);
-  }
-  return sessionStorage.getItem(KEY);
-}
-
-async function ask(path, options = {}) {
-  const headers = { Authorization: `Bearer ${sessionStorage.getItem(KEY)}` };
-  const response = await fetch(path, { headers, cache: "no-store", ...options });
-  if (!response.ok) throw new Refused(response.status, await response.json().catch(() => ({})));
-  return response;
-}
-
-const get = async (path) => (await ask(path)).json();
 const devicePath = (rest = "") => `/api/fleet/devices/${encodeURIComponent(state.chosen)}${rest}`;
 
 async function follow(signal) {
@@ -366,31 +341,52 @@ function choose(device) {
 }
 
 function signIn(message = "") {
-  sessionStorage.removeItem(KEY);
+  forgetToken();
   state.stream?.abort();
   byId("main").hidden = true;
   byId("sign-out").hidden = true;
   byId("sign-in").hidden = false;
   byId("sign-in-error").textContent = message;
+  byId("who").textContent = "";
   showLink("never_seen", "not signed in");
-  byId("token").focus();
+  byId("login").focus();
 }
 
-function open() {
+async function open() {
+  const me = await whoAmI().catch(() => undefined);
+  if (me === null) return signIn(hasToken() ? "The token is unknown, expired or revoked." : "");
   byId("sign-in").hidden = true;
   byId("main").hidden = false;
   byId("sign-out").hidden = false;
-  live();
+  byId("who").textContent = me ? `${me.name || me.role}, ${me.role}` : "";
+  return live();
 }
 
+byId("login-form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const password = byId("password").value;
+  byId("password").value = "";
+  try {
+    forgetToken();
+    await logIn(byId("login").value.trim(), password);
+    byId("sign-in-error").textContent = "";
+    await open();
+  } catch (error) {
+    byId("sign-in-error").textContent = error.message;
+    byId("password").focus();
+  }
+});
 byId("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  sessionStorage.setItem(KEY, byId("token").value.trim());
+  keepToken(byId("token").value.trim());
   byId("token").value = "";
   open();
 });
-byId("sign-out").addEventListener("click", () => signIn());
+byId("sign-out").addEventListener("click", async () => {
+  await signOut();
+  signIn();
+});
 byId("filter").addEventListener("input", arrangeRows);
 addEventListener("hashchange", () => takeToken() && open());
-if (takeToken()) open();
-else signIn();
+takeToken();
+open();

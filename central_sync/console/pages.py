@@ -1,7 +1,8 @@
 """Serves the page: an HTML shell, one script, one style sheet, all from this package.
 
-The shell holds no data. Its script takes a token from the URL's fragment (`#token=…`, which browsers
-send nowhere) or asks for one, keeps it for the tab, and sends it in the Authorization header alone.
+The shells hold no data. People log in, which makes a session in a cookie that no script reads, or paste a
+token; one in the URL's fragment (`#token=…`, which browsers send nowhere) is taken too. A token is kept for
+the tab and sent in the Authorization header alone. `/setup#…` is where one-time links lead.
 """
 
 from collections.abc import Awaitable, Callable
@@ -13,6 +14,9 @@ from aiohttp import web
 # Path → file beside this module and its type.
 FILES: Final = {
     "/": ("index.html", "text/html"),
+    "/setup": ("setup.html", "text/html"),
+    "/setup.js": ("setup.js", "text/javascript"),
+    "/session.js": ("session.js", "text/javascript"),
     "/console.js": ("console.js", "text/javascript"),
     "/console.css": ("console.css", "text/css"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
