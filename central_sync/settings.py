@@ -20,7 +20,7 @@ class SettingsError(Exception):
     """Refuse to start. The message is one line: where, what, what to do."""
 
 
-def _duration(value: object) -> float:
+def duration(value: object) -> float:
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError(f"needs a duration with a unit such as 30s or 1m (got {value!r})")
@@ -48,10 +48,10 @@ class EnrolmentSettings(BaseModel):
     )
     pending: bool = Field(False, description="Whether devices without a token may wait for an operator.")
     max_pending: int = Field(1_000, ge=1, le=100_000, description="How many may wait.")
-    pending_life: Annotated[float, BeforeValidator(_duration), Field(ge=1, le=2_592_000)] = Field(
+    pending_life: Annotated[float, BeforeValidator(duration), Field(ge=1, le=2_592_000)] = Field(
         86_400.0, description="How long one may wait."
     )
-    credential_life: Annotated[float, BeforeValidator(_duration), Field(ge=1, le=315_360_000)] = Field(
+    credential_life: Annotated[float, BeforeValidator(duration), Field(ge=1, le=315_360_000)] = Field(
         90 * 86_400.0, description="How long a credential is good; devices renew it at 80 % of that."
     )
 
@@ -61,15 +61,15 @@ class SessionSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    idle: Annotated[float, BeforeValidator(_duration), Field(ge=60, le=2_592_000)] = Field(
+    idle: Annotated[float, BeforeValidator(duration), Field(ge=60, le=2_592_000)] = Field(
         28_800.0, description="A session ends after so long without a request."
     )
-    lifetime: Annotated[float, BeforeValidator(_duration), Field(ge=60, le=31_536_000)] = Field(
+    lifetime: Annotated[float, BeforeValidator(duration), Field(ge=60, le=31_536_000)] = Field(
         604_800.0, description="And after so long at all."
     )
 
 
-Age = Annotated[float, BeforeValidator(_duration), Field(ge=3_600, le=3_155_760_000)]
+Age = Annotated[float, BeforeValidator(duration), Field(ge=3_600, le=3_155_760_000)]
 
 
 class RetentionSettings(BaseModel):
@@ -119,7 +119,7 @@ class Settings(BaseModel):
         None, description="Network of the TLS proxy in front; peers outside it are refused.",
         examples=["192.0.2.0/28"],
     )  # fmt: skip
-    heartbeat_interval: Annotated[float, BeforeValidator(_duration)] | None = Field(
+    heartbeat_interval: Annotated[float, BeforeValidator(duration)] | None = Field(
         None, description="Asked of every agent; absent: theirs, taken as 30s. Three missed ones are offline."
     )
     enrolment: EnrolmentSettings = Field(EnrolmentSettings(), description="How devices enrol.")

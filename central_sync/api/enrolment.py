@@ -104,7 +104,7 @@ ROUTES: Final[list[Route[Any]]] = [
             409: "token_used, device_taken, other_device, other_hardware; for a new key: key_used, key_taken",
             410: "token_expired, key_expired",
             429: "too_many_requests: come back after Retry-After",
-            503: "too_many_pending: come back after Retry-After",
+            503: "too_many_pending, not_installed: come back after Retry-After",
         },
         description="The device makes a secret of 256 random bits, keeps it and sends its SHA-256. Its "
         "bearer token is `hf_<credential>_<secret>`.",
@@ -120,6 +120,7 @@ ROUTES: Final[list[Route[Any]]] = [
             404: "unknown_device",
             409: "too_many, key_reused",
             413: "too_large: `max` bytes are taken",
+            503: "not_installed: the extra `central` is missing",
         },
     ),
     Route(

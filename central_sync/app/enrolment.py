@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from central_sync.services.audit import Actor
 from central_sync.services.clock import Clock, SystemClock
-from central_sync.services.credentials import CredentialRow, CredentialService
+from central_sync.services.credentials import CredentialService, credential_view
 from central_sync.services.enrolment import (
     Asked,
     EnrolmentService,
@@ -20,9 +21,10 @@ from central_sync.services.enrolment import (
     new_pre_registration,
     pre_view,
 )
-from central_sync.services.enrolment_tokens import MissingLibrary, pinned
+from central_sync.services.enrolment_tokens import pinned
 from central_sync.services.enrolment_views import (
     Accept,
+    CredentialView,
     PreRegister,
     PreRegistered,
     PreRegistration,
@@ -31,7 +33,7 @@ from central_sync.services.enrolment_views import (
 from central_sync.services.errors import Invalid, Refusal
 from central_sync.services.provision import Ask
 from central_sync.services.tokens import TokenService
-from central_sync.settings import Settings
+from central_sync.settings import Settings, duration
 from central_sync.store import credentials, enrolment
 from central_sync.store.credentials import SqliteCredentials
 from central_sync.store.database import DATABASE_NAME, connect, prepare, read_meta, transaction
@@ -41,8 +43,7 @@ from central_sync.store.generation import bump
 from central_sync.store.sqlite import SqliteStore
 
 __all__ = [
-    "CredentialRow",
-    "MissingLibrary",
+    "CredentialView",
     "PreRegistered",
     "PreRegistration",
     "Refusal",
@@ -84,10 +85,16 @@ def credential_service(
 # --- for the command line -------------------------------------------------------------------------------
 
 
-def prepare_enrolment(settings: Settings, user: str, **wanted: Any) -> PreRegistered:
-    """wanted: fields of PreRegister. Raises Refusal, CannotOpen, MissingLibrary."""
+def prepare_enrolment(
+    settings: Settings, actor: Actor, ca_file: Path | None, valid: str | None, **wanted: Any
+) -> PreRegistered:
+    """wanted: fields of PreRegister. Raises Refusal, CannotOpen."""
+    if valid is not None:
+        wanted["valid_seconds"] = _seconds(valid)
     body = _model(PreRegister, wanted)
     chosen = policy(settings)
+    if ca_file is not None:
+        chosen = replace(chosen, ca=pinned(ca_file))
     if body.url is None and chosen.url is None:
         raise Invalid(
             "no_url", "devices need the centre's address: give --url, or set enrolment.url in the settings"
@@ -96,9 +103,16 @@ def prepare_enrolment(settings: Settings, user: str, **wanted: Any) -> PreRegist
     path = prepare(settings.data)
     with contextlib.closing(connect(path)) as connection, transaction(connection):
         centre = str(read_meta(connection, "centre"))
-        who = Preparer(f"cli:{user}", Actor("cli", user))
+        who = Preparer(actor.text, actor)
         new = new_pre_registration(body, chosen, centre, "", who, now)
         return enrolment.pre_register(connection, new, None, who.actor, now)
+
+
+def _seconds(text: str) -> int:
+    try:
+        return int(duration(text))
+    except ValueError as error:
+        raise Invalid("bad_duration", f"--valid {error}") from error
 
 
 def list_enrolments(settings: Settings) -> list[PreRegistration]:
@@ -110,9 +124,8 @@ def list_enrolments(settings: Settings) -> list[PreRegistration]:
     return [pre_view(row, now) for row in _do(settings, ask)]
 
 
-def end_enrolment(settings: Settings, user: str, name: str) -> PreRegistration:
+def end_enrolment(settings: Settings, actor: Actor, name: str) -> PreRegistration:
     now = SystemClock().wall_ms()
-    actor = Actor("cli", user)
     row = _do(settings, lambda connection: enrolment.end_pre_registration(connection, name, {}, actor, now))
     return pre_view(row, now)
 
@@ -122,34 +135,33 @@ def waiting_devices(settings: Settings) -> list[RequestRow]:
     return _do(settings, lambda connection: enrolment.requests(connection, None, now, 10_000))
 
 
-def accept_device(settings: Settings, user: str, name: str, **wanted: Any) -> str:
+def accept_device(settings: Settings, actor: Actor, name: str, **wanted: Any) -> str:
     """wanted: fields of Accept. The device's id."""
     body = _model(Accept, wanted)
     now = SystemClock().wall_ms()
     labels = {**body.labels, **({} if body.zone is None else {"zone": body.zone})}
     expires = now + int(settings.enrolment.credential_life * 1000)
     asked = Asked(Ask(b"", ""), b"", "", "", expires, True, settings.enrolment.max_pending, 0)
-    actor = Actor("cli", user)
     return _do(
         settings,
         lambda connection: enrolment.accept(connection, name, body.device_id, labels, asked, actor, now),
     )
 
 
-def reject_device(settings: Settings, user: str, name: str, reason: str) -> RequestRow:
+def reject_device(settings: Settings, actor: Actor, name: str, reason: str) -> RequestRow:
     body = _model(Reject, {"reason": reason})
     now = SystemClock().wall_ms()
-    actor = Actor("cli", user)
     return _do(settings, lambda connection: enrolment.reject(connection, name, body.reason, actor, now))
 
 
-def list_credentials(settings: Settings, device: str) -> list[CredentialRow]:
-    return _do(settings, lambda connection: credentials.listed(connection, device))
-
-
-def revoke_credentials(settings: Settings, user: str, device: str, credential: str | None) -> list[str]:
+def list_credentials(settings: Settings, device: str) -> list[CredentialView]:
     now = SystemClock().wall_ms()
-    actor = Actor("cli", user)
+    found = _do(settings, lambda connection: credentials.listed(connection, device))
+    return [credential_view(row, now) for row in found]
+
+
+def revoke_credentials(settings: Settings, actor: Actor, device: str, credential: str | None) -> list[str]:
+    now = SystemClock().wall_ms()
     revoked = _do(settings, lambda connection: credentials.revoke(connection, device, credential, actor, now))
     bump(settings.data)
     return revoked

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from central_sync import VERSION
+from central_sync.cli.enrolment_words import add_device, add_enrol_token
 from central_sync.cli.importing import add_import
 from central_sync.cli.people_words import add_token, add_user
 from central_sync.cli.words import Parser, add_settings, verb
@@ -21,6 +22,8 @@ def parser() -> argparse.ArgumentParser:
     _add_run(verb(commands, "run", "serve until stopped", "central-sync run --data /var/lib/central-sync"))
     add_token(commands)
     add_user(commands)
+    add_enrol_token(commands)
+    add_device(commands)
     _add_audit(
         verb(
             commands,

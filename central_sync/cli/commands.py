@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 
 from central_sync import app
-from central_sync.cli import importing, operations, people
+from central_sync.cli import enrolment, importing, operations, people
 from central_sync.cli.arguments import parser
 from central_sync.cli.options import settings_of
 
@@ -100,6 +100,8 @@ _COMMANDS: Final[dict[str, Callable[[argparse.Namespace], int]]] = {
     "run": _run,
     "token": people.token,
     "user": people.user,
+    "enrol-token": enrolment.enrol_token,
+    "device": enrolment.device,
     "check": _check,
     "openapi": _openapi,
     "completion": _completion,

@@ -90,7 +90,7 @@ class CredentialService:
     async def listed(self, device: str) -> CredentialList:
         """Raises NotFound."""
         now = self._clock.wall_ms()
-        return CredentialList(items=[_view(row, now) for row in await self._store.listed(device)])
+        return CredentialList(items=[credential_view(row, now) for row in await self._store.listed(device)])
 
     async def revoke(self, device: str, credential: str | None, actor: Actor) -> CredentialsRevoked:
         """One, or all of the device. Raises NotFound."""
@@ -100,7 +100,7 @@ class CredentialService:
         return CredentialsRevoked(device_id=device, revoked=revoked)
 
 
-def _view(row: CredentialRow, now: int) -> CredentialView:
+def credential_view(row: CredentialRow, now: int) -> CredentialView:
     return CredentialView(
         id=row.id,
         state=state_of(row, now),

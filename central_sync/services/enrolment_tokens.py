@@ -12,16 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from central_sync.services.errors import Invalid, NotFound
+from central_sync.services.errors import Busy, Invalid, NotFound
 
 AUDIENCE: Final = "holdfast-enrolment"
 _CERTIFICATE: Final = re.compile(
     rb"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----", re.ASCII
 )
-
-
-class MissingLibrary(Exception):
-    """The extra `central` is not installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +33,7 @@ class Claims:
 
 
 def sign(claims: Claims, secret: bytes) -> str:
-    """The token's text. Raises MissingLibrary."""
+    """The token's text. Raises Busy where the extra `central` is not installed."""
     jwt, key = _library(secret)
     body: dict[str, Any] = {
         "iss": claims.centre,
@@ -60,7 +56,7 @@ def sign(claims: Claims, secret: bytes) -> str:
 
 def read(text: str, secret: bytes, centre: str) -> str:
     """The pre-registration of a token that this centre signed; whether it is still good is not looked at.
-    Raises NotFound, MissingLibrary."""
+    Raises NotFound, Busy."""
     jwt, key = _library(secret)
     from joserfc.errors import JoseError
 
@@ -80,8 +76,10 @@ def _library(secret: bytes) -> tuple[Any, Any]:
         from joserfc import jwt
         from joserfc.jwk import OctKey
     except ImportError as error:
-        raise MissingLibrary(
-            "enrolment tokens need the extra `central`: pip install 'holdfast[central]'"
+        raise Busy(
+            "not_installed",
+            "enrolment tokens need the extra `central`: pip install 'holdfast[central]'",
+            60.0,
         ) from error
     return jwt, OctKey.import_key(secret)
 
