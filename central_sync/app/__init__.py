@@ -198,14 +198,20 @@ def _services(
         targets=TargetService(targets),
         enrolment=enrolment_service(settings, store, clock),
         credentials=credential_service(settings, store, clock, identity.tokens),
-        ingest=IngestService(store, clock, threads),
+        ingest=IngestService(store, clock, threads, commands.board.waiting),
         configs=room.configs,
         config_jobs=room.jobs,
         templates=room.templates,
         v1_mappings=room.mappings,
-        devices=DeviceService(store, hub, clock, presence, settings.heartbeat_interval),
+        devices=DeviceService(
+            store, hub, clock, presence, settings.heartbeat_interval, commands.board.waiting
+        ),
         inventory=fleet.inventory,
         registry=fleet.registry,
+        trends=fleet.trends,
+        topology=fleet.topology,
+        figures=fleet.figures,
+        exposition=fleet.exposition,
         history=HistoryService(store),
         trail=TrailService(SqliteTrail(store), clock),
         commands=commands.service,
@@ -219,7 +225,7 @@ async def _serve(
     settings: Settings, services: Services, tls: ssl.SSLContext | None, idle_seconds: float
 ) -> web.AppRunner:
     secure = tls is not None or settings.proxies is not None
-    application = make_application(services, settings.proxies, secure)
+    application = make_application(services, settings.proxies, secure, settings.access_log)
     add_pages(application)
     runner = web.AppRunner(
         application,

@@ -125,7 +125,7 @@ class CommandBoard:
             self._polls[change.device].wake()
         for follower in self._followers.get(change.command, ()):
             follower.wake()
-        if change.view is not None and self.hub.listeners:
+        if change.view is not None and self.hub.wants(EVENT, change.device):
             self.hub.publish(EVENT, change.view.model_dump(mode="json"), change.device)
 
     def _count(self, change: Change) -> None:

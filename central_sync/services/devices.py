@@ -1,7 +1,7 @@
 """Single devices: heartbeats in; details, latest values and events out. Lists and figures: inventory.py."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
@@ -200,7 +200,10 @@ class DeviceService:
         clock: Clock,
         presence: Presence,
         interval: float | None,
+        waiting: Callable[[str], int] = lambda _: 0,
     ) -> None:
+        """waiting: how many commands wait for a device; asked in every heartbeat."""
+        self._waiting = waiting
         self._presence = presence
         self._store = store
         self._hub = hub
@@ -224,7 +227,7 @@ class DeviceService:
         row = heard.device
         if self._hub.wants("heartbeat", device):
             self._hub.publish("heartbeat", summary(row, now).model_dump(mode="json"), device)
-        return self._answer(now, row.config_etag, heard.resend)
+        return self._answer(device, now, row.config_etag, heard.resend)
 
     def quiet(self, device: str, body: bytes, message: Heartbeat | None = None) -> HeartbeatAnswer | None:
         """The answer to a heartbeat that says nothing new (services/roll.py), out of memory; None: it does,
@@ -245,7 +248,7 @@ class DeviceService:
         if watched and isinstance(entry.row, DeviceRow):
             row = replace(entry.row, heartbeat=message, last_seen=now, clock_offset=message.now - now)
             self._hub.publish("heartbeat", summary(row, now).model_dump(mode="json"), device)
-        return self._answer(now, entry.config_etag, [])
+        return self._answer(device, now, entry.config_etag, [])
 
     def _keep(self, device: str, no: int, message: Heartbeat, body: bytes, now: int) -> None:
         waiting = self._store.roll.wait(device, no, self._clock.monotonic())
@@ -253,13 +256,14 @@ class DeviceService:
         waiting.version = message.version
         waiting.add(figures(message, now))
 
-    def _answer(self, now: int, etag: str | None, resend: list[Resend]) -> HeartbeatAnswer:
+    def _answer(self, device: str, now: int, etag: str | None, resend: list[Resend]) -> HeartbeatAnswer:
         return HeartbeatAnswer(
             centre=self._store.centre,
             now=now,
             resend=resend,
             heartbeat_interval=self._interval,
             config_etag=etag,
+            commands_waiting=self._waiting(device),
         )
 
     async def get(self, device: str) -> DeviceDetail:

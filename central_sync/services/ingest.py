@@ -8,6 +8,7 @@ the others again without them.
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -99,7 +100,15 @@ class IngestStore(Protocol):
 
 
 class IngestService:
-    def __init__(self, store: IngestStore, clock: Clock, threads: Executor) -> None:
+    def __init__(
+        self,
+        store: IngestStore,
+        clock: Clock,
+        threads: Executor,
+        waiting: Callable[[str], int] = lambda _: 0,
+    ) -> None:
+        """waiting: how many commands wait for a device; asked in every answer."""
+        self._waiting = waiting
         self._store = store
         self._clock = clock
         self._threads = threads
@@ -149,6 +158,7 @@ class IngestService:
             resend=receipt.resend,
             send_interval=send_interval(self._store.load),
             config_etag=receipt.config_etag,
+            commands_waiting=self._waiting(device),
         )
 
     async def put_schema(self, device: str, name: str, body: bytes) -> bool:

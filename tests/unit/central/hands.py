@@ -1,6 +1,7 @@
 """A device's side of commands for the centre's tests: what its agent would send, said by hand."""
 
 import asyncio
+import sqlite3
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,7 +104,9 @@ async def give_token(house: House, name: str, role: str, **labels: str) -> None:
 async def label(house: House, device: str, **labels: str) -> None:
     """In the registry."""
     sql = "INSERT INTO device_label SELECT no, ?, ?, 1 FROM device WHERE id = ?"
-    for key, value in labels.items():
-        await house.centre.store.write(
-            lambda connection, key=key, value=value: connection.execute(sql, (key, value, device)) and None
-        )
+    rows = [(key, value, device) for key, value in labels.items()]
+
+    def work(connection: sqlite3.Connection) -> None:
+        connection.executemany(sql, rows)
+
+    await house.centre.store.write(work)

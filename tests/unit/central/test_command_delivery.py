@@ -11,7 +11,7 @@ from central_sync.services.command_board import CommandBoard
 from central_sync.services.errors import Busy
 from central_sync.services.live import Hub
 from tests.unit.central.conftest import House, OpenHouse
-from tests.unit.central.edge import T0
+from tests.unit.central.edge import T0, Edge
 from tests.unit.central.hands import Hands, cancel, command, meet, order, pass_time, show, state
 
 
@@ -86,6 +86,18 @@ async def test_a_command_that_hangs_holds_up_no_other(open_house: OpenHouse) -> 
         third = await command(house)
         assert await hands.offered() == [third]
         assert [await state(house, one) for one in (stuck, other)] == ["running", "succeeded"]
+
+
+async def test_heartbeats_and_uploads_say_how_many_commands_wait(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        edge = Edge()
+        assert (await house.beat(edge))["commands_waiting"] == 0
+        known, _ = await command(house), await command(house)
+        assert (await house.beat(edge))["commands_waiting"] == 2
+        await house.put_schema(edge)
+        assert (await house.post(edge, edge.upload(edge.make()))).json["commands_waiting"] == 2
+        await Hands(house).report(known, "delivered")
+        assert (await house.beat(edge))["commands_waiting"] == 1
 
 
 # --- long polls -----------------------------------------------------------------------------------------
