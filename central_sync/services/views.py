@@ -169,3 +169,4 @@ class Problem(View):
     status: int
     detail: str
     code: str
+    request_id: str | None = Field(None, description="As in `X-Request-Id`, and in the centre's log.")
