@@ -8,9 +8,10 @@ known then what ran, `suspect` stays set until the centre has offered all that i
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -80,7 +81,7 @@ class Journal:
     async def put(self, entries: Iterable[Entry]) -> None:
         """Writes these as they are now."""
         rows = [_row(entry) for entry in entries]
-        await self._run(lambda db: db.executemany(_PUT, rows))
+        await self._run(partial(_write_many, _PUT, rows))
 
     async def finished(self, ids: Collection[str]) -> list[Entry]:
         """Those of the ids that ended, and of which the centre once knew the end."""
@@ -91,11 +92,11 @@ class Journal:
         await self._run(lambda db: _finish(db, entry, wall_ms))
 
     async def forget(self, command: str) -> None:
-        await self._run(lambda db: db.execute("DELETE FROM command WHERE id = ?", (command,)))
+        await self._run(partial(_write_many, "DELETE FROM command WHERE id = ?", [(command,)]))
 
     async def trust(self) -> None:
         """Whatever may have been offered before the damage has been judged."""
-        await self._run(lambda db: db.execute("DELETE FROM note WHERE key = 'suspect'"))
+        await self._run(partial(_write_many, "DELETE FROM note WHERE key = ?", [("suspect",)]))
         self.suspect = False
 
     async def replace(self, entries: Iterable[Entry], *, suspect: bool = False) -> None:
@@ -192,6 +193,11 @@ def _open(path: Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _write_many(sql: str, rows: Sequence[tuple[Any, ...]], db: sqlite3.Connection) -> None:
+    """No cursor leaves the thread: where it is dropped, its statement is, beside whatever runs here."""
+    db.executemany(sql, rows).close()
 
 
 def _suspect(db: sqlite3.Connection) -> None:

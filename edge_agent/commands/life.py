@@ -63,9 +63,11 @@ def is_late(entry: Entry, now: Moment) -> bool:
 
 def seconds_left(entry: Entry, now: Moment) -> float:
     """How long it may still wait for its start."""
+    if is_late(entry, now):
+        return 0.0
     if entry.boot == now.boot:
-        return max(0.0, entry.start_by - now.monotonic)
-    return max(0.0, (entry.start_by_ms - now.wall_ms) / 1_000)
+        return entry.start_by - now.monotonic
+    return (entry.start_by_ms - now.wall_ms) / 1_000
 
 
 def expired() -> Outcome:
