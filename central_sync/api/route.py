@@ -20,6 +20,8 @@ from central_sync.services.database import Once, once
 from central_sync.services.devices import DeviceService
 from central_sync.services.enrolment import EnrolmentService
 from central_sync.services.errors import Invalid
+from central_sync.services.exposition import ExpositionService
+from central_sync.services.figures import FigureService
 from central_sync.services.history import HistoryService
 from central_sync.services.ingest import IngestService
 from central_sync.services.inventory import InventoryService
@@ -30,7 +32,9 @@ from central_sync.services.sight import Sight
 from central_sync.services.targets import TargetService
 from central_sync.services.templates import TemplateService
 from central_sync.services.tokens import TokenService
+from central_sync.services.topology import TopologyService
 from central_sync.services.trail import TrailService
+from central_sync.services.trends import TrendService
 from central_sync.services.users import UserService
 from central_sync.services.v1_mappings import MappingService
 
@@ -58,6 +62,10 @@ class Services:
     devices: DeviceService
     inventory: InventoryService
     registry: RegistryService
+    trends: TrendService
+    topology: TopologyService
+    figures: FigureService
+    exposition: ExpositionService
     history: HistoryService
     trail: TrailService
     commands: CommandService

@@ -1,10 +1,16 @@
-"""Builds the room of devices: registry, lists and figures, and the deletion of data that was asked for."""
+"""Builds the room of devices: registry, lists, series, topology, figures, and the deletion of data."""
 
 from central_sync.services.clock import Clock
+from central_sync.services.exposition import ExpositionService
+from central_sync.services.figures import FigureService
 from central_sync.services.inventory import InventoryService
 from central_sync.services.registry import Credentials, RegistryService
+from central_sync.services.topology import TopologyService
+from central_sync.services.trends import TrendService
 from central_sync.store.registry import SqliteRegistry
+from central_sync.store.reports import SqliteReports
 from central_sync.store.sqlite import SqliteStore
+from central_sync.store.trends import SqliteTrends
 from central_sync.workers.purge import Purge
 
 
@@ -14,3 +20,8 @@ class DeviceRoom:
         self.inventory = InventoryService(store, clock, version)
         self.registry = RegistryService(registry, credentials, clock)
         self.purge = Purge(registry, clock)
+        self.trends = TrendService(SqliteTrends(store), clock)
+        reports = SqliteReports(store)
+        self.topology = TopologyService(reports)
+        self.figures = FigureService(reports, clock)
+        self.exposition = ExpositionService(reports, self.figures, self.inventory)

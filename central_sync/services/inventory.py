@@ -37,7 +37,7 @@ class Sort(StrEnum):
 @dataclass(frozen=True, slots=True)
 class DeviceFilter:
     """Which devices, in which order, behind which key. limits: what the asker sees. label: `key`, or key and
-    value. text: a part of id, name or a label, in either case of ASCII."""
+    value. text: a part of id, name or a label, in either case of ASCII. device: this one alone."""
 
     limits: Mapping[str, str] = field(default_factory=dict)
     state: DeviceState | None = None
@@ -45,6 +45,7 @@ class DeviceFilter:
     selector: Selector | None = None
     text: str | None = None
     decommissioned: bool = False
+    device: str | None = None
     sort: Sort = Sort.ID
     after: tuple[str | int, ...] | None = None
     limit: int = 100

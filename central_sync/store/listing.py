@@ -57,6 +57,9 @@ def condition_sql(wanted: DeviceFilter) -> tuple[str, list[Any]]:
     if wanted.state is not None:
         conditions.append("state = ?")
         arguments.append(wanted.state)
+    if wanted.device is not None:
+        conditions.append("id = ?")
+        arguments.append(wanted.device)
     for part in _parts(wanted):
         sql, values = part_sql(part)
         conditions.append(sql)

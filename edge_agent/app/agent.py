@@ -191,6 +191,7 @@ class Agent:
             self._sinks,
             lambda: self._link.offset_ms if self._link is not None else None,
             {**self._settings.agent.labels},
+            self._settings.agent.metrics_listen or "",
             None if self._settings.central is None else self._settings.central.heartbeat_interval,
             self._page_report,
             lambda: [] if self._commands is None else self._commands.status(),

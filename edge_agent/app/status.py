@@ -42,6 +42,7 @@ class StatusBoard:
     sinks: Callable[[], list[SinkReport]]
     clock_offset_ms: Callable[[], float | None]
     labels: dict[str, str]
+    metrics_listen: str
     heartbeat_seconds: float | None
     page: Callable[[], PageReport | None]
     commands: Callable[[], list[CommandStatus]]
@@ -97,4 +98,5 @@ class StatusBoard:
             read_samples=sum(entry.read for entry in self.connections.accounting()),
             lost_samples=self.store.lost_samples,
             labels=self.labels,
+            metrics_listen=self.metrics_listen,
         )

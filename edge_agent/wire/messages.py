@@ -194,6 +194,7 @@ class Heartbeat(Message):
     """Sent every `interval_seconds` (30 s); also at start and when a connection's state changes.
 
     heads: of every epoch that still has batches here, delivered or not, the current one last.
+    metrics_listen: HOST:PORT where Prometheus may scrape the agent; empty: nowhere.
     """
 
     now: Number
@@ -215,6 +216,7 @@ class Heartbeat(Message):
     read_samples: Number = 0
     lost_samples: Number = 0
     labels: dict[str, str] = {}
+    metrics_listen: Text = ""
 
 
 class Resend(Message):
