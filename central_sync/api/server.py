@@ -4,7 +4,6 @@ import ipaddress
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import ValidationError
@@ -24,18 +23,17 @@ from central_sync.api import (
     fleet,
     people,
     scrape,
+    templates,
     topology,
     trends,
-    templates,
     v1_mappings,
 )
+from central_sync.api.access_log import Mode, access_log, note, write_id
 from central_sync.api.problems import problem, problems
 from central_sync.api.route import Call, Query, Route, Services
 from central_sync.services.access import Scope, area, authorise
 from central_sync.services.errors import Invalid
 from central_sync.services.tokens import check_device_id
-
-logger = structlog.get_logger()
 
 ROUTES: Final[list[Route[Any]]] = [
     *people.ROUTES,
@@ -72,9 +70,12 @@ SECURITY_HEADERS: Final = {
 }
 
 
-def make_application(services: Services, proxies: Network | None, secure: bool) -> web.Application:
+def make_application(
+    services: Services, proxies: Network | None, secure: bool, log: Mode = "changes"
+) -> web.Application:
     """`proxies`: the only peers allowed, loopback beside. `secure`: browsers shall insist on TLS."""
-    application = web.Application(middlewares=[_access, problems, _peer_guard(proxies)])
+    access = access_log(log, ids_given=proxies is not None)
+    application = web.Application(middlewares=[access, problems, _peer_guard(proxies)])
     application[documents.DOCUMENTS] = documents.documents(ROUTES)
     application[api_tokens.AREAS] = AREAS
     for route in ROUTES:
@@ -88,10 +89,13 @@ def _endpoint(
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def endpoint(request: web.Request) -> web.StreamResponse:
         identity = None
+        trace = note(request, route)
         if route.scope is Scope.PUBLIC:
             services.gate.count_public(request)
         else:
             identity = await services.gate.identify(request)
+            if trace is not None:
+                trace.identity = identity
             wanted = area(route.tag, route.method)
             authorise(route.scope, identity, request.match_info.get("id"), wanted)
         # `{id}` names a device in every path, and nothing else does.
@@ -118,15 +122,6 @@ def _query(route: Route[Any], request: web.Request) -> Query:
         raise Invalid("bad_query", f"{name}: {first['msg']}") from error
     assert isinstance(query, Query)
     return query
-
-
-@web.middleware
-async def _access(request: web.Request, handler: Handler) -> web.StreamResponse:
-    response = await handler(request)
-    logger.debug(
-        "request", method=request.method, path=request.path, status=response.status, peer=request.remote
-    )
-    return response
 
 
 def _peer_guard(proxies: Network | None) -> Any:
@@ -177,5 +172,6 @@ def _header_writer(secure: bool) -> Callable[[web.Request, web.StreamResponse], 
         if secure:
             response.headers["Strict-Transport-Security"] = "max-age=31536000"
         response.headers["Server"] = "holdfast"
+        write_id(request, response)
 
     return write
