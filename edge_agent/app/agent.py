@@ -21,7 +21,7 @@ from edge_agent.app.ending import WRITER, Ending
 from edge_agent.app.inspection import Inspector
 from edge_agent.app.outcome import judge, report
 from edge_agent.app.status import StatusBoard
-from edge_agent.app.transaction import ConfigKeeper
+from edge_agent.app.transaction import CentreMove, ConfigKeeper
 from edge_agent.app.watchdog import WRITER_SECONDS, Watchdog, status_line
 from edge_agent.buffer.outbox import StoredOutbox
 from edge_agent.buffer.recovery import Identity
@@ -29,6 +29,7 @@ from edge_agent.buffer.ring import FrameRing
 from edge_agent.buffer.settings import StoreSettings
 from edge_agent.buffer.store import Store
 from edge_agent.config.last_good import LastGood
+from edge_agent.config.models import CentralSettings
 from edge_agent.contracts.exit_codes import ExitCode
 from edge_agent.contracts.status import AgentStatus, LatestValue, PageReport, ReloadResult, SinkReport
 from edge_agent.pipeline.build import Workshop
@@ -90,7 +91,10 @@ class Agent:
         self._outbox = StoredOutbox(self._store)
         self._components = Components()
         last_good = LastGood(database.with_name("central-config.json"), write_atomic)
-        self._keeper = ConfigKeeper(path, config, last_good, self._clock, self._centre_answers)
+        self._keeper = ConfigKeeper(
+            path, config, last_good, self._clock, self._centre_answers,
+            centre=CentreMove(self._probe_centre, self._move_centre),
+        )  # fmt: skip
         self._link: CentreLink | None = None
         self._commands: Commands | None = None
         self._page: PageServer | None = None
@@ -209,7 +213,7 @@ class Agent:
         link_type, server_type, page_type = await asyncio.to_thread(_outward_types)
         if self._settings.central is not None:
             self._link = ending.link = link_type(
-                self._settings,
+                self._keeper.running.head,
                 self._directory,
                 self._outbox,
                 self._store,
@@ -299,6 +303,13 @@ class Agent:
 
     def _centre_answers(self) -> bool:
         return self._link is not None and self._link.answers
+
+    async def _probe_centre(self, settings: CentralSettings) -> str:
+        return "there is no link to a centre yet" if self._link is None else await self._link.probe(settings)
+
+    async def _move_centre(self, settings: CentralSettings) -> None:
+        if self._link is not None:
+            await self._link.move(settings)
 
     def _sinks(self) -> list[SinkReport]:
         return [self._link.report()] if self._link is not None else []

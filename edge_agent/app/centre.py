@@ -23,6 +23,7 @@ from edge_agent.uplink.beat import ConfigPoll, Heartbeats
 from edge_agent.uplink.client import CentreClient, NewConfig
 from edge_agent.uplink.credentials import FILE_NAME, Credentials
 from edge_agent.uplink.enrolment import Hardware
+from edge_agent.uplink.errors import UplinkFault
 from edge_agent.uplink.rotation import Rotation
 from edge_agent.uplink.standing import Standing
 from edge_agent.uplink.uploader import Uploader
@@ -35,6 +36,7 @@ logger = structlog.stdlib.get_logger(__name__)
 
 PARENT: Final = "agent/uplink"
 _LOOK_SECONDS: Final = 1.0
+PROBE_SECONDS: Final = 10.0
 
 
 class CentreLink:
@@ -60,6 +62,8 @@ class CentreLink:
         self._sink = sink
         self._outbox = outbox
         self._keeper = keeper
+        self._device, self._directory = document.agent.id, directory
+        self._heartbeat = heartbeat
         self._healthy = healthy
         self._clock = clock
         # Who is told that commands wait at the centre.
@@ -176,6 +180,28 @@ class CentreLink:
         found = await self._client.config(self._keeper.known_etag)
         if found is not None:
             await self._take(found)
+
+    async def probe(self, settings: CentralSettings) -> str:
+        """Whether a centre answers this device there. Empty: it does; else why not."""
+        client = CentreClient(
+            settings, self._device, self._directory, PROBE_SECONDS,
+            lambda: settings.token or self._credentials.bearer(),
+        )  # fmt: skip
+        try:
+            await client.heartbeat(self._heartbeat())
+        except UplinkFault as fault:
+            return f"{settings.url}: {fault}"
+        finally:
+            await client.close()
+        return ""
+
+    async def move(self, settings: CentralSettings) -> None:
+        """Everything goes there from now on."""
+        self._central = settings
+        await self._client.move(settings)
+        self._beats.every(settings.heartbeat_interval)
+        self._poll.every(settings.config_interval)
+        self._try_now()
 
     def _commands_wait(self, waiting: int) -> None:
         self.on_commands(waiting)

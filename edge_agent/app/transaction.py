@@ -8,6 +8,7 @@ content; a new connection that does not answer is no reason for that.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,7 @@ from edge_agent.config.child import call_in_child
 from edge_agent.config.diff import Diff
 from edge_agent.config.errors import ChildFailed
 from edge_agent.config.last_good import Applied, Failure, LastGood
+from edge_agent.config.models import CentralSettings
 from edge_agent.contracts.clock import Clock
 from edge_agent.contracts.errors import ConfigError
 from edge_agent.contracts.status import ReloadResult
@@ -30,9 +32,26 @@ logger = structlog.stdlib.get_logger(__name__)
 WATCH_SECONDS: Final = 10.0
 # A centre that restarts just now is no reason to go back; one that stays away is.
 CENTRE_GRACE_SECONDS: Final = 60.0
+MOVED_SECONDS: Final = 20.0
 # A config that seemed to cost the contact with the centre may have been innocent: it is tried again.
 RETRY_SECONDS: Final = 900.0
 _LOOK_SECONDS: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class CentreMove:
+    """How the section `central` of a centre's document takes effect. probe: whether a centre answers there;
+    empty: yes, else why not. move: from now on everything goes there."""
+
+    probe: Callable[[CentralSettings], Awaitable[str]]
+    move: Callable[[CentralSettings], Awaitable[None]]
+
+
+async def _stay(_: CentralSettings) -> None: ...
+
+
+async def _answers(_: CentralSettings) -> str:
+    return ""
 
 
 class ConfigKeeper:
@@ -47,12 +66,14 @@ class ConfigKeeper:
         centre_answers: Callable[[], bool],
         watch_seconds: float = WATCH_SECONDS,
         grace_seconds: float = CENTRE_GRACE_SECONDS,
+        centre: CentreMove = CentreMove(_answers, _stay),
     ) -> None:
         self._path = path
         self._local = local
         self._last_good = last_good
         self._clock = clock
         self._centre_answers = centre_answers
+        self._centre = centre
         self._watch_seconds = watch_seconds
         self._grace_seconds = grace_seconds
         self._retry_at: float | None = None
@@ -190,15 +211,24 @@ class ConfigKeeper:
         before = self.running
         healthy = self._healthy()
         reachable = self._centre_answers()
+        moved = wanted.head.central if wanted.head.central != before.head.central else None
+        if moved is not None and (why := await self._centre.probe(moved)):
+            text = f"no working connection with the centre that it names: {why}"
+            await self._refuse(sent, etag, ConfigState.REJECTED, "unreachable", text)
+            return
         try:
             difference = await self._apply(wanted)
         except ConfigError as error:
             await self._refuse(sent, etag, ConfigState.REJECTED, "invalid", str(error))
             return
+        if moved is not None:
+            await self._centre.move(moved)
         applied = Applied(version=sent.version, etag=etag, content=sent.content)
-        code, why = await self._judge(applied, body, difference, healthy, reachable)
+        code, why = await self._judge(applied, body, difference, healthy, moved, reachable)
         if code:
             await self._apply(before)
+            if moved is not None and before.head.central is not None:
+                await self._centre.move(before.head.central)
             await self._refuse(sent, etag, ConfigState.ROLLED_BACK, code, why)
             return
         silent = self._silent(difference)
@@ -213,9 +243,11 @@ class ConfigKeeper:
         body: bytes,
         difference: Diff,
         healthy: dict[str, bool],
+        moved: CentralSettings | None,
         reachable: bool,
     ) -> tuple[str, str]:
-        """Watches what was applied, and makes it the last good one. Else the code and the reason."""
+        """Watches what was applied, and makes it the last good one. Else the code and the reason. moved:
+        where the centre is from now on, if that is another place."""
         watched = {name for name in difference.unchanged if healthy.get(name)}
         await self._clock.sleep(self._watch_seconds)
         if self._worse(watched):
@@ -224,7 +256,7 @@ class ConfigKeeper:
         worse = self._worse(watched)
         if worse:
             return "worse", f"unchanged connections got worse: {', '.join(worse)}"
-        if reachable and not await self._centre_comes_back():
+        if reachable and not await self._centre_comes_back(moved):
             return "unreachable", "the centre became unreachable"
         try:
             # In a thread: it waits for the disk, which polling must not.
@@ -237,9 +269,12 @@ class ConfigKeeper:
         now = self._healthy()
         return sorted(name for name in watched if not now.get(name, False))
 
-    async def _centre_comes_back(self) -> bool:
-        until = self._clock.monotonic() + self._grace_seconds
-        while not self._centre_answers():
+    async def _centre_comes_back(self, moved: CentralSettings | None) -> bool:
+        # A centre that answered elsewhere a moment ago is gone back to soon.
+        grace_seconds = self._grace_seconds if moved is None else min(MOVED_SECONDS, self._grace_seconds)
+        until = self._clock.monotonic() + grace_seconds
+        # What uploads say may be older than the move.
+        while not self._centre_answers() or (moved is not None and await self._centre.probe(moved)):
             if self._clock.monotonic() >= until:
                 return False
             await self._clock.sleep(_LOOK_SECONDS)

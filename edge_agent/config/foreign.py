@@ -42,7 +42,7 @@ def judge_sections(sections: Mapping[str, Any], lookup: SettingsLookup) -> Judge
     connections = validator.connections()
     if "central" in tree:
         problems += central_problems(sections["central"], PLACE)
-        validator.central(central_with(tree["central"], _ANY_SECRET, None))
+        validator.central(central_with(tree["central"], {"ca_file": None}))
     problems += [each for each in validator.problems if each.path not in secrets.paths]
     if problems:
         return Judged(in_order(problems))

@@ -43,7 +43,8 @@ def merge_remote(loaded: Loaded, envelope: ConfigEnvelope, lookup: SettingsLooku
             text = "this device has no centre of its own that could hand over to another"
             problems.append(Problem(place, f"{PREFIX}central", text))
         else:
-            central = validator.central(central_with(tree["central"], central.token, central.ca_file))
+            own = {"token": central.token, "enrol_token": central.enrol_token, "ca_file": central.ca_file}
+            central = validator.central(central_with(tree["central"], own))
     unresolved = {problem.path for problem in problems}
     problems += [problem for problem in validator.problems if problem.path not in unresolved]
     if problems:
@@ -62,17 +63,21 @@ def central_problems(section: Any, place: Place, prefix: str = "") -> list[Probl
     if "ca_file" in section:
         text = "names a file of the device: the local file alone may"
         found.append(Problem(place, f"{prefix}central.ca_file", text))
+    if "enrol_token" in section:
+        text = "is the device's own: the local file alone has one"
+        found.append(Problem(place, f"{prefix}central.enrol_token", text))
     if isinstance(section.get("token"), str):
         text = "a token does not belong in a centre's document: leave it out (the device keeps its own), or "
         found.append(Problem(place, f"{prefix}central.token", f"{text}give {{secret: NAME}}"))
     return found
 
 
-def central_with(section: Any, token: str | None, ca_file: str | None) -> Any:
-    """The section with what stays the device's own. Who it is and whom it trusts is the local file's."""
+def central_with(section: Any, own: Mapping[str, str | None]) -> Any:
+    """The section with what stays the device's own: who it is and whom it trusts is the local file's. A
+    token may be another of its secrets."""
     if not isinstance(section, dict):
         return section
-    return {"token": token, **section, "ca_file": ca_file}
+    return {**section, **own, **{key: section[key] for key in ("token",) if key in section}}
 
 
 def _unmanaged(envelope: ConfigEnvelope, local: Document, place: Place) -> list[Problem]:

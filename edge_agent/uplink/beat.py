@@ -79,6 +79,10 @@ class Heartbeats:
         self.answered = False
         self.offset_ms: float | None = None
 
+    def every(self, seconds: float) -> None:
+        """From the next beat on; the centre may ask for another interval."""
+        self._interval = seconds
+
     def soon(self) -> None:
         """Something changed that the centre should know before the next beat is due."""
         self._soon.set()
@@ -166,6 +170,10 @@ class ConfigPoll:
         if hint is not None and hint not in (self._hint, opaque_tag(self._known())):
             self._hint = hint
             self._hinted.set()
+
+    def every(self, seconds: float) -> None:
+        """From the next poll on."""
+        self._interval = seconds
 
     def soon(self) -> None:
         """Asks at once, without a hint."""

@@ -139,6 +139,12 @@ class CentreClient:
                 async with asyncio.timeout(CONNECT_SECONDS):
                     await old.close()
 
+    async def move(self, settings: CentralSettings) -> None:
+        """To another address, or the same one by another way; connections begin anew."""
+        self._base = settings.url + self._base.removeprefix(self._settings.url)
+        self._settings = settings
+        await self.renew()
+
     async def upload(self, body: bytes) -> UploadAnswer:
         """The body is one of wire.upload. Raises UplinkFault, like all that follow."""
         reply = await self.exchange("POST", "/data", body, CONTENT_TYPE)
