@@ -1,4 +1,4 @@
-"""The API as a whole: who may do what, problem documents, the document that describes it."""
+"""The API as a whole: tokens, problem documents, the document that describes it."""
 
 import asyncio
 import re
@@ -12,50 +12,10 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from central_sync import app
 from central_sync.api.openapi import openapi
-from central_sync.api.route import Route
 from central_sync.api.server import ROUTES, make_application
 from central_sync.console.pages import FILES, add_pages
-from central_sync.services.access import Scope
-from tests.unit.central.conftest import Answer, House, OpenHouse
+from tests.unit.central.conftest import Answer, OpenHouse
 from tests.unit.central.edge import Edge
-
-VALUES = {"id": "dev-1", "hash": "0" * 64, "tag": "t0"}
-WHO = ("admin", "operator", "viewer", "dev-1", "dev-2", None)
-ALLOWED: dict[Scope, set[str | None]] = {
-    Scope.PUBLIC: set(WHO),
-    Scope.DEVICE: {"dev-1"},
-    Scope.DEVICE_OR_VIEWER: {"admin", "operator", "viewer", "dev-1"},
-    Scope.VIEWER: {"admin", "operator", "viewer"},
-    Scope.OPERATOR: {"admin", "operator"},
-    Scope.ENGINEER: {"admin"},
-    Scope.ADMIN: {"admin"},
-}
-STREAMS = {"events"}
-
-
-def _path(route: Route[Any]) -> str:
-    return re.sub(r"\{(\w+)\}", lambda match: VALUES[match[1]], route.path)
-
-
-async def _try(house: House, route: Route[Any], who: str | None) -> Answer:
-    body = b"{}" if route.body is not None else None
-    kind = route.body.content_type if route.body else "application/json"
-    return await house.ask(route.method, _path(route), who, body, Content_Type=kind)
-
-
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
-async def test_each_route_lets_in_whom_it_says(open_house: OpenHouse, route: Route[Any]) -> None:
-    async with open_house() as house:
-        for who in WHO:
-            if route.name in STREAMS and who in ALLOWED[route.scope]:
-                continue
-            answer = await _try(house, route, who)
-            if who in ALLOWED[route.scope]:
-                assert answer.status not in (401, 403, 405, 500), (who, answer.body)
-            else:
-                assert answer.status == (401 if who is None else 403), (who, answer.body)
-            if answer.status >= 400:
-                _check_problem(answer)
 
 
 def _check_problem(answer: Answer) -> None:
@@ -91,16 +51,6 @@ async def test_a_token_in_the_query_opens_nothing(open_house: OpenHouse) -> None
     async with open_house() as house:
         answer = await house.ask("GET", f"/api/fleet/stats?token={house.tokens['admin']}", None)
         assert answer.status == 401
-
-
-async def test_a_revoked_token_is_refused_within_a_second(open_house: OpenHouse) -> None:
-    async with open_house() as house:
-        await house.get("/api/fleet/stats", "operator")
-        token_id = house.tokens["operator"].split("_")[1]
-        assert await asyncio.to_thread(app.revoke_token, house.data, token_id)
-        house.clock.advance(1)
-        answer = await house.ask("GET", "/api/fleet/stats", "operator")
-        assert (answer.status, answer.json["code"]) == (401, "bad_token")
 
 
 async def test_a_token_made_beside_the_running_centre_works_at_once(open_house: OpenHouse) -> None:
