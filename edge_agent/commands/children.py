@@ -28,14 +28,19 @@ class Ran:
 
 
 async def run_child(arguments: Sequence[str], on_line: Callable[[str], None]) -> Ran:
-    """Runs this program with `arguments` to its end. on_line: gets each line of its standard error.
+    """Runs this program with `arguments`; as `run_program`."""
+    return await run_program([sys.executable, "-m", "edge_agent", *arguments], on_line)
+
+
+async def run_program(command: Sequence[str], on_line: Callable[[str], None]) -> Ran:
+    """Runs it to its end. on_line: gets each line of its standard error.
 
     Cancelled, it kills the child with all that it started, and waits for it. Raises Failed where no process
     can be started, and where one says more than is kept.
     """
     try:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "edge_agent", *arguments,
+            *command,
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             start_new_session=True, limit=_LINE_BYTES,
         )  # fmt: skip

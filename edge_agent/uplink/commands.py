@@ -77,6 +77,7 @@ class CommandPoll:
         self._hinted = asyncio.Event()
         self._polling = False
         self._failed = Backoff(1.0, 60.0, random=self._random)
+        self._stuck = Backoff(1.0, 60.0, random=self._random)
         # What was offered again, and answers that were not held back.
         self._same = Backoff(0.5, 10.0, random=self._random)
         self._prompt = Backoff(1.0, 30.0, random=self._random)
@@ -120,7 +121,8 @@ class CommandPoll:
             new = (offers.commands or offers.cancel) and await self._desk.take(offers)
         except StorageFailed as error:
             self._outages.down("journal", "commands cannot be taken", error=str(error))
-            return self._failed.next()
+            return self._stuck.next()
+        self._stuck.reset()
         self._outages.back("journal", "commands can be taken again")
         if offers.commands or offers.cancel:
             if new:

@@ -7,6 +7,7 @@ points and moments drawn from SEED.
 
 import asyncio
 import os
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -122,7 +123,7 @@ async def test_lost_answers_repeated_offers_and_a_killed_centre_run_nothing_twic
             for kind in ("count_once", "count_again", "ping"):
                 await orders.order(kind, key=f"{kind}-{number}")
             lost = rig.to_centre.lost_answers
-            await until(lambda lost=lost: _is(rig.to_centre.lost_answers >= lost + 2), 30)
+            await until(partial(_lost, rig, lost + 2), 30)
             await rig.to_centre.set(HEALTHY)
             await orders.order("count_once", {"seconds": random.uniform(0.0, 0.5)}, key=f"late-{number}")
             await asyncio.sleep(random.uniform(0.0, 0.5))
@@ -136,8 +137,8 @@ async def test_lost_answers_repeated_offers_and_a_killed_centre_run_nothing_twic
     assert states == {"succeeded"}, f"seed {SEED}: {states}"
 
 
-async def _is(value: bool) -> bool:
-    return value
+async def _lost(rig: Rig, answers: int) -> bool:
+    return rig.to_centre.lost_answers >= answers
 
 
 @pytest.mark.timeout(120)

@@ -76,7 +76,7 @@ class House:
         }
         registry = Registry(TYPES, handlers, {"refuse": _refuse}, settings.pop("allow", None))
         device = cast("Device", FakeDevice(run))
-        self.now = lambda: Moment(self.clock.monotonic(), self.clock.wall_ms(), boot, run)
+        self._boot, self._run = boot, run
         self.desk = Desk(
             self.journal, registry, device, self.clock, boot, settings.pop("concurrency", 4), self._ended
         )
@@ -92,6 +92,9 @@ class House:
         self.let_go.set()
         self._task.cancel()
         await asyncio.wait([self._task])
+
+    def now(self) -> Moment:
+        return Moment(self.clock.monotonic(), self.clock.wall_ms(), self._boot, self._run)
 
     async def take(self, *offers: CommandOffer, cancel: tuple[str, ...] = ()) -> bool:
         return await self.desk.take(CommandOffers(commands=list(offers), cancel=list(cancel)))

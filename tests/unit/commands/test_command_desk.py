@@ -1,6 +1,7 @@
 """Commands at the agent: taken once, run once, ended in their time, and told until the centre knows."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,7 +51,7 @@ async def test_reports_say_each_state_with_rising_numbers(tmp_path: Path) -> Non
     ],
 )
 async def test_what_may_not_run_is_rejected_and_begins_nothing(
-    tmp_path: Path, kind: str, params: dict[str, object], code: str
+    tmp_path: Path, kind: str, params: dict[str, Any], code: str
 ) -> None:
     async with House(tmp_path, allow=["quick", "choice", "no_handler", "refuse", "unheard_of"]) as house:
         await house.take(offer(kind, **params))
