@@ -53,6 +53,7 @@ class SqliteStore:
         self._schemas = SchemaCache()
         self._centre = ""
         self.roll = Roll()
+        self._quieting = asyncio.Lock()
 
     @property
     def centre(self) -> str:
@@ -184,11 +185,13 @@ class SqliteStore:
             return await self._writer.run(work, remember)
 
     async def write_quiet(self, before: float) -> None:
-        """Writes the quiet heartbeats of which the first came by that time. Raises Busy."""
-        while taken := self.roll.take_older(before, _QUIET_AT_ONCE):
-            waiting = [each for _, each in taken]
-            with self._given_back(taken):
-                await self._writer.run(partial(heartbeats.write_quiet, waiting=waiting))
+        """Writes the quiet heartbeats of which the first came by that time. Raises Busy. One at a time: what
+        another took, who waits for it to be written must wait for too."""
+        async with self._quieting:
+            while taken := self.roll.take_older(before, _QUIET_AT_ONCE):
+                waiting = [each for _, each in taken]
+                with self._given_back(taken):
+                    await self._writer.run(partial(heartbeats.write_quiet, waiting=waiting))
 
     @contextlib.contextmanager
     def _given_back(self, taken: list[tuple[str, Waiting]]) -> Iterator[None]:
