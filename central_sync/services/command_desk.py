@@ -7,7 +7,7 @@ there is something. An offer is on the disk as offered before it is answered.
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -28,6 +28,9 @@ from edge_agent.wire.commands import (
 
 # Files of all commands together.
 QUOTA_BYTES: Final = 2 << 30
+# What devices may have under way at the writer together: when thousands wake for one order, uploads still
+# find room in its queue.
+MAX_WRITES: Final = 128
 # Files that are taken at once.
 MAX_RECEIVED: Final = 8
 _NOTHING: Final = CommandOffers()
@@ -41,6 +44,7 @@ class CommandDesk:
     clock: CommandClock
     quota_bytes: int = QUOTA_BYTES
     _receiving: int = 0
+    _writes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_WRITES))
 
     async def offers(self, device: str, wait: float) -> CommandOffers:
         """What the device is to run and to stop; with `wait` as soon as there is something. Raises Busy."""
@@ -67,11 +71,12 @@ class CommandDesk:
     async def _compose(self, device: str) -> CommandOffers:
         if not self.board.waiting(device):
             return _NOTHING
-        rows, cancels = await self.store.offers(device)
-        new = [row.id for row in rows if not row.offered]
-        good = {row.id for row in rows if row.offered}
-        if new:
-            good |= await self.store.mark_offered(device, new, moves.offer, now(self.clock))
+        async with self._writes:
+            rows, cancels = await self.store.offers(device)
+            new = [row.id for row in rows if not row.offered]
+            good = {row.id for row in rows if row.offered}
+            if new:
+                good |= await self.store.mark_offered(device, new, moves.offer, now(self.clock))
         at_ms = self.clock.now()
         offers = [_offer(row, at_ms) for row in rows if row.id in good and row.start_by > at_ms]
         return CommandOffers(commands=offers, cancel=cancels)
@@ -85,9 +90,10 @@ class CommandDesk:
             result = _json(said)
             if len(result) > MAX_RESULT_BYTES:
                 raise Invalid("bad_report", f"result: may hold {MAX_RESULT_BYTES} bytes of JSON")
-        at = now(self.clock)
-        rule = partial(moves.report, said=said, result=result, now=at)
-        await self.store.report(device, command, rule, at)
+        async with self._writes:
+            at = now(self.clock)
+            rule = partial(moves.report, said=said, result=result, now=at)
+            await self.store.report(device, command, rule, at)
 
     async def receive(
         self, device: str, command: str, name: str, blocks: AsyncIterator[bytes]

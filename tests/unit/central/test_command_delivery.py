@@ -2,6 +2,7 @@
 and expiry. What users of other systems suffered has its name here (thingsboard#7123, #11642, #8712)."""
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 
 import orjson
@@ -10,9 +11,19 @@ import pytest
 from central_sync.services.command_board import CommandBoard
 from central_sync.services.errors import Busy
 from central_sync.services.live import Hub
+from edge_agent.wire.commands import CommandReport, CommandState
 from tests.unit.central.conftest import House, OpenHouse
 from tests.unit.central.edge import T0, Edge
 from tests.unit.central.hands import Hands, cancel, command, meet, order, pass_time, show, state
+
+
+async def _make_devices(house: House, names: list[str]) -> None:
+    sql = "INSERT INTO device (id, created, state_since) VALUES (?, 0, 0)"
+
+    def work(connection: sqlite3.Connection) -> None:
+        connection.executemany(sql, [(name,) for name in names])
+
+    await house.centre.store.write(work)
 
 
 async def _until(condition: Callable[[], bool]) -> None:
@@ -440,18 +451,30 @@ async def test_setting_the_clock_expires_nothing(open_house: OpenHouse) -> None:
         assert await Hands(house).offered() == [known]
 
 
+async def test_an_order_wakes_more_devices_than_the_writer_takes_at_once(open_house: OpenHouse) -> None:
+    async with open_house() as house, asyncio.TaskGroup() as group:
+        names = [f"many-{number}" for number in range(1_500)]
+        await _make_devices(house, names)
+        desk = house.centre.commands.desk
+        waiting = [group.create_task(desk.offers(name, 60)) for name in names]
+        await _until(lambda: _held(house) == len(names))
+        await order(house, targets={"selector": "*"})
+        found = await asyncio.gather(*waiting)
+        assert all(len(offers.commands) == 1 for offers in found)
+        reports = [
+            desk.report(
+                name, offers.commands[0].id, CommandReport(no=1, state=CommandState.DELIVERED, time=T0)
+            )
+            for name, offers in zip(names, found, strict=True)
+        ]
+        await asyncio.gather(*reports)
+        assert house.centre.commands.board.waiting("many-0") == 0
+
+
 async def test_a_thousand_deadlines_at_once_are_all_kept(open_house: OpenHouse) -> None:
     async with open_house() as house:
         names = [f"many-{number}" for number in range(998)]
-        await house.centre.store.write(
-            lambda connection: (
-                connection.executemany(
-                    "INSERT INTO device (id, created, state_since) VALUES (?, 0, 0)",
-                    [(name,) for name in names],
-                )
-                and None
-            )
-        )
+        await _make_devices(house, names)
         made = await order(house, targets={"selector": "*"}, expires_seconds=60)
         assert (made["order"]["total"], len(made["commands"])) == (1_000, 100)
         rest = await house.get(
