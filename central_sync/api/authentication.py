@@ -6,6 +6,7 @@ somebody may ask is counted for each token and person; for an address only what 
 is counted, so that nobody pays for a neighbour behind the same address.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -40,13 +41,15 @@ class Gate:
 
     async def identify(self, request: web.Request) -> Identity:
         """Raises Unauthenticated, Forbidden (`origin`), TooMany."""
-        address = subject(request.remote)
-        if self._is_unknown(request):
-            _require(self._limits.addresses.wait(address))
+
+        def before_reading() -> None:
+            """Guessing stops before it costs the database anything; who is known has no part in it."""
+            _require(self._limits.addresses.wait(subject(request.remote)))
+
         try:
-            identity = await self.authenticate(request)
+            identity = await self.authenticate(request, before_reading)
         except Unauthenticated:
-            self._limits.addresses.take(address)
+            _require(self._limits.addresses.take(subject(request.remote)))
             raise
         if identity.device is not None:
             _require(self._limits.devices.take(identity.device))
@@ -60,19 +63,15 @@ class Gate:
         if request.method not in _SAFE:
             require_no_foreign_page(request)
 
-    def _is_unknown(self, request: web.Request) -> bool:
-        header = request.headers.get("Authorization")
-        if header is not None:
-            return not self._tokens.is_known(header)
-        return not self._sessions.is_known(request.cookies.get(COOKIE, ""))
-
-    async def authenticate(self, request: web.Request) -> Identity:
+    async def authenticate(
+        self, request: web.Request, before_reading: Callable[[], None] | None = None
+    ) -> Identity:
         """Without counting it."""
         header = request.headers.get("Authorization")
         cookie = request.cookies.get(COOKIE) if header is None else None
         if cookie is None:
-            return await self._tokens.authenticate(header)
-        identity = await self._sessions.authenticate(cookie)
+            return await self._tokens.authenticate(header, before_reading)
+        identity = await self._sessions.authenticate(cookie, before_reading)
         if request.method not in _SAFE:
             require_own_page(request)
         return identity

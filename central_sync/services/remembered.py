@@ -28,10 +28,8 @@ class Remembered(Generic[R]):
         self._rows: dict[str, tuple[float, R]] = {}
         self._forgotten = 0
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._rows
-
-    async def get(self, key: str) -> R | None:
+    def recall(self, key: str) -> R | None:
+        """What is remembered, without asking the store."""
         generation = self._generation()
         if generation != self._known_of:
             self._known_of = generation
@@ -40,20 +38,10 @@ class Remembered(Generic[R]):
         known = self._rows.get(key)
         if known is not None and self._clock.monotonic() - known[0] < FRESH_SECONDS:
             return known[1]
-        return await self._learn(key)
+        return None
 
-    def forget(self, key: str) -> None:
-        # `_learn` puts in first and looks at the count then: what it read before this never stays.
-        self._forgotten += 1
-        self._rows.pop(key, None)
-
-    def forget_where(self, concerns: Callable[[R], bool]) -> None:
-        self._forgotten += 1
-        for key, (_, row) in list(self._rows.items()):
-            if concerns(row):
-                self._rows.pop(key, None)
-
-    async def _learn(self, key: str) -> R | None:
+    async def learn(self, key: str) -> R | None:
+        """What the store has; remembered from now on."""
         before = self._forgotten
         row = await self._read(key)
         self._rows.pop(key, None)
@@ -64,3 +52,14 @@ class Remembered(Generic[R]):
             if self._forgotten != before:
                 self._rows.pop(key, None)
         return row
+
+    def forget(self, key: str) -> None:
+        # `learn` puts in first and looks at the count then: what it read before this never stays.
+        self._forgotten += 1
+        self._rows.pop(key, None)
+
+    def forget_where(self, concerns: Callable[[R], bool]) -> None:
+        self._forgotten += 1
+        for key, (_, row) in list(self._rows.items()):
+            if concerns(row):
+                self._rows.pop(key, None)

@@ -140,10 +140,15 @@ class SessionService:
 
     # --- who asks -----------------------------------------------------------------------------------
 
-    async def authenticate(self, cookie: str) -> Identity:
-        """Raises Unauthenticated."""
+    async def authenticate(self, cookie: str, before_reading: Callable[[], None] | None = None) -> Identity:
+        """Raises Unauthenticated. before_reading: called where the database must be asked; what it raises
+        ends it."""
         match = _COOKIE.fullmatch(cookie)
-        known = await self._known.get(match[1]) if match else None
+        known = self._known.recall(match[1]) if match else None
+        if match and known is None:
+            if before_reading is not None:
+                before_reading()
+            known = await self._known.learn(match[1])
         expected = known.session.digest if known else bytes(32)
         good = hmac.compare_digest(expected, digest(match[2] if match else ""))
         now = self._clock.wall_ms()
@@ -153,11 +158,6 @@ class SessionService:
         if now - self._last_used(session) >= USED_STEP_MS:
             self._used[session.id] = now
         return Identity(owner.id, owner.role, None, owner.login, owner.id, owner.labels, None, session.id)
-
-    def is_known(self, cookie: str) -> bool:
-        """Whether it names a session that was read not long ago: looking costs nothing."""
-        match = _COOKIE.fullmatch(cookie)
-        return match is not None and match[1] in self._known
 
     def _is_alive(self, known: Known, now: int) -> bool:
         session = known.session

@@ -107,6 +107,9 @@ def digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
+_NOBODY: Final[tuple[TokenRow | None, Identity]] = (None, Identity(""))
+
+
 class TokenService:
     """Authenticates bearer tokens.
 
@@ -117,18 +120,30 @@ class TokenService:
     def __init__(self, store: TokenStore, clock: Clock, generation: Callable[[], object]) -> None:
         self._store = store
         self._clock = clock
-        self._rows = Remembered(store.find_token, clock, generation)
+        self._known = Remembered(self._find, clock, generation)
         self._used: dict[str, int] = {}
         self._first_use: Callable[[str, str], Awaitable[None]] | None = None
 
-    async def authenticate(self, header: str | None) -> Identity:
+    async def _find(self, token_id: str) -> tuple[TokenRow, Identity] | None:
+        row = await self._store.find_token(token_id)
+        return None if row is None else (row, row.identity)
+
+    async def authenticate(
+        self, header: str | None, before_reading: Callable[[], None] | None = None
+    ) -> Identity:
         """Raises Unauthenticated for anything but a known, unrevoked bearer token, and Forbidden for that of
-        a device out of service: its agent shall know that nothing is wrong with the credential."""
+        a device out of service: its agent shall know that nothing is wrong with the credential.
+        before_reading: called where the database must be asked; what it raises ends it."""
         scheme, _, text = (header or "").partition(" ")
         match = _TOKEN.fullmatch(text.strip())
         if scheme.lower() != "bearer" or match is None:
             raise Unauthenticated("no_token", "log in, or send `Authorization: Bearer hf_…`")
-        row = await self._rows.get(match[1])
+        known = self._known.recall(match[1])
+        if known is None:
+            if before_reading is not None:
+                before_reading()
+            known = await self._known.learn(match[1])
+        row, identity = known or _NOBODY
         # The same work for an unknown id: the answer's time tells nothing.
         expected = row.digest if row else bytes(32)
         good = hmac.compare_digest(expected, digest(match[2]))
@@ -142,24 +157,19 @@ class TokenService:
             self._note_used(row)
         elif row.replaces is not None and self._first_use is not None:
             await self._first_use(row.id, row.device)
-        return row.identity
+        return identity
 
     def on_first_use(self, confirm: Callable[[str, str], Awaitable[None]]) -> None:
         """confirm: called with the id and the device of a credential that is used and replaces another."""
         self._first_use = confirm
 
-    def is_known(self, header: str | None) -> bool:
-        """Whether the header names a token that was read not long ago: looking costs nothing."""
-        match = _TOKEN.fullmatch((header or "").partition(" ")[2].strip())
-        return match is not None and match[1] in self._rows
-
     def forget(self, token_id: str) -> None:
         """The token's rights changed: the next request reads them anew."""
-        self._rows.forget(token_id)
+        self._known.forget(token_id)
 
     def forget_owner(self, user: str) -> None:
         """The same for all tokens of a person."""
-        self._rows.forget_where(lambda row: row.user == user)
+        self._known.forget_where(lambda known: known[0].user == user)
 
     async def save_used(self) -> None:
         """Keeps what `authenticate` noted since the last call."""
