@@ -13,11 +13,11 @@ FINAL = {"succeeded", "failed", "timed_out", "expired", "cancelled", "rejected",
 
 
 class Orders:
-    """Of the rig's device. ids: all that were ordered, in order."""
+    """Of the rig's device. token: absent, the rig's operator's. ids: all that were ordered, in order."""
 
-    def __init__(self, rig: Rig) -> None:
+    def __init__(self, rig: Rig, token: str = "") -> None:
         self._base = f"{rig.url}/api/fleet/commands"
-        self._headers = {"Authorization": f"Bearer {rig.operator}"}
+        self._headers = {"Authorization": f"Bearer {token or rig.operator}"}
         self.ids: list[str] = []
 
     async def order(

@@ -91,7 +91,8 @@ class Rig:
         self.centre: Child
         self._centre_arguments: list[str] = []
         self.url = ""
-        self.operator = ""
+        self.operator = self.device_token = ""
+        self._plc_control = 0
         self.api: CentreApi
         self.to_centre: FaultProxy
         self.to_plcs: list[FaultProxy] = []
@@ -108,14 +109,15 @@ class Rig:
         data = str(self.central_data)
         token = await output_of("central_sync", "token", "create", "--data", data, "--device", DEVICE)
         operator = await output_of("central_sync", "token", "create", "--data", data, "--role", "operator")
-        self.operator = operator
-        arguments = ["--ports", str(self._connections), "--tick-ms", str(TICK_MS)]
+        self.operator, self.device_token = operator, token
+        arguments = ["--ports", str(self._connections), "--tick-ms", str(TICK_MS), "--control", "0"]
         arguments = ["edge_agent", "simulate", "modbus", "--json", *arguments]
         if self._setup.noise:
             arguments += ["--signals", str(self._noise())]
         self.simulator = self._child("simulator", arguments)
         await self.simulator.start()
-        plcs = (await self.simulator.ready())["ports"]
+        ready = await self.simulator.ready()
+        plcs, self._plc_control = ready["ports"], ready["control"]
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.api = CentreApi(self.url, operator, DEVICE)
@@ -231,6 +233,15 @@ class Rig:
         await until(self.agent_answers, 30)
         await self.note_promises(killed.promised)
         return killed
+
+    async def plc_counters(self) -> dict[str, int]:
+        """What the simulated PLCs were asked."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._plc_control)
+        writer.write(b'{"stats": true}\n')
+        counters: dict[str, int] = json.loads(await reader.readline())
+        writer.close()
+        await writer.wait_closed()
+        return counters
 
     async def status(self) -> AgentStatus:
         """Raises NotConnected while the agent does not answer."""
