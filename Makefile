@@ -39,11 +39,12 @@ test-system: $(VENV)/.dev system-packages  ## the installed programs as a user r
 	$(BIN)/python -m pytest tests/system
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m root tests/crash
 
-# N kills and N/10 power cuts; FOR: seconds of soak; SAMPLES: of the outage of a day. SEED repeats what a failure printed.
+# N kills and N/10 power cuts; FOR: seconds of soak; SAMPLES: of the outage of a day; COMMANDS: rounds of chaos more.
+# SEED repeats what a failure printed.
 crash: $(VENV)/.dev  ## crash tests in their long form (root): N=1000 kills, FOR=300 s of soak, OUTAGE=600 s, SEED=
 	N=$(or $(N),1000) HOLDFAST_SOAK_SECONDS=$(or $(FOR),300) HOLDFAST_OUTAGE_SECONDS=$(or $(OUTAGE),600) \
 	    HOLDFAST_OUTAGE_SAMPLES=$(or $(SAMPLES),17280000) HOLDFAST_OUTAGE_CONNECTIONS=30 HOLDFAST_OUTAGE_TAGS=1000 \
-	    HOLDFAST_OUTAGE_CAP=262144 $(if $(SEED),SEED=$(SEED)) $(BIN)/python -m pytest -s tests/crash
+	    HOLDFAST_OUTAGE_CAP=262144 HOLDFAST_COMMAND_ROUNDS=$(or $(COMMANDS),100) $(if $(SEED),SEED=$(SEED)) $(BIN)/python -m pytest -s tests/crash
 
 soak: $(VENV)/.dev  ## agent and centre over a link that breaks at random, for an hour: FOR=3600 SEED= OUT=soak.jsonl
 	HOLDFAST_SOAK_SECONDS=$(or $(FOR),3600) HOLDFAST_SOAK_OUT=$(or $(OUT),soak.jsonl) $(if $(SEED),SEED=$(SEED)) \

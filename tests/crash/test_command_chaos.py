@@ -1,8 +1,8 @@
 """Commands of a real centre to a real agent, while both are killed, answers are lost and commands hang.
 
 Every command runs once, or says that nobody knows; none is stuck, and one that hangs holds up no other. What
-ran says a file (`tests.crash.witness`), and no counter of either program. N=…: so many rounds more, with
-points and moments drawn from SEED.
+ran says a file (`tests.crash.witness`), and no counter of either program. HOLDFAST_COMMAND_ROUNDS: so many
+rounds more, with points and moments drawn from SEED.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from tests.crash.rig import Rig, Setup, until
 from tests.crash.witness import Witness
 
 SEED = int(os.environ.get("SEED", str(int.from_bytes(os.urandom(3), "big"))))
-ROUNDS = int(os.environ.get("N", "0"))
+ROUNDS = int(os.environ.get("HOLDFAST_COMMAND_ROUNDS", "0"))
 PUT = "INSERT OR REPLACE INTO command"
 DESK = "edge_agent.commands.desk:Desk"
 # (what, when, the how manieth time): everything that a command passes at the agent, in its order.
