@@ -34,7 +34,7 @@ def owed(connection: sqlite3.Connection, limits: Mapping[str, str]) -> Owed:
     sight, values = limits_sql(limits)
     below = "sum(CASE WHEN lo < floor THEN min(hi, floor - 1) - lo + 1 ELSE 0 END)"
     sql = (
-        f"SELECT epoch.no, floor, next, closed, run, has_lost, coalesce(sum(hi - lo + 1), 0), "  # noqa: S608
+        f"SELECT epoch.no, floor, next, closed, epoch.run, has_lost, coalesce(sum(hi - lo + 1), 0), "  # noqa: S608
         f"coalesce({below}, 0) FROM device JOIN epoch ON epoch.device_no = device.no "
         "LEFT JOIN received ON epoch_no = epoch.no "
         f"WHERE decommissioned IS NULL AND {sight} GROUP BY epoch.no"
