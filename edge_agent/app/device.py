@@ -27,8 +27,6 @@ from edge_agent.contracts.errors import ConfigError
 from edge_agent.contracts.outbox import Outbox
 from edge_agent.contracts.status import ReloadResult
 from edge_agent.runtime import logging as logs
-from edge_agent.support.scrub import Scrubber
-from edge_agent.support.secrets import known_secrets
 from edge_agent.uplink.commands import send_artifact
 from edge_agent.uplink.errors import UplinkFault
 from edge_agent.wire import ranges
@@ -127,6 +125,9 @@ class AgentDevice:
         return await asyncio.to_thread(self._log_lines, lines, since_ms, level, secrets)
 
     def _log_lines(self, lines: int, since_ms: int | None, level: str, secrets: frozenset[str]) -> LogText:
+        from edge_agent.support.scrub import Scrubber
+        from edge_agent.support.secrets import known_secrets
+
         held = self.log_ring.lines(0, "debug", logs.LogRing.MAX_LINES)
         found = self.log_ring.lines(0, level, lines)
         since = [line for line in found if since_ms is None or _time_ms(line) >= since_ms]
