@@ -139,9 +139,11 @@ async def test_the_trail_stays_whole_through_backup_and_restore(
     open_house: OpenHouse, tmp_path: Path
 ) -> None:
     async with open_house() as house:
-        for number in range(5):
-            entry = Entry("device.patch", "device", f"dev-{number}")
-            await house.centre.store.write(lambda c, e=entry: record(c, Actor("user", "1"), 5, e))
+        entry = Entry("device.patch", "device", "dev-1")
+        for _ in range(5):
+            await house.centre.store.write(
+                lambda connection: record(connection, Actor("user", "1"), 5, entry)
+            )
     made = await back_up(house.data, tmp_path / "kept.db")
     await restore(tmp_path / "kept.db", tmp_path / "new")
     verdict = await asyncio.to_thread(
