@@ -28,6 +28,20 @@ from central_sync.store import tokens, users
 from central_sync.store.database import connect, prepare, transaction
 from central_sync.store.generation import bump
 
+__all__ = [
+    "Link",
+    "UserView",
+    "create_limited_token",
+    "create_token",
+    "create_user",
+    "labels_of",
+    "list_tokens",
+    "list_users",
+    "patch_user",
+    "revoke_token",
+    "set_password",
+    "setup_link",
+]
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
