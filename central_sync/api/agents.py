@@ -30,7 +30,8 @@ async def put_schema(call: Call[NoQuery]) -> web.Response:
 
 
 async def heartbeat(call: Call[NoQuery]) -> web.Response:
-    answer = await call.services.devices.heartbeat(call.device, await read_body(call.request, HEARTBEAT))
+    body = await read_body(call.request, HEARTBEAT)
+    answer = await call.services.devices.heartbeat(call.device, body, call.request.remote or "")
     return json(answer.model_dump_json())
 
 

@@ -35,7 +35,8 @@ INLINE_BYTES: Final = 128 << 10
 
 @dataclass(frozen=True, slots=True)
 class DeviceRow:
-    """A device as it is stored. `heartbeat` is the newest one; `registry`: its labels there."""
+    """A device as it is stored. `heartbeat` is the newest one; `registry`: its labels there; `conflict`:
+    which two agents used its identity, at `conflict_at` last."""
 
     no: int
     id: str
@@ -55,6 +56,8 @@ class DeviceRow:
     name: str
     decommissioned: int | None
     registry: dict[str, str]
+    conflict: str = ""
+    conflict_at: int | None = None
 
     @property
     def labels(self) -> dict[str, str]:
@@ -95,9 +98,11 @@ class DeviceStore(Protocol):
     @property
     def roll(self) -> Roll: ...
 
-    async def heartbeat(self, device: str, message: Heartbeat, now: int, body: bytes) -> Heard:
+    async def heartbeat(
+        self, device: str, message: Heartbeat, now: int, body: bytes, address: str = ""
+    ) -> Heard:
         """Stores it as the newest and in the series, applies its heads, closes epochs not named. `body`: the
-        message as it came."""
+        message as it came, from `address`."""
         ...
 
     async def account(self, device: str) -> DeviceAccount | None: ...
@@ -115,6 +120,11 @@ class DeviceStore(Protocol):
 
 def summary(row: DeviceRow, now: int) -> DeviceSummary:
     return DeviceSummary(**_summary_fields(row, now))
+
+
+def _problems(row: DeviceRow, beat: Heartbeat, now: int) -> list[str]:
+    double = [row.conflict] if health.in_conflict(row.conflict_at, now) else []
+    return [*double, *health.problems(beat, row.last_loss, now)]
 
 
 def _summary_fields(row: DeviceRow, now: int) -> dict[str, Any]:
@@ -138,7 +148,7 @@ def _summary_fields(row: DeviceRow, now: int) -> dict[str, Any]:
     if beat is not None:
         alive = row.state is not DeviceState.OFFLINE
         fields |= {
-            "problems": health.problems(beat, row.last_loss, now) if alive else [],
+            "problems": _problems(row, beat, now) if alive else [],
             "version": beat.version,
             "uptime_seconds": beat.uptime_seconds,
             "host": beat.host,
@@ -213,17 +223,17 @@ class DeviceService:
     def now(self) -> int:
         return self._clock.wall_ms()
 
-    async def heartbeat(self, device: str, body: bytes) -> HeartbeatAnswer:
+    async def heartbeat(self, device: str, body: bytes, address: str = "") -> HeartbeatAnswer:
         """Raises Invalid, Busy."""
         if len(body) > INLINE_BYTES:
-            return await self._loud(device, body, await asyncio.to_thread(read_heartbeat, body))
+            return await self._loud(device, body, await asyncio.to_thread(read_heartbeat, body), address)
         message = read_heartbeat(body)
-        return self.quiet(device, body, message) or await self._loud(device, body, message)
+        return self.quiet(device, body, message) or await self._loud(device, body, message, address)
 
-    async def _loud(self, device: str, body: bytes, message: Heartbeat) -> HeartbeatAnswer:
+    async def _loud(self, device: str, body: bytes, message: Heartbeat, address: str) -> HeartbeatAnswer:
         now = self._clock.wall_ms()
         self._presence.heard(device, message.interval_seconds)
-        heard = await self._store.heartbeat(device, message, now, body)
+        heard = await self._store.heartbeat(device, message, now, body, address)
         row = heard.device
         if self._hub.wants("heartbeat", device):
             self._hub.publish("heartbeat", summary(row, now).model_dump(mode="json"), device)

@@ -53,6 +53,11 @@ MAX_PAST_RUNS: Final = 8
 CONFLICT_QUIET_MS: Final = 600_000
 
 
+def in_conflict(last: int | None, now: int) -> bool:
+    """Whether two agents use one identity; last: when runs alternated last (UTC milliseconds)."""
+    return last is not None and 0 <= now - last < CONFLICT_QUIET_MS
+
+
 def follow_run(current: str | None, past: list[str], run: str) -> tuple[list[str], bool]:
     """The past runs after a heartbeat of `run`, and whether a run came back that another had replaced.
 

@@ -16,7 +16,7 @@ from central_sync.services.devices import DeviceRow, Heard
 from central_sync.services.health import DeviceState
 from central_sync.services.roll import Entry, Waiting, figures
 from central_sync.services.standing import standing
-from central_sync.store import epochs, rows, series
+from central_sync.store import clones, epochs, rows, series
 from edge_agent.wire.messages import Head, Heartbeat, Resend
 
 # How long changes of state are kept.
@@ -35,24 +35,22 @@ def heartbeat(
     now: int,
     earlier: Waiting | None = None,
     body: bytes | None = None,
+    address: str = "",
 ) -> Heard:
-    """earlier: quiet ones before it that are not written. body: the message as it came."""
+    """earlier: quiet ones before it that are not written. body: the message as it came, from `address`."""
     device_no = rows.require_device(connection, device, now)
-    sql = "SELECT state, run, past_runs, lost_samples, last_loss, last_seen FROM device WHERE no = ?"
-    state, run, past, known_lost, last_loss, last_seen = connection.execute(sql, (device_no,)).fetchone()
+    sql = (
+        "SELECT state, run, past_runs, lost_samples, last_loss, last_seen, conflict_at FROM device "
+        "WHERE no = ?"
+    )
+    found = connection.execute(sql, (device_no,)).fetchone()
+    state, run, past, known_lost, last_loss, last_seen, conflict_at = found
     if earlier is not None:
         last_seen = max(last_seen, earlier.seen)
     past_runs, returned = health.follow_run(run, orjson.loads(past), message.run)
-    if returned:
-        rows.add_event(
-            connection,
-            device_no,
-            now,
-            "identity_conflict",
-            f"two agents report as {device}: runs {run} and {message.run} alternate",
-            {"runs": [run, message.run], "machine": message.machine},
-            quiet_ms=health.CONFLICT_QUIET_MS,
-        )
+    if run != message.run:
+        clones.new_run(connection, device_no, device, message, address, returned, now)
+    is_double = returned or health.in_conflict(conflict_at, now)
     lost_now = max(0, rows.whole(message.lost_samples) or 0)
     if lost_now > (known_lost if run == message.run else 0):
         last_loss = now
@@ -78,10 +76,11 @@ def heartbeat(
     keep_labels(connection, device_no, message.labels)
     points = [*(earlier.points if earlier else []), figures(message, now)]
     series.append(connection, device_no, points, message.version)
-    move(connection, device_no, device, DeviceState(state), health.state_of(message, last_loss, now), now)
-    found = rows.find_device(connection, device)
-    assert found is not None
-    return Heard(found, resend)
+    new = DeviceState.DEGRADED if is_double else health.state_of(message, last_loss, now)
+    move(connection, device_no, device, DeviceState(state), new, now)
+    row = rows.find_device(connection, device)
+    assert row is not None
+    return Heard(row, resend)
 
 
 def _note_lost_database(

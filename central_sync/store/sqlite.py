@@ -168,11 +168,13 @@ class SqliteStore:
         now = self._clock.wall_ms()
         return await self._writer.run(lambda connection: schemas.add_schema(connection, device, schema, now))
 
-    async def heartbeat(self, device: str, message: Heartbeat, now: int, body: bytes) -> Heard:
+    async def heartbeat(
+        self, device: str, message: Heartbeat, now: int, body: bytes, address: str = ""
+    ) -> Heard:
         earlier = self.roll.take(device)
 
         def work(connection: sqlite3.Connection) -> Heard:
-            heard = heartbeats.heartbeat(connection, device, message, now, earlier, body)
+            heard = heartbeats.heartbeat(connection, device, message, now, earlier, body, address)
             self.roll.looked(device)
             return heard
 

@@ -59,3 +59,9 @@ CREATE INDEX credential_machine ON credential (machine);
 
 -- Which credential another one waits for: asked when that one is looked up.
 CREATE INDEX token_successor ON token (successor) WHERE successor IS NOT NULL;
+
+-- Two agents with one identity: where the newest run reports from, and since and until when runs alternated.
+ALTER TABLE device ADD COLUMN address TEXT NOT NULL DEFAULT '';
+ALTER TABLE device ADD COLUMN conflict TEXT NOT NULL DEFAULT '';
+ALTER TABLE device ADD COLUMN conflict_since INTEGER;
+ALTER TABLE device ADD COLUMN conflict_at INTEGER;

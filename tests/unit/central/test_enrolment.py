@@ -415,3 +415,32 @@ async def test_every_step_is_in_the_audit_trail_without_secrets(open_house: Open
         text = orjson.dumps(found).decode()
         assert old.secret not in text
         assert old.key not in text
+
+
+async def test_two_machines_with_one_credential_are_named_and_degrade_the_device(
+    open_house: OpenHouse,
+) -> None:
+    """Both are told apart by machine; the problem says how to part them, and goes once they are."""
+    async with open_house() as house:
+        edge = Edge()
+        for run, machine in (("r1", "box-a"), ("r2", "box-b"), ("r1", "box-a"), ("r1", "box-a")):
+            house.clock.advance(5)
+            await house.beat(edge, run=run, machine=machine)
+
+        device = await house.get("/api/fleet/devices/dev-1")
+        [event] = [
+            item
+            for item in (await house.get("/api/fleet/devices/dev-1/events"))["items"]
+            if item["code"] == "identity_conflict"
+        ]
+        assert device["state"] == "degraded"
+        assert "machine box-a at 127.0.0.1 and machine box-b at 127.0.0.1" in device["problems"][0]
+        assert "edge-agent enroll --again" in device["problems"][0]
+        assert sorted(event["data"]["machines"]) == ["box-a", "box-b"]
+        assert event["data"]["addresses"] == ["127.0.0.1", "127.0.0.1"]
+        assert event["data"]["since"] == event["time"]
+
+        house.clock.advance(601)
+        await house.beat(edge, run="r1", machine="box-a")
+        device = await house.get("/api/fleet/devices/dev-1")
+        assert (device["state"], device["problems"]) == ("online", [])
