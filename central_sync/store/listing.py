@@ -16,6 +16,8 @@ from central_sync.services.selectors import Part, Selector, Test
 from central_sync.store import rows
 from central_sync.store.targets import limits_sql, part_sql
 
+# Behind every time and every number.
+_LAST: Final = 1 << 62
 _UPPER_TO_LOWER: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 _HAS_TEXT: Final = (
     "(instr(id, ?) OR instr(lower(name), ?) OR EXISTS (SELECT 1 FROM device_label AS label "
@@ -84,21 +86,21 @@ def _by_last_seen(
     """Merged from the states, of which each has its devices in this order in the index `device_state`."""
     down = wanted.sort is Sort.LAST_SEEN_DOWN
     sign, order = ("<", "DESC") if down else (">", "ASC")
-    seen, number = wanted.after or ((1 << 62, 1 << 62) if down else (-1, -1))
+    seen, number = wanted.after or ((_LAST, _LAST) if down else (-1, -1))
     found: list[tuple[int, int]] = []
     for state in DeviceState:
         if wanted.state not in (None, state):
             continue
+        place, after = f"(last_seen, no) {sign} (?, ?)", [seen, number]
         if state is DeviceState.NEVER_SEEN:
             # Their `last_seen` is null, and counts as 0.
-            place, keys = f"(0, no) {sign} (?, ?)", "no " + order
-        else:
-            place, keys = f"(last_seen, no) {sign} (?, ?)", f"last_seen {order}, no {order}"
+            first = number if seen == 0 else -1 if (seen == -1) else _LAST
+            place, after = f"last_seen IS NULL AND no {sign} ?", [first]
         sql = (
-            f"SELECT coalesce(last_seen, 0), no FROM device WHERE state = ? AND {place} AND {condition} "  # noqa: S608
-            f"ORDER BY {keys} LIMIT ?"
+            "SELECT coalesce(last_seen, 0), no FROM device INDEXED BY device_state "  # noqa: S608
+            f"WHERE state = ? AND {place} AND {condition} ORDER BY last_seen {order}, no {order} LIMIT ?"
         )
-        found += connection.execute(sql, (state, seen, number, *values, wanted.limit)).fetchall()
+        found += connection.execute(sql, (state, *after, *values, wanted.limit)).fetchall()
     pick = heapq.nlargest if down else heapq.nsmallest
     return [number for _, number in pick(wanted.limit, found)]
 
