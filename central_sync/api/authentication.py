@@ -57,6 +57,13 @@ class Gate:
             _require(self._limits.people.take(identity.id))
         return identity
 
+    def knows_device(self, token_id: str, secret: str, device: str) -> bool:
+        """Whether the device's own credential asks, by what is in memory, and may; counted if so. False:
+        `identify` says why."""
+        if not self._tokens.is_of(token_id, secret, device):
+            return False
+        return self._limits.devices.take(device) <= 0
+
     def count_public(self, request: web.Request) -> None:
         """For routes that anybody may use. Raises TooMany, Forbidden for what another site's page sends."""
         _require(self._limits.addresses.take(subject(request.remote)))

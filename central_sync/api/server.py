@@ -165,13 +165,15 @@ def is_proxy(remote: str | None, proxies: Network) -> bool:
 
 def _header_writer(secure: bool) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
     async def write(request: web.Request, response: web.StreamResponse) -> None:
-        response.headers.update(SECURITY_HEADERS)
-        response.headers.setdefault(
-            "Cache-Control", "no-store" if request.path.startswith("/api/") else "no-cache"
-        )
-        if secure:
-            response.headers["Strict-Transport-Security"] = "max-age=31536000"
-        response.headers["Server"] = "holdfast"
+        caching = "no-store" if request.path.startswith("/api/") else "no-cache"
+        caching = response.headers.get("Cache-Control", caching)
+        response.headers.update(common_headers(secure, caching))
         write_id(request, response)
 
     return write
+
+
+def common_headers(secure: bool, caching: str) -> dict[str, str]:
+    """What every answer carries."""
+    headers = {**SECURITY_HEADERS, "Cache-Control": caching, "Server": "holdfast"}
+    return headers | ({"Strict-Transport-Security": "max-age=31536000"} if secure else {})

@@ -18,6 +18,7 @@ from aiohttp import web
 
 from central_sync import VERSION, logs
 from central_sync.api import documents
+from central_sync.api.lane import Door, QuickAnswers
 from central_sync.api.openapi import openapi
 from central_sync.api.route import Services
 from central_sync.api.server import ROUTES, make_application
@@ -52,6 +53,7 @@ from central_sync.store.trail import SqliteTrail
 from central_sync.workers.checkpoints import Checkpoints
 from central_sync.workers.live import LiveFeed
 from central_sync.workers.offline import OfflineWatch
+from central_sync.workers.quiet import QuietWriter
 from central_sync.workers.supervise import supervise
 from central_sync.workers.watchdog import Watchdog
 
@@ -143,12 +145,13 @@ async def running(
         offline = OfflineWatch(store, hub, clock, presence)
         live = LiveFeed(store, fleet.inventory, hub, clock)
         upkeep = Upkeep(settings, store, commands.service, clock)
-        runner = await _serve(settings, services, tls, idle_seconds)
+        door, host, port = await _serve(settings, services, tls, idle_seconds)
         try:
             async with asyncio.TaskGroup() as group:
                 workers = [
                     group.create_task(supervise("offline", offline.run, clock)),
                     group.create_task(supervise("live", live.run, clock)),
+                    group.create_task(supervise("quiet", QuietWriter(store, clock).run, clock)),
                     group.create_task(supervise("checkpoint", Checkpoints(store, clock).run, clock)),
                     group.create_task(supervise("commands", commands.watch.run, clock)),
                     group.create_task(supervise("purge", fleet.purge.run, clock)),
@@ -158,7 +161,6 @@ async def running(
                     group.create_task(_watch(store, clock)),
                     group.create_task(supervise("identity", identity.run, clock)),
                 ]
-                host, port = runner.addresses[0][:2]
                 name = f"[{host}]" if ":" in host else host
                 url = f"{'https' if tls else 'http'}://{name}:{port}"
                 yield Centre(url, host, port, store.centre, store, hub, offline, live, commands)
@@ -167,7 +169,7 @@ async def running(
         finally:
             hub.close()
             commands.close()
-            await stopping.step("requests", runner.cleanup, REQUESTS_SECONDS, _HURRIED_SECONDS)
+            await stopping.step("requests", door.close, REQUESTS_SECONDS, _HURRIED_SECONDS)
     finally:
         await room.close()
         await stopping.step("database", store.stop, DATABASE_SECONDS, _HURRIED_SECONDS)
@@ -223,7 +225,7 @@ def _services(
 
 async def _serve(
     settings: Settings, services: Services, tls: ssl.SSLContext | None, idle_seconds: float
-) -> web.AppRunner:
+) -> tuple[Door, str, int]:
     secure = tls is not None or settings.proxies is not None
     application = make_application(services, settings.proxies, secure, settings.access_log)
     add_pages(application)
@@ -238,11 +240,14 @@ async def _serve(
     await runner.setup()
     host, port = settings.address
     try:
-        await web.TCPSite(runner, host, port, ssl_context=tls).start()
+        # A line for each request is written where all of it is known.
+        plain = settings.access_log != "all"
+        quick = QuickAnswers(services.gate, services.devices, secure) if plain else None
+        door = Door(runner, quick, idle_seconds, settings.proxies)
+        return door, *await door.listen(host, port, tls)
     except OSError as error:
         await runner.cleanup()
         raise CannotListen(f"cannot listen on {settings.listen}: {error.strerror or error}") from error
-    return runner
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:

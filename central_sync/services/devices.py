@@ -15,7 +15,7 @@ from central_sync.services.health import DeviceState
 from central_sync.services.live import Hub
 from central_sync.services.pages import decode_cursor, encode_cursor
 from central_sync.services.presence import Presence
-from central_sync.services.roll import Roll, figures
+from central_sync.services.roll import Entry, Roll, figures
 from central_sync.services.standing import standing
 from central_sync.services.views import (
     ConfigSummary,
@@ -259,6 +259,10 @@ class DeviceService:
             row = replace(entry.row, heartbeat=message, last_seen=now, clock_offset=message.now - now)
             self._hub.publish("heartbeat", summary(row, now).model_dump(mode="json"), device)
         return self._answer(device, now, entry.config_etag, [])
+
+    def desired(self, device: str) -> Entry | None:
+        """What is known of the config that the centre wants on a device; None: nobody knows."""
+        return self._store.roll.get(device)
 
     def _keep(self, device: str, no: int, message: Heartbeat, body: bytes, now: int) -> None:
         waiting = self._store.roll.wait(device, no, self._clock.monotonic())

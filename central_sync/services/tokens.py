@@ -159,6 +159,16 @@ class TokenService:
             await self._first_use(row.id, row.device)
         return identity
 
+    def is_of(self, token_id: str, secret: str, device: str) -> bool:
+        """Whether this is known as the device's good credential, without a look into the database. False:
+        `authenticate` says what it is."""
+        row, _ = self._known.recall(token_id) or _NOBODY
+        if row is None or row.device != device or not hmac.compare_digest(row.digest, digest(secret)):
+            return False
+        if row.revoked is not None or row.decommissioned is not None or row.replaces is not None:
+            return False
+        return row.expires is None or self._clock.wall_ms() < row.expires
+
     def on_first_use(self, confirm: Callable[[str, str], Awaitable[None]]) -> None:
         """confirm: called with the id and the device of a credential that is used and replaces another."""
         self._first_use = confirm
