@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 FOR    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test crash test-integration test-system soak bench lint format docs clean system-packages
+.PHONY: help demo test crash test-integration test-system soak fuzz-api bench lint format docs clean system-packages
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -45,6 +45,9 @@ crash: $(VENV)/.dev  ## crash tests in their long form (root): N=1000 kills, FOR
 	N=$(or $(N),1000) HOLDFAST_SOAK_SECONDS=$(or $(FOR),300) HOLDFAST_OUTAGE_SECONDS=$(or $(OUTAGE),600) \
 	    HOLDFAST_OUTAGE_SAMPLES=$(or $(SAMPLES),17280000) HOLDFAST_OUTAGE_CONNECTIONS=30 HOLDFAST_OUTAGE_TAGS=1000 \
 	    HOLDFAST_OUTAGE_CAP=262144 HOLDFAST_COMMAND_ROUNDS=$(or $(COMMANDS),100) $(if $(SEED),SEED=$(SEED)) $(BIN)/python -m pytest -s tests/crash
+
+fuzz-api: $(VENV)/.dev  ## schemathesis over the whole API, with all border cases: EXAMPLES=50
+	HOLDFAST_API_EXAMPLES=$(or $(EXAMPLES),50) $(BIN)/python -m pytest -s tests/integration/test_openapi_schemathesis.py
 
 soak: $(VENV)/.dev  ## agent and centre over a link that breaks at random, for an hour: FOR=3600 SEED= OUT=soak.jsonl
 	HOLDFAST_SOAK_SECONDS=$(or $(FOR),3600) HOLDFAST_SOAK_OUT=$(or $(OUT),soak.jsonl) $(if $(SEED),SEED=$(SEED)) \

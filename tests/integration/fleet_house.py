@@ -33,7 +33,7 @@ async def fleet_house(directory: Path, settings: str = "") -> AsyncIterator[Flee
         file.write_text(settings)
         rig.extend_centre("--config", str(file))
         tokens: dict[str, str] = {}
-        for role in ("admin", "operator", "viewer"):
+        for role in ("admin", "engineer", "operator", "viewer"):
             tokens[role] = await _token(rig, "--role", role)
         tokens["device"] = await _token(rig, "--device", DEVICE)
         await rig.start_centre()
