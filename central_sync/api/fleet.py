@@ -139,8 +139,8 @@ ROUTES: Final[list[Route[Any]]] = [
         stream, StreamQuery,
         {200: Answer(
             "`device` and `heartbeat` carry a DeviceSummary, `values` `{device_id, items}` with the latest "
-            "values that moved (once a second at most), `stats` a FleetStats. A client that cannot follow "
-            "is cut off and reads the lists again.",
+            "values that moved (once a second at most), `command` a CommandView, `stats` a FleetStats. A "
+            "client that cannot follow is cut off and reads the lists again.",
             None, "text/event-stream",
         )},
         errors={503: "too_many_streams"},

@@ -10,10 +10,14 @@ import hashlib
 import os
 from collections.abc import AsyncIterator, Callable, Collection
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
+
+import structlog
 
 from central_sync.services.errors import TooLarge
 from edge_agent.wire.commands import MAX_ARTIFACT_BYTES
+
+logger = structlog.get_logger()
 
 _BLOCK: Final = 256 << 10
 _PART: Final = ".part"
@@ -38,12 +42,11 @@ class ArtifactFiles:
                         "too_large", f"a file may hold {MAX_ARTIFACT_BYTES} bytes", max=MAX_ARTIFACT_BYTES
                     )
                 digest.update(block)
-                await asyncio.to_thread(os.write, file, block)
-            await asyncio.to_thread(os.fsync, file)
+                await asyncio.to_thread(file.write, block)
+            await asyncio.to_thread(_sync, file)
         except BaseException:
             await asyncio.to_thread(self._abandon, file, part)
             raise
-        os.close(file)
         await asyncio.to_thread(self._keep, part, self.path(command, digest.hexdigest()))
         return size, digest.hexdigest()
 
@@ -62,7 +65,10 @@ class ArtifactFiles:
     async def keep_only(self, known: Collection[tuple[str, str]]) -> None:
         """Deletes what is left of a crash; known: command and SHA-256."""
         names = {self.path(*one).name for one in known}
-        await asyncio.to_thread(self._delete, lambda name: name not in names)
+        try:
+            await asyncio.to_thread(self._delete, lambda name: name not in names)
+        except OSError as error:
+            logger.warning("files of commands cannot be tidied", path=str(self._directory), error=str(error))
 
     async def drop(self, command: str, sha256: str) -> None:
         """A file that another one took the place of."""
@@ -73,9 +79,9 @@ class ArtifactFiles:
         gone = set(commands)
         await asyncio.to_thread(self._delete, lambda name: name.rpartition("-")[0] in gone)
 
-    def _open(self, part: Path) -> int:
+    def _open(self, part: Path) -> BinaryIO:
         self._directory.mkdir(mode=0o700, exist_ok=True)
-        return os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        return os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb")
 
     def _keep(self, part: Path, path: Path) -> None:
         part.replace(path)
@@ -85,8 +91,9 @@ class ArtifactFiles:
         finally:
             os.close(folder)
 
-    def _abandon(self, file: int, part: Path) -> None:
-        os.close(file)
+    def _abandon(self, file: BinaryIO, part: Path) -> None:
+        with contextlib.suppress(OSError):
+            file.close()
         part.unlink(missing_ok=True)
 
     def _delete(self, is_to_go: Callable[[str], bool]) -> None:
@@ -94,3 +101,10 @@ class ArtifactFiles:
             for entry in list(os.scandir(self._directory)):
                 if is_to_go(entry.name):
                     Path(entry.path).unlink(missing_ok=True)
+
+
+def _sync(file: BinaryIO) -> None:
+    """And closes it."""
+    with file:
+        file.flush()
+        os.fsync(file.fileno())

@@ -153,6 +153,22 @@ async def test_a_file_beyond_the_limit_leaves_nothing(open_house: OpenHouse) -> 
         assert not list((house.data / "artifacts").iterdir())
 
 
+async def test_a_disk_that_refuses_files_is_busy_and_no_hindrance_to_a_start(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        await meet(house)
+        known = await command(house)
+        folder = house.data / "artifacts"
+        await asyncio.to_thread(folder.write_text, "no directory")
+        refused = await Hands(house).put(known, b"x")
+        assert (refused.status, refused.json["code"], refused.headers["Retry-After"]) == (
+            503,
+            "storage",
+            "30",
+        )
+    async with open_house() as house:
+        assert (await show(house, known))["state"] == "queued"
+
+
 async def test_files_have_a_quota(open_house: OpenHouse) -> None:
     async with open_house() as house:
         await meet(house)
