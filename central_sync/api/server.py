@@ -146,7 +146,7 @@ def forwarded(request: web.Request, proxies: Network) -> web.Request:
             inside = is_proxy(part.strip(), proxies)
         except ValueError:
             break
-        remote = part.strip()
+        remote = part.strip().partition("%")[0]
         if not inside:
             break
     return request.clone(
