@@ -33,7 +33,10 @@ def prepare(directory: Path) -> Path:
     path = directory / DATABASE_NAME
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        # Not where it is there: closing a descriptor of the file drops the locks that SQLite holds on it in
+        # this process, and another program that closes its own would take the log away beneath a service.
+        if not path.exists():
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         with contextlib.closing(connect(path)) as connection, _alone(connection, directory):
             migrate(connection)
     except (OSError, sqlite3.Error) as error:
