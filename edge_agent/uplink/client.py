@@ -42,6 +42,8 @@ CONNECT_SECONDS: Final = 10.0
 UNACKNOWLEDGED_MS: Final = 8000
 PROBE_SECONDS: Final = 3
 MAX_ANSWER_BYTES: Final = 8 << 20
+# The one that was shown, and the one that took its place meanwhile.
+_CREDENTIALS: Final = 2
 _DEFAULT_RETRY_SECONDS: Final = 5.0
 _LONGEST_RETRY_SECONDS: Final = 900.0
 
@@ -189,19 +191,27 @@ class CentreClient:
     ) -> Reply:
         """One request below this device's resources and its good answer. wait_seconds: how long the centre
         may hold the answer back. Raises UplinkFault."""
-        bearer = self._bearer()
-        headers = {"Authorization": f"Bearer {bearer}"}
+        headers: dict[str, str] = {}
         if content_type is not None:
             headers["Content-Type"] = content_type
         if if_none_match is not None:
             headers["If-None-Match"] = if_none_match
         seconds = self._request_seconds + wait_seconds + len(body or b"") / SLOWEST_BYTES_A_SECOND
-        reply = await self._request(method, self._base + path, body, headers, seconds)
-        fault = _fault(reply)
+        fault: UplinkFault | None = None
+        for _ in range(_CREDENTIALS):
+            bearer = self._bearer()
+            headers["Authorization"] = f"Bearer {bearer}"
+            reply = await self._request(method, self._base + path, body, headers, seconds)
+            fault = _fault(reply)
+            if fault is None:
+                self._tell(bearer, reply.status, None)
+                return reply
+            # A request that was on its way while the credential was replaced says nothing about the new one.
+            if not isinstance(fault, NotAccepted) or self._bearer() == bearer:
+                break
+        assert fault is not None, "it was asked at least once"
         self._tell(bearer, reply.status, fault)
-        if fault is not None:
-            raise fault
-        return reply
+        raise fault
 
     async def provision(self, body: bytes) -> Reply:
         """Asks for a credential, without one. Every status is an answer. Raises Unreachable."""

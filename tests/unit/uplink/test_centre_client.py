@@ -12,6 +12,7 @@ import orjson
 import pytest
 from aiohttp import web
 
+from edge_agent.config.models import CentralSettings
 from edge_agent.uplink.client import (
     MAX_ANSWER_BYTES,
     SLOWEST_BYTES_A_SECOND,
@@ -438,3 +439,31 @@ def test_a_link_that_dies_while_an_answer_is_awaited_is_noticed_in_seconds() -> 
         assert opened.getsockopt(tcp, socket.TCP_KEEPIDLE) <= 5
         assert opened.getsockopt(tcp, socket.TCP_KEEPINTVL) <= 5
         assert opened.getsockopt(tcp, socket.TCP_USER_TIMEOUT) <= 10_000
+
+
+async def test_a_request_of_a_credential_that_was_replaced_meanwhile_is_made_again(
+    server: Web, tmp_path: Path
+) -> None:
+    shown = ["old", "new", "new"]
+    told: list[str] = []
+
+    class Judge:
+        def good(self, bearer: str) -> None:
+            told.append(f"good {bearer}")
+
+        def bad(self, bearer: str | None, detail: str) -> None:
+            told.append(f"bad {bearer}")
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        is_new = request.headers["Authorization"] == "Bearer new"
+        return web.Response(status=404 if is_new else 401)
+
+    server.handler = answer
+    settings = CentralSettings(url=f"http://127.0.0.1:{server.port}")
+    client = CentreClient(settings, "dev", tmp_path, token=lambda: shown.pop(0), judge=Judge())
+    try:
+        assert await client.config(None) is None
+    finally:
+        await client.close()
+    assert len(server.requests) == 2
+    assert not any(text.startswith("bad") for text in told)

@@ -81,9 +81,9 @@ class FakeCentre:
             raise NotAccepted("401", 401)
         old = self._key_of(self.credentials.bearer())
         new = orjson.loads(body or b"")["key"]
-        assert new == Kept.model_validate_json(self.credentials.path.read_bytes()).next.key, (
-            "it is kept first"
-        )  # type: ignore[union-attr]
+        following = Kept.model_validate_json(self.credentials.path.read_bytes()).next
+        assert following is not None
+        assert new == following.key, "it is kept before it is sent"
         if new not in self.good:
             self.renewals += 1
             self.good[new] = self.clock.wall_ms() + self.life_ms
