@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 import structlog
@@ -35,6 +35,8 @@ from edge_agent.wire.messages import ConfigReport
 
 logger = structlog.stdlib.get_logger(__name__)
 
+T = TypeVar("T")
+
 _LOOK_SECONDS: Final = 0.2
 _SCRATCH: Final = "command-files"
 
@@ -60,6 +62,7 @@ class AgentDevice:
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     _level_timer: asyncio.TimerHandle | None = None
     _cleared: bool = False
+    _transactions: "set[asyncio.Future[Any]]" = field(default_factory=set)
 
     @property
     def version(self) -> str:
@@ -90,18 +93,31 @@ class AgentDevice:
 
     async def fetch_config(self) -> None:
         try:
-            await self.link.fetch_config()
+            await self._to_its_end(self.link.fetch_config())
         except UplinkFault as fault:
             raise Failed("unreachable", f"the centre's config cannot be asked for: {fault}") from fault
 
     async def reload(self) -> ReloadResult:
-        return await self.reload_file()
+        return await self._to_its_end(self.reload_file())
 
     async def rebuild(self, connection: str) -> bool:
         try:
-            return await self.keeper.rebuild(connection)
+            return await self._to_its_end(self.keeper.rebuild(connection))
         except ConfigError as error:
             raise Failed("not_built", str(error)) from error
+
+    async def _to_its_end(self, work: Awaitable[T]) -> T:
+        """A transaction goes on where its command is stopped: half of one leaves a connection without a
+        poller, or a config that is neither kept nor taken back."""
+        task = asyncio.ensure_future(work)
+        self._transactions.add(task)
+        task.add_done_callback(self._transacted)
+        return await asyncio.shield(task)
+
+    def _transacted(self, task: "asyncio.Future[Any]") -> None:
+        self._transactions.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.debug("a transaction of a command failed", error=str(error))
 
     def connection_state(self, connection: str) -> tuple[str, str]:
         for report in self.connections.reports():

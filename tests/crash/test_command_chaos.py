@@ -148,15 +148,16 @@ async def test_what_hangs_holds_up_no_other_and_ends_in_its_time(tmp_path: Path)
         await rig.start_centre()
         await rig.start_agent()
         orders = Orders(rig)
-        hanging = [await orders.order("hang", timeout=4), await orders.order("hang_hard", timeout=4)]
+        hanging = [await orders.order("hang", timeout=8), await orders.order("hang_hard", timeout=8)]
         cancelled = await orders.order("hang", timeout=30)
         for command in (*hanging, cancelled):
             await orders.until_state(command, ("running",))
         assert {each.type for each in (await rig.status()).commands} == {"hang", "hang_hard"}
+        before = await _cycles(rig)
         for _ in range(5):
             ping = await orders.order("ping")
             assert (await orders.ended(ping, PROMPT_SECONDS))["state"] == "succeeded"
-        late = await _lateness_ms(rig)
+        cycles = [now - then for now, then in zip(await _cycles(rig), before, strict=True)]
         assert [await orders.state(each) for each in hanging] == ["running", "running"]
         await orders.cancel(cancelled)
         assert (await orders.ended(cancelled, PROMPT_SECONDS))["state"] == "cancelled"
@@ -169,18 +170,14 @@ async def test_what_hangs_holds_up_no_other_and_ends_in_its_time(tmp_path: Path)
         await rig.agent.stop()
     seen = Witness(witness)
     assert [seen.begun[command] for command in (*hanging, *many)] == [1] * 8
-    assert late <= 100, f"cycles began {late} ms late beside hanging commands"
+    # One that is held up by a command begins seconds late; a busy machine is good for a part of one.
+    assert sum(cycles) > 0
+    assert sum(cycles[-2:]) <= 0.1 * sum(cycles), f"cycles by lateness beside hanging commands: {cycles}"
 
 
-async def _lateness_ms(rig: Rig) -> float:
-    """The bound below which 99 of 100 cycles began."""
-    report = (await rig.status()).lateness
-    total, seen = sum(report.counts), 0
-    for bound, count in zip(report.bounds_ms, report.counts, strict=False):
-        seen += count
-        if seen >= 0.99 * total:
-            return bound
-    return float("inf")
+async def _cycles(rig: Rig) -> list[int]:
+    """How many cycles began so late, by the bounds of the status."""
+    return (await rig.status()).lateness.counts
 
 
 @pytest.mark.timeout(120)
