@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -57,6 +58,14 @@ async def test_series_of_each_device_come_only_where_they_are_asked_for(open_hou
         assert ("device_up", "dev-1") not in await _scrape(house)
         found = await _scrape(house, "devices=true")
         assert found[("device_up", "dev-1")] == 1
+
+
+async def test_every_metric_is_in_the_guide(open_house: OpenHouse) -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "operations.md").read_text(encoding="utf-8")
+    async with open_house() as house:
+        await house.beat(Edge())
+        names = {key[0] for key in await _scrape(house, "devices=true")}
+    assert {name for name in names if f"`{name}`" not in guide} == set()
 
 
 async def test_missing_batches_are_counted_as_the_accounts_count_them(open_house: OpenHouse) -> None:
