@@ -1,5 +1,6 @@
 """The audit trail for admins: lists, figures, and an export as JSON lines."""
 
+import asyncio
 from typing import Annotated, Any, Final
 
 from aiohttp import web
@@ -10,6 +11,8 @@ from central_sync.api.route import Answer, Call, Query, Route
 from central_sync.services.access import Scope
 from central_sync.services.trail import AuditFilter, AuditPage, AuditStats
 
+# How long a client may leave its end of a full connection unread.
+WRITE_SECONDS: Final = 20.0
 Text = Annotated[str, Field(min_length=1, max_length=200)]
 Time = Annotated[int, Field(ge=0, lt=1 << 53)]
 
@@ -58,11 +61,22 @@ async def audit_export(call: Call[FilterQuery]) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
     response.headers["Content-Disposition"] = 'attachment; filename="audit.jsonl"'
     await response.prepare(call.request)
-    await response.write(first)
-    async for part in parts:
-        await response.write(part)
-    await response.write_eof()
+    try:
+        await _send(response, first)
+        async for part in parts:
+            await _send(response, part)
+        await response.write_eof()
+    except TimeoutError:
+        # Cut off in the middle: the client sees that the answer is not whole.
+        if call.request.transport is not None:
+            call.request.transport.abort()
     return response
+
+
+async def _send(response: web.StreamResponse, part: bytes) -> None:
+    """Raises TimeoutError where the client does not read."""
+    async with asyncio.timeout(WRITE_SECONDS):
+        await response.write(part)
 
 
 _LIMITED: Final = {403: "limited: the trail concerns all devices, and you may see some of them only"}

@@ -116,9 +116,13 @@ class CheckpointFile:
         """Signs and appends, synced. Raises CannotOpen."""
         statement = sign(AuditKey(self._directory), "checkpoint", self._centre, place.no, place.hash, now)
         try:
-            opened = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            with open(opened, "w", encoding="utf-8") as file:  # noqa: PTH123
-                file.write(statement.line() + "\n")
+            opened = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            with open(opened, "r+b") as file:  # noqa: PTH123
+                # A line that a power cut left half written goes.
+                whole = file.read().rfind(b"\n") + 1
+                file.truncate(whole)
+                file.seek(whole)
+                file.write(statement.line().encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
