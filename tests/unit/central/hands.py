@@ -110,3 +110,13 @@ async def label(house: House, device: str, **labels: str) -> None:
         connection.executemany(sql, rows)
 
     await house.centre.store.write(work)
+
+
+async def make_devices(house: House, names: list[str]) -> None:
+    """Many that have never been heard of."""
+    sql = "INSERT INTO device (id, created, state_since) VALUES (?, 0, 0)"
+
+    def work(connection: sqlite3.Connection) -> None:
+        connection.executemany(sql, [(name,) for name in names])
+
+    await house.centre.store.write(work)

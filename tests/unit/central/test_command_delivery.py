@@ -2,7 +2,6 @@
 and expiry. What users of other systems suffered has its name here (thingsboard#7123, #11642, #8712)."""
 
 import asyncio
-import sqlite3
 from collections.abc import Callable
 
 import orjson
@@ -14,16 +13,7 @@ from central_sync.services.live import Hub
 from edge_agent.wire.commands import CommandReport, CommandState
 from tests.unit.central.conftest import House, OpenHouse
 from tests.unit.central.edge import T0, Edge
-from tests.unit.central.hands import Hands, cancel, command, meet, order, pass_time, show, state
-
-
-async def _make_devices(house: House, names: list[str]) -> None:
-    sql = "INSERT INTO device (id, created, state_since) VALUES (?, 0, 0)"
-
-    def work(connection: sqlite3.Connection) -> None:
-        connection.executemany(sql, [(name,) for name in names])
-
-    await house.centre.store.write(work)
+from tests.unit.central.hands import Hands, cancel, command, make_devices, meet, order, pass_time, show, state
 
 
 async def _until(condition: Callable[[], bool]) -> None:
@@ -197,6 +187,26 @@ async def test_held_requests_end_when_the_centre_stops(open_house: OpenHouse) ->
         late = await house.ask("GET", "/api/fleet/edge/dev-1/commands?wait=1", "dev-1")
         assert (late.status, late.headers["Retry-After"]) == (503, "10")
         assert await Hands(house).offered() == [known]
+
+
+async def test_an_order_wakes_more_devices_than_the_writer_takes_at_once(open_house: OpenHouse) -> None:
+    async with open_house() as house, asyncio.TaskGroup() as group:
+        names = [f"many-{number}" for number in range(1_500)]
+        await make_devices(house, names)
+        desk = house.centre.commands.desk
+        waiting = [group.create_task(desk.offers(name, 60)) for name in names]
+        await _until(lambda: _held(house) == len(names))
+        await order(house, targets={"selector": "*"})
+        found = await asyncio.gather(*waiting)
+        assert all(len(offers.commands) == 1 for offers in found)
+        reports = [
+            desk.report(
+                name, offers.commands[0].id, CommandReport(no=1, state=CommandState.DELIVERED, time=T0)
+            )
+            for name, offers in zip(names, found, strict=True)
+        ]
+        await asyncio.gather(*reports)
+        assert house.centre.commands.board.waiting("many-0") == 0
 
 
 # --- reports --------------------------------------------------------------------------------------------
@@ -374,114 +384,3 @@ async def test_a_cancelling_that_nobody_answers_is_unknown_after_two_minutes(ope
         assert await hands.cancels() == [known]
         await hands.report(known, "cancelled")
         assert (await state(house, known), await hands.cancels()) == ("cancelled", [])
-
-
-# --- deadlines ------------------------------------------------------------------------------------------
-
-
-async def test_what_is_not_fetched_in_time_expires(open_house: OpenHouse) -> None:
-    async with open_house() as house:
-        await meet(house)
-        known = await command(house, expires_seconds=60)
-        await pass_time(house, 59)
-        assert await state(house, known) == "queued"
-        await pass_time(house, 2)
-        assert await state(house, known) == "expired"
-        assert await Hands(house).offered() == []
-
-
-async def test_what_was_offered_and_never_acknowledged_is_unknown_and_not_expired(
-    open_house: OpenHouse,
-) -> None:
-    """Its answer may have been lost behind the device, which may have run it."""
-    async with open_house() as house:
-        await meet(house)
-        known, hands = await command(house, expires_seconds=60), Hands(house)
-        assert await hands.offered() == [known]
-        await pass_time(house, 61)
-        assert (await state(house, known), await hands.offered()) == ("queued", [])
-        await pass_time(house, 10 + 300)
-        shown = await show(house, known)
-        assert (shown["state"], shown["code"]) == ("unknown", "not_acknowledged")
-        await hands.report(known, "delivered", "running", "succeeded")
-        shown = await show(house, known)
-        assert [step["state"] for step in shown["history"]] == [
-            "queued", "unknown", "delivered", "running", "succeeded",
-        ]  # fmt: skip
-
-
-async def test_an_acknowledgement_that_crosses_the_expiry_is_taken(open_house: OpenHouse) -> None:
-    async with open_house() as house:
-        await meet(house)
-        known, hands = await command(house, expires_seconds=60), Hands(house)
-        await hands.offers()
-        await pass_time(house, 61)
-        await hands.report(known, "delivered", "expired")
-        assert await state(house, known) == "expired"
-
-
-async def test_a_running_command_of_which_nothing_is_heard_becomes_unknown_and_may_come_back(
-    open_house: OpenHouse,
-) -> None:
-    async with open_house() as house:
-        await meet(house)
-        known, hands = await command(house), Hands(house)
-        await hands.report(known, "delivered", "accepted", "running")
-        await pass_time(house, 309)
-        assert await state(house, known) == "running"
-        await pass_time(house, 2)
-        shown = await show(house, known)
-        assert (shown["state"], shown["code"], shown["ended"]) == ("unknown", "not_heard", T0 + 311_000)
-        house.clock.advance(10)
-        await hands.report(known, "timed_out")
-        shown = await show(house, known)
-        assert (shown["state"], shown["ended"]) == ("timed_out", T0 + 321_000)
-
-
-async def test_setting_the_clock_expires_nothing(open_house: OpenHouse) -> None:
-    async with open_house() as house:
-        await meet(house)
-        known = await command(house, expires_seconds=60)
-        house.clock.set_wall(86_400)
-        await pass_time(house, 59)
-        (offer,) = (await Hands(house).offers())["commands"]
-        assert (offer["id"], offer["start_seconds"]) == (known, 1)
-        house.clock.set_wall(-200_000)
-        await pass_time(house, 0.5)
-        assert await Hands(house).offered() == [known]
-
-
-async def test_an_order_wakes_more_devices_than_the_writer_takes_at_once(open_house: OpenHouse) -> None:
-    async with open_house() as house, asyncio.TaskGroup() as group:
-        names = [f"many-{number}" for number in range(1_500)]
-        await _make_devices(house, names)
-        desk = house.centre.commands.desk
-        waiting = [group.create_task(desk.offers(name, 60)) for name in names]
-        await _until(lambda: _held(house) == len(names))
-        await order(house, targets={"selector": "*"})
-        found = await asyncio.gather(*waiting)
-        assert all(len(offers.commands) == 1 for offers in found)
-        reports = [
-            desk.report(
-                name, offers.commands[0].id, CommandReport(no=1, state=CommandState.DELIVERED, time=T0)
-            )
-            for name, offers in zip(names, found, strict=True)
-        ]
-        await asyncio.gather(*reports)
-        assert house.centre.commands.board.waiting("many-0") == 0
-
-
-async def test_a_thousand_deadlines_at_once_are_all_kept(open_house: OpenHouse) -> None:
-    async with open_house() as house:
-        names = [f"many-{number}" for number in range(998)]
-        await _make_devices(house, names)
-        made = await order(house, targets={"selector": "*"}, expires_seconds=60)
-        assert (made["order"]["total"], len(made["commands"])) == (1_000, 100)
-        rest = await house.get(
-            f"/api/fleet/commands?order={made['order']['id']}&limit=1000&cursor={made['next']}"
-        )
-        assert len({item["id"] for item in (*made["commands"], *rest["items"])}) == 1_000
-        await pass_time(house, 61)
-        shown = await house.get(f"/api/fleet/orders/{made['order']['id']}")
-        assert (shown["states"], shown["finished"]) == ({"expired": 1_000}, True)
-        assert house.centre.commands.board.next_due is None
