@@ -48,7 +48,7 @@ ROUTES: Final[list[Route[Any]]] = [
         errors={
             400: "bad_expiry, bad_area, bad_key",
             403: "not_a_person, beyond_role, beyond_labels, beyond_areas",
-            409: "key_reused",
+            409: "key_reused, too_many_tokens",
         },
     ),
     Route(

@@ -13,6 +13,7 @@ from central_sync.services.access import Role
 from central_sync.services.api_tokens import token_view
 from central_sync.services.audit import Actor, Entry
 from central_sync.services.database import Database, Once
+from central_sync.services.errors import Conflict
 from central_sync.services.people_views import TokenView
 from central_sync.services.tokens import Owner, TokenRow, within
 from central_sync.store import rows
@@ -26,6 +27,8 @@ _NAMES: Final = (
     "id", "digest", "role", "device", "created", "revoked", "expires", "name", "user", "labels", "areas",
     "successor", "last_used",
 )  # fmt: skip
+# Of one person that are not revoked.
+MAX_TOKENS: Final = 1_000
 COLUMNS: Final = ", ".join(f"token.{name}" for name in _NAMES)
 
 
@@ -114,6 +117,12 @@ def _told(row: TokenRow) -> dict[str, Any]:
     }
 
 
+def _bound(connection: sqlite3.Connection, owner: str | None) -> None:
+    sql = "SELECT count(*) FROM token WHERE user IS ? AND device IS NULL AND revoked IS NULL"
+    if connection.execute(sql, (owner,)).fetchone()[0] >= MAX_TOKENS:
+        raise Conflict("too_many_tokens", f"there are {MAX_TOKENS} of them: revoke some first")
+
+
 # --- for the command line -----------------------------------------------------------------------------------
 
 
@@ -175,6 +184,7 @@ class SqliteTokens:
     async def create_token(self, row: TokenRow, actor: Actor, key: Once | None) -> TokenView:
         def work(connection: sqlite3.Connection) -> TokenView:
             def create() -> TokenView:
+                _bound(connection, row.user)
                 insert_token(connection, row, actor)
                 return token_view(row)
 

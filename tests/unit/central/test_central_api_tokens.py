@@ -148,6 +148,15 @@ async def test_a_repeated_request_makes_one_token_and_shows_its_secret_once(open
         assert (await use(house, first.json["secret"])).status == 200
 
 
+async def test_nobody_has_more_than_a_thousand_tokens(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        sql = "INSERT INTO token (id, digest, role, created) VALUES (?, x'', 'viewer', 0)"
+        filling = [(f"filling-{number}",) for number in range(1_000)]
+        await house.centre.store.write(lambda connection: connection.executemany(sql, filling))
+        answer = await make(house, "admin")
+        assert (answer.status, answer.json["code"]) == (409, "too_many_tokens")
+
+
 async def test_tokens_come_in_pages_and_say_roughly_when_they_were_used(open_house: OpenHouse) -> None:
     async with open_house() as house:
         first = await house.get(f"{PATH}?limit=2", "admin")
