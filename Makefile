@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 FOR    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test crash test-integration test-system soak fuzz-api bench lint format docs clean system-packages
+.PHONY: help demo test crash test-integration test-system soak fuzz-api bench fleet lint format docs clean system-packages
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -56,6 +56,10 @@ soak: $(VENV)/.dev  ## agent and centre over a link that breaks at random, for a
 # FOR=600: seconds a figure. QUICK=1: under 90 s, and fails where a ratio is far above the stored one. OUT: lines for `bench report`.
 bench: $(VENV)/.dev  ## the figures of docs/performance.md, one JSON line each: ONLY="name name", QUICK=1, OUT=FILE
 	$(BIN)/python -m bench $(ONLY) $(if $(QUICK),--quick) $(if $(OUT),--out $(OUT)) $(if $(FOR),--seconds $(FOR))
+
+fleet: $(VENV)/.dev  ## one size of a fleet on one core of the centre: AGENTS=50000 FOR=120s SAMPLES=200 EVERY=10s LINGER=0s
+	$(BIN)/python -m bench fleet --agents $(or $(AGENTS),50000) --for $(or $(FOR),120s) --linger $(or $(LINGER),0s) \
+	    $(if $(SAMPLES),--samples $(SAMPLES) --every $(or $(EVERY),10s))
 
 lint: $(VENV)/.dev  ## ruff, mypy --strict, import contracts
 	$(BIN)/ruff check .

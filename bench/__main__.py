@@ -1,4 +1,5 @@
-"""`python -m bench [NAME…]` measures; `python -m bench report RESULTS.jsonl` writes docs/performance.md.
+"""`python -m bench [NAME…]` measures; `python -m bench report RESULTS.jsonl` writes docs/performance.md;
+`python -m bench fleet --agents N --for 120s [--samples 200 --every 10s]` tries one size of a fleet.
 
 Exit codes: 0 measured; 1 a figure could not be measured, or with --quick a ratio is far above the stored
 one; 2 wrong use.
@@ -16,6 +17,7 @@ from typing import Final, TextIO
 
 from bench import machine, ratios, report
 from bench.figure import Figure, Order, Outcome, line, progress
+from bench.figures import fleet
 from bench.registry import FIGURES, chosen
 from edge_agent.contracts.errors import NotConnected
 from edge_agent.demo.children import StartFailed
@@ -30,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["report"]:
         return report.run(words[1:])
+    if words[:1] == ["fleet"]:
+        return fleet.command(words[1:])
     args = _parser().parse_args(words)
     if args.list:
         print("\n".join(figure.name for figure in FIGURES))

@@ -3,7 +3,7 @@
 from typing import Final
 
 from bench.figure import Figure
-from bench.figures import apply, configs, ingest, memory, reference, small, storage, sweep, thingsboard
+from bench.figures import apply, configs, fleet, ingest, memory, reference, small, storage, sweep, thingsboard
 
 FIGURES: Final[tuple[Figure, ...]] = (
     Figure("reference_line", 60, reference.run, quick_seconds=10),
@@ -14,6 +14,7 @@ FIGURES: Final[tuple[Figure, ...]] = (
     Figure("apply_lateness_p99", 180, apply.run),
     Figure("memory_growth", 3600, memory.run),
     Figure("centre_ingest", 40, ingest.run, quick_seconds=3),
+    Figure("fleet", 120, fleet.run, quick_seconds=4),
     Figure("config_csv_20000", 10, configs.csv_20000, quick_seconds=2),
     Figure("config_block_5000", 10, configs.block_5000, quick_seconds=2),
     Figure("config_flow_20000", 20, configs.flow_20000),
