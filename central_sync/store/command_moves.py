@@ -303,11 +303,13 @@ def add_artifact(
     return True, Changes((persist(connection, row, move, now),))
 
 
-def forget(connection: sqlite3.Connection, before: int, limit: int) -> list[str]:
+def forget(connection: sqlite3.Connection, before: int, limit: int) -> tuple[list[str], Changes]:
     rows = connection.execute(
-        "SELECT no, id, order_no FROM command WHERE ended < ? ORDER BY ended LIMIT ?", (before, limit)
+        "SELECT command.no, command.id, order_no, device.id FROM command "
+        "JOIN device ON device.no = device_no WHERE ended < ? ORDER BY ended LIMIT ?",
+        (before, limit),
     ).fetchall()
-    for no, _, _ in rows:
+    for no, *_ in rows:
         connection.execute("DELETE FROM command_step WHERE command_no = ?", (no,))
         connection.execute("DELETE FROM command_log WHERE command_no = ?", (no,))
         connection.execute("DELETE FROM command WHERE no = ?", (no,))
@@ -317,4 +319,5 @@ def forget(connection: sqlite3.Connection, before: int, limit: int) -> list[str]
             "(SELECT 1 FROM command WHERE order_no = command_order.no)",
             (order_no,),
         )
-    return [row[1] for row in rows]
+    gone = tuple(Change(device, command, waits=False) for _, command, _, device in rows)
+    return [change.command for change in gone], Changes(gone)

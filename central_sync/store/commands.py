@@ -123,7 +123,7 @@ class SqliteCommands:
         )
 
     async def forget(self, before: int, limit: int) -> list[str]:
-        return await self._database.write(lambda connection: moves.forget(connection, before, limit))
+        return await self._change(lambda connection: moves.forget(connection, before, limit))
 
 
 def _created(connection: sqlite3.Connection, order: str, first: int) -> OrderCreated:

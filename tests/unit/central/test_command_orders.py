@@ -4,6 +4,7 @@ import orjson
 import pytest
 
 from tests.unit.central.conftest import House, OpenHouse
+from tests.unit.central.edge import T0
 from tests.unit.central.hands import (
     Hands,
     cancel,
@@ -12,6 +13,7 @@ from tests.unit.central.hands import (
     label,
     meet,
     order,
+    pass_time,
     post_order,
     show,
     state,
@@ -237,10 +239,17 @@ async def test_old_commands_are_forgotten_with_all_that_is_theirs(open_house: Op
         await hands.report(old, "delivered", "running", log={"offset": 0, "text": "bye"})
         assert (await hands.put(old, b"file")).status == 201
         await hands.report(old, "succeeded")
+        silent = await command(house)
+        await hands.offers()
+        await cancel(house, silent)
+        await pass_time(house, 121)
+        board = house.centre.commands.board
+        assert (await state(house, silent), board.waiting("dev-1")) == ("unknown", 1)
         young = await command(house)
         now = house.clock.wall_ms()
-        assert await service.forget(now) == 0
-        assert await service.forget(now + 1) == 1
+        assert await service.forget(T0) == 0
+        assert await service.forget(now + 1) == 2
+        assert board.waiting("dev-1") == 1
         assert (await house.ask("GET", f"/api/fleet/commands/{old}")).status == 404
         assert not list((house.data / "artifacts").iterdir())
         assert await state(house, young) == "queued"
