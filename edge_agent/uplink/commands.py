@@ -45,6 +45,8 @@ RARE_SECONDS: Final = 900.0
 _NEXT_SECONDS: Final = 0.2
 _PROMPT_SECONDS: Final = 1.0
 _JITTER: Final = 0.2
+# So many polls in a row that ended before their time make the next ones shorter.
+_CUTS: Final = 3
 
 
 class Exchange(Protocol):
@@ -76,6 +78,7 @@ class CommandPoll:
         self._wait = WAIT_SECONDS if mode == "long" else 0.0
         self._hinted = asyncio.Event()
         self._polling = False
+        self._cut = 0
         self._failed = Backoff(1.0, 60.0, random=self._random)
         self._stuck = Backoff(1.0, 60.0, random=self._random)
         # What was offered again, and answers that were not held back.
@@ -134,6 +137,7 @@ class CommandPoll:
         if wait and seconds < _PROMPT_SECONDS:
             return self._prompt.next()
         self._prompt.reset()
+        self._cut = 0
         return 0.0
 
     def _fault(self, fault: UplinkFault, seconds: float, wait: float) -> float:
@@ -141,11 +145,11 @@ class CommandPoll:
             if fault.status != 404:  # an older centre is no outage
                 self._outages.down("poll", "commands cannot be asked for", error=str(fault))
             return self._jittered(RARE_SECONDS)
-        if isinstance(fault, Unusable) and wait > LEAST_WAIT_SECONDS and seconds >= LEAST_WAIT_SECONDS:
-            # Something on the way does not let an answer wait so long.
-            self._wait = max(LEAST_WAIT_SECONDS, min(self._wait, 0.8 * seconds))
-            logger.info("the poll for commands is shortened", seconds=round(self._wait), error=str(fault))
-            return self._failed.next()
+        if isinstance(fault, Unusable) and LEAST_WAIT_SECONDS <= seconds < wait:
+            self._cut += 1
+            if self._cut >= _CUTS:  # by something on the way, and not by a centre that was restarted
+                self._wait, self._cut = max(LEAST_WAIT_SECONDS, 0.8 * seconds), 0
+                logger.info("the poll for commands is shortened", seconds=round(self._wait), error=str(fault))
         self._outages.down("poll", "commands cannot be asked for", error=str(fault))
         pause = self._failed.next()
         if isinstance(fault, RetryAfter):

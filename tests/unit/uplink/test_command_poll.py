@@ -37,6 +37,7 @@ class Centre:
         self.asked: list[tuple[float, str, str, float]] = []
         self.answers: list[bytes | UplinkFault] = []
         self.patience = 1e9
+        self.cut = 0
 
     async def exchange(
         self,
@@ -52,8 +53,10 @@ class Centre:
         if isinstance(answer, UplinkFault):
             raise answer
         if answer == EMPTY and wait_seconds:
-            await self.clock.sleep(min(wait_seconds, self.patience))
-            if self.patience < wait_seconds:
+            patience = self.patience
+            await self.clock.sleep(min(wait_seconds, patience))
+            if patience < wait_seconds:
+                self.cut += 1
                 raise Unusable("504: a proxy's patience")
         return Reply(200, answer, None, None, "")
 
@@ -173,13 +176,25 @@ async def test_hints_make_no_storm_either() -> None:
     assert len(house.centre.asked) <= 61
 
 
-async def test_a_proxy_with_less_patience_gets_shorter_polls() -> None:
+async def test_a_proxy_with_less_patience_gets_shorter_polls_and_a_restarted_centre_does_not() -> None:
     house = House()
     house.centre.patience = 30.0
-    await house.during(house.poll.run, 300.0)
+    await house.during(house.poll.run, 600.0)
     waits = [asked[3] for asked in house.centre.asked]
-    assert waits[0] == WAIT_SECONDS
-    assert all(LEAST_WAIT_SECONDS <= wait < 30.0 for wait in waits[1:])
+    assert waits[:3] == [WAIT_SECONDS] * 3
+    assert all(LEAST_WAIT_SECONDS <= wait < 30.0 for wait in waits[3:])
+    house = House()
+    for _ in range(5):
+        task = asyncio.ensure_future(house.poll.run())
+        await house.clock.advance(1.0)
+        house.centre.patience = 30.0
+        await house.clock.advance(WAIT_SECONDS)
+        house.centre.patience = 1e9
+        await house.clock.advance(2 * WAIT_SECONDS)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert {asked[3] for asked in house.centre.asked} == {WAIT_SECONDS}
+    assert house.centre.cut >= 5
 
 
 async def test_the_pause_that_the_centre_asks_for_is_kept() -> None:
