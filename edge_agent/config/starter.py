@@ -65,11 +65,8 @@ connections:
 def _central(url: str | None) -> str:
     if url is None:
         return """\
-# The agent works alone. To send what it collects to a centre, put the device's token into the file
-# secrets/central-token (chmod 600) and take these lines in:
-# central:
-#   url: https://central.example.com
-#   token: !secret central-token
+# The agent works alone. To send what it collects to a centre: edge-agent enroll --token-file FILE
+# with an enrolment token of that centre, which adds the section `central:` to this file.
 """
     return f"""\
 # The device's token belongs into the file secrets/{TOKEN_SECRET} beside this one (chmod 600).
