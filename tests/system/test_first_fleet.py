@@ -1,4 +1,4 @@
-"""A newcomer's way to a fleet: the commands of docs/first-fleet.md, as they stand there, within ten minutes."""
+"""A newcomer comes to a fleet by the commands of docs/first-fleet.md, as they stand there, in ten minutes."""
 
 import os
 import re
