@@ -62,6 +62,9 @@ class AgentDevice:
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     _level_timer: asyncio.TimerHandle | None = None
     _cleared: bool = False
+    # One at a time: however many commands run, the client's connections suffice for the lanes too.
+    _fetching: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _sending: asyncio.Lock = field(default_factory=asyncio.Lock)
     _transactions: "set[asyncio.Future[Any]]" = field(default_factory=set)
 
     @property
@@ -93,9 +96,13 @@ class AgentDevice:
 
     async def fetch_config(self) -> None:
         try:
-            await self._to_its_end(self.link.fetch_config())
+            await self._to_its_end(self._fetch())
         except UplinkFault as fault:
             raise Failed("unreachable", f"the centre's config cannot be asked for: {fault}") from fault
+
+    async def _fetch(self) -> None:
+        async with self._fetching:
+            await self.link.fetch_config()
 
     async def reload(self) -> ReloadResult:
         return await self._to_its_end(self.reload_file())
@@ -210,7 +217,8 @@ class AgentDevice:
     async def upload(self, command: str, name: str, data: bytes) -> ArtifactRef:
         digest = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
         try:
-            await send_artifact(self.link.client, self.clock, command, name, data)
+            async with self._sending:
+                await send_artifact(self.link.client, self.clock, command, name, data)
         except UplinkFault as fault:
             raise Failed("artifact_refused", f"the centre did not take the file: {fault}") from fault
         return ArtifactRef(name=name, size_bytes=len(data), sha256=digest)

@@ -10,7 +10,7 @@ import pytest
 from edge_agent.cli.status_text import render
 from edge_agent.cli.text import Palette
 from edge_agent.contracts.errors import NotConnected
-from edge_agent.contracts.status import AgentStatus, LatestValue, PageReport, ReloadResult
+from edge_agent.contracts.status import AgentStatus, CommandStatus, LatestValue, PageReport, ReloadResult
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 NOW_MS = 1_767_237_121_500
@@ -138,6 +138,20 @@ def test_the_status_says_where_the_page_is(well: AgentStatus, state: str, text: 
     lines = render(well.model_copy(update={"page": page}), NOW_MS, Palette(False))
     assert [line.split("  ")[-1].strip() for line in lines if line.startswith("page")] == [
         f"http://127.0.0.1:8470/{text}"
+    ]
+
+
+def test_the_status_shows_commands_that_wait_or_run(well: AgentStatus) -> None:
+    commands = [
+        CommandStatus(
+            id="c1", type="support_bundle", state="running", by="anna", since=NOW_MS - 5_000, step=1, steps=2
+        ),
+        CommandStatus(id="c2", type="ping", state="waiting"),
+    ]
+    lines = render(well.model_copy(update={"commands": commands}), NOW_MS, Palette(False))
+    assert [line.split(maxsplit=1)[1] for line in lines if line.startswith("command ")] == [
+        "support_bundle: running for 5s, step 1 of 2, by anna",
+        "ping: waiting",
     ]
 
 
