@@ -1,7 +1,6 @@
 """`edge-agent enroll`: makes this device known to a centre."""
 
 import argparse
-import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -37,6 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
+    import asyncio
+
     path = config_path.existing(args.config, context.environ)
     if config_path.is_pipe(path):
         raise UsageError("enroll needs a config in a file: name it with -c FILE")
