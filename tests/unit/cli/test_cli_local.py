@@ -150,7 +150,7 @@ def test_the_status_shows_commands_that_wait_or_run(well: AgentStatus) -> None:
     ]
     lines = render(well.model_copy(update={"commands": commands}), NOW_MS, Palette(False))
     assert [line.split(maxsplit=1)[1] for line in lines if line.startswith("command ")] == [
-        "support_bundle: running for 5s, step 1 of 2, by anna",
+        "support_bundle: running for 5.0s, step 1 of 2, by anna",
         "ping: waiting",
     ]
 
