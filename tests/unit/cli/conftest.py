@@ -28,6 +28,29 @@ class FakeLoaded:
 
 
 @dataclass(frozen=True)
+class FakePlace:
+    file: str = "config"
+    line: int | None = None
+    column: int | None = None
+
+
+@dataclass(frozen=True)
+class FakeProblem:
+    path: str
+    message: str
+    place: FakePlace = FakePlace()
+    of_machine: bool = False
+
+
+@dataclass(frozen=True)
+class FakeJudgement:
+    problems: Sequence[FakeProblem] = ()
+    warnings: Sequence[FakeProblem] = ()
+    plans: Sequence["FakePlan"] = ()
+    content: Any = None
+
+
+@dataclass(frozen=True)
 class FakePlan:
     connection: str
     group: str
@@ -162,6 +185,18 @@ class FakeApp:
         self.fail()
         return 0
 
+    def judge(self, sections: Mapping[str, Any]) -> FakeJudgement:
+        self.fail()
+        return FakeJudgement([FakeProblem(name, "not known") for name in sections])
+
+    def read_tags(self, data: bytes, file: str, encoding: str | None) -> FakeJudgement:
+        self.fail()
+        return FakeJudgement(content=[{"name": data.decode(encoding or "utf-8"), "file": file}])
+
+    def take_sections(self, path: Path) -> FakeJudgement:
+        self.fail()
+        return FakeJudgement(content={"connections": [str(path)]})
+
     def plans(self, loaded: FakeLoaded) -> Sequence[FakePlan]:
         self.fail()
         return self.planned
@@ -214,9 +249,7 @@ class FakeApp:
             tell(outcome)
         return self.outcomes
 
-    async def bundle(
-        self, path: Path, out: Path | None, *, doctor: bool = True
-    ) -> tuple[Path, FakePacked]:
+    async def bundle(self, path: Path, out: Path | None, *, doctor: bool = True) -> tuple[Path, FakePacked]:
         self.asked.append((path, out))
         self.fail()
         return out or Path("holdfast-support-press-shop-01.tar.gz"), FakePacked()
