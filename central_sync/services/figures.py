@@ -67,13 +67,13 @@ class Tally:
 
     def _add(self, report: Report, beat: dict[str, Any]) -> None:
         self.devices += 1
-        rows = list(row_states(report, beat))
-        self.units.update(
-            (_known(self.drivers, driver), _known(self.states, state)) for driver, state in rows
-        )
-        bad = sum(state not in GOOD for _, state in rows)
+        rows = Counter(row_states(report, beat))
+        bad = 0
+        for (driver, state), count in rows.items():
+            self.units[_known(self.drivers, driver), _known(self.states, state)] += count
+            bad += 0 if state in GOOD else count
         if bad:
-            self.worst.append((bad, len(rows), report.id))
+            self.worst.append((bad, rows.total(), report.id))
         if not beat:
             return
         version = str(beat.get("version", ""))
