@@ -1,0 +1,167 @@
+"""What single commands say where they cannot do what was asked, and what they refuse beforehand."""
+
+import asyncio
+from typing import cast
+
+import pytest
+
+from edge_agent.commands.context import Context, Device, Pending
+from edge_agent.commands.errors import Failed, Refused
+from edge_agent.commands.handlers import HANDLERS, REFUSALS
+from edge_agent.contracts.status import ReloadResult
+from edge_agent.runtime.manual_clock import ManualClock
+from edge_agent.wire.command_types import (
+    TYPES,
+    FlushBufferParams,
+    NoParams,
+    ReloadConfigParams,
+    RestartAgentParams,
+    RestartConnectionParams,
+    RunDiagnosticsParams,
+    WriteTagParams,
+)
+from edge_agent.wire.messages import ConfigReport, ConfigState
+
+
+class FakeDevice:
+    """Says what the test wants; `done` has what was asked of it."""
+
+    run, version, uptime_seconds = "run-1", "1.2.3", 5.0
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.problem = ""
+        self.config = ConfigReport(running_hash="a", applied_version=3)
+        self.fetched = self.config
+        self.reloaded = ReloadResult(applied=True)
+        self.states = {"press1": [("connecting", ""), ("connected", "")]}
+
+    def restart_problem(self) -> str:
+        return self.problem
+
+    def restart(self) -> None:
+        self.done.append("restart")
+
+    async def fetch_config(self) -> None:
+        self.done.append("fetch")
+        self.config = self.fetched
+
+    async def reload(self) -> ReloadResult:
+        self.done.append("reload")
+        return self.reloaded
+
+    def write_problem(self, tag: str) -> str:
+        return f"{tag} may not be written"
+
+    async def rebuild(self, connection: str) -> bool:
+        self.done.append(f"rebuild {connection}")
+        return connection in self.states
+
+    def connection_state(self, connection: str) -> tuple[str, str]:
+        states = self.states.get(connection, [("stopped", "")])
+        return states.pop(0) if len(states) > 1 else states[0]
+
+    async def flush(self) -> None:
+        self.done.append("flush")
+
+    def pending(self) -> Pending:
+        return Pending(2, 20, 100 + 10 * len(self.done))
+
+    async def until_delivered(self) -> None:
+        self.done.append("delivered")
+
+
+def context(device: FakeDevice, clock: ManualClock | None = None) -> Context:
+    clock = clock or ManualClock()
+    return Context("c1", cast("Device", device), clock, clock.monotonic() + 60.0)
+
+
+def test_every_type_has_its_handler_and_no_other() -> None:
+    assert set(HANDLERS) == set(TYPES)
+    assert set(REFUSALS) <= set(TYPES)
+
+
+async def test_a_ping_says_who_answers() -> None:
+    found = await HANDLERS["ping"](context(FakeDevice()), NoParams())
+    assert found.model_dump()["run"] == "run-1"
+
+
+@pytest.mark.parametrize(
+    ("kind", "params", "code"),
+    [
+        ("restart_agent", RestartAgentParams(), "no_supervisor"),
+        ("write_tag", WriteTagParams(tag="press1.setpoint", value=1), "not_writable"),
+        ("restart_connection", RestartConnectionParams(connection="press9"), "unknown_connection"),
+        ("run_diagnostics", RunDiagnosticsParams(checks=["disc"]), "bad_params"),
+    ],
+)
+def test_what_this_device_will_not_do_is_refused_before_it_is_accepted(
+    kind: str, params: object, code: str
+) -> None:
+    device = FakeDevice()
+    device.problem = "nobody would start it again"
+    with pytest.raises(Refused) as refused:
+        REFUSALS[kind](cast("Device", device), params)
+    assert refused.value.code == code
+    assert device.done == []
+
+
+def test_a_forced_restart_and_one_under_a_supervisor_are_not_refused() -> None:
+    device = FakeDevice()
+    REFUSALS["restart_agent"](cast("Device", device), RestartAgentParams())
+    device.problem = "nobody would start it again"
+    REFUSALS["restart_agent"](cast("Device", device), RestartAgentParams(force=True))
+
+
+async def test_a_restart_waits_its_time_and_does_not_return() -> None:
+    device, clock = FakeDevice(), ManualClock()
+    task = asyncio.ensure_future(
+        HANDLERS["restart_agent"](context(device, clock), RestartAgentParams(delay_seconds=5.0))
+    )
+    await clock.advance(4.9)
+    assert device.done == []
+    await clock.advance(100.0)
+    assert device.done == ["restart"]
+    assert not task.done()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_reload_asks_the_centre_and_then_the_file_and_says_whether_anything_changed() -> None:
+    device = FakeDevice()
+    device.fetched = ConfigReport(running_hash="b", applied_version=4)
+    found = await HANDLERS["reload_config"](context(device), ReloadConfigParams())
+    assert device.done == ["fetch", "reload"]
+    assert found.model_dump() == {"changed": True, "config_version": 4, "warnings": []}
+    found = await HANDLERS["reload_config"](context(device), ReloadConfigParams(remote=False))
+    assert device.done == ["fetch", "reload", "reload"]
+    assert found.model_dump()["changed"] is False
+
+
+async def test_a_reload_that_was_refused_fails_with_the_reason() -> None:
+    device = FakeDevice()
+    device.fetched = ConfigReport(state=ConfigState.REJECTED, code="invalid", message="3:1: no such driver")
+    with pytest.raises(Failed, match="no such driver") as failed:
+        await HANDLERS["reload_config"](context(device), ReloadConfigParams())
+    assert (failed.value.code, device.done) == ("config_rejected", ["fetch"])
+    device.reloaded = ReloadResult(applied=False, problems=["4:2: unknown key"])
+    with pytest.raises(Failed, match="unknown key"):
+        await HANDLERS["reload_config"](context(device), ReloadConfigParams(remote=False))
+
+
+async def test_a_connection_that_is_built_anew_is_waited_for() -> None:
+    device, clock = FakeDevice(), ManualClock()
+    task = asyncio.ensure_future(
+        HANDLERS["restart_connection"](context(device, clock), RestartConnectionParams(connection="press1"))
+    )
+    await clock.advance(1.0)
+    assert device.done == ["rebuild press1"]
+    assert task.result().model_dump() == {"connection": "press1", "state": "connected", "error": ""}
+
+
+@pytest.mark.parametrize(("wait", "done"), [(False, ["flush"]), (True, ["flush", "delivered"])])
+async def test_a_flush_says_how_much_it_committed(wait: bool, done: list[str]) -> None:
+    device = FakeDevice()
+    found = await HANDLERS["flush_buffer"](context(device), FlushBufferParams(wait_delivered=wait))
+    assert device.done == done
+    assert found.model_dump() == {"flushed_samples": 10, "pending_batches": 2, "pending_samples": 20}
