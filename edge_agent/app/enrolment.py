@@ -168,12 +168,7 @@ async def _ask(
                 if not told:
                     tell(f"waiting for an operator to accept {device}, as request {outcome.request} …")
                     told = True
-                if until is not None and clock.monotonic() + outcome.retry_after > until:
-                    raise Unavailable(
-                        f"not accepted yet: an operator does it with `central-sync device accept "
-                        f"{outcome.request}`; then run this again"
-                    )
-                await clock.sleep(outcome.retry_after)
+                await _pause(outcome, until, clock)
             case Refused(kind=Refusal.KEY) if fresh < _NEW_KEYS:
                 fresh += 1
                 await asyncio.to_thread(credentials.drop_next)
@@ -181,6 +176,16 @@ async def _ask(
                 raise Unavailable(f"the centre cannot say now: {outcome.text}")
             case Refused():
                 raise ConfigError(f"not enrolled: {outcome.text}")
+
+
+async def _pause(pending: Pending, until: float | None, clock: Clock) -> None:
+    """Raises Unavailable where that would take longer than `until` (monotonic seconds)."""
+    if until is not None and clock.monotonic() + pending.retry_after > until:
+        raise Unavailable(
+            f"not accepted yet: an operator does it with `central-sync device accept {pending.request}`; "
+            "then run this again"
+        )
+    await clock.sleep(pending.retry_after)
 
 
 async def _exchange(
