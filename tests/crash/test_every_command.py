@@ -2,7 +2,10 @@
 
 import asyncio
 import io
+import json
+import sqlite3
 import tarfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +54,11 @@ async def test_each_type_does_what_it_says_and_none_writes_to_a_plc(tmp_path: Pa
         said = await orders.log(found["run_diagnostics"]["id"])
         token = rig.device_token
         await rig.agent.stop()
+        told = await asyncio.to_thread(_told, rig.central_database)
 
     assert written == 0
+    # What changes the device is in its history.
+    assert told == {"reload_config", "restart_connection", "set_log_level", "write_tag", "restart_agent"}
     refused = found.pop("write_tag")
     assert (refused["state"], refused["code"]) == ("rejected", "not_writable")
     assert {kind: each["state"] for kind, each in found.items()} == dict.fromkeys(found, "succeeded")
@@ -76,3 +82,10 @@ async def test_each_type_does_what_it_says_and_none_writes_to_a_plc(tmp_path: Pa
     # What was sent is not left behind.
     assert list((rig.edge_database.with_name("command-files")).iterdir()) == []
     assert found["ping"]["device_id"] == DEVICE
+
+
+def _told(database: Path) -> set[str]:
+    """The types of commands of which the device's history tells."""
+    with closing(sqlite3.connect(database)) as db:
+        rows = db.execute("SELECT data FROM event WHERE code = 'command'").fetchall()
+    return {str(json.loads(row[0])["type"]) for row in rows}
