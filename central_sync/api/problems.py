@@ -77,7 +77,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
             raise
         return of_http(error)
     except ConnectionError:
-        raise
+        # Whoever asked has left: nobody reads this, and a fleet that gives up must not fill the log.
+        return web.Response(status=499)
     except Exception:
         logger.exception("request failed", method=request.method, path=request.path)
         return problem(500, "internal", "the centre made a mistake; its log says more")

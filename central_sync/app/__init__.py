@@ -136,6 +136,7 @@ async def running(
     threads = ThreadPoolExecutor(1, thread_name_prefix="central-verify")
     room = ConfigRoom(settings, store, clock)
     identity = IdentityRoom(settings, store, clock)
+    await identity.tokens.meet_devices()
     fleet = DeviceRoom(store, clock, identity.tokens, VERSION)
     commands = CommandRoom(store, hub, clock, settings.data)
     try:

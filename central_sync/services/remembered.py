@@ -40,6 +40,15 @@ class Remembered(Generic[R]):
             return known[1]
         return None
 
+    async def learn_all(self, read: Callable[[int], Awaitable[list[tuple[str, R]]]]) -> None:
+        """What a start reads at once, so that a fleet need not be met one by one. read: gets how many."""
+        before = self._forgotten
+        found = await read(MAX_ENTRIES)
+        if self._forgotten == before:
+            # Not all become old in the same second.
+            now, step = self._clock.monotonic(), FRESH_SECONDS / max(1, len(found))
+            self._rows.update((key, (now - n * step, row)) for n, (key, row) in enumerate(found))
+
     async def learn(self, key: str) -> R | None:
         """What the store has; remembered from now on."""
         before = self._forgotten

@@ -81,6 +81,10 @@ class TokenStore(Protocol):
         """The token, limited to what its owner may do."""
         ...
 
+    async def device_tokens(self, limit: int) -> list[TokenRow]:
+        """Good credentials of devices in service, but for those that replace another."""
+        ...
+
     async def note_used(self, tokens: Mapping[str, int]) -> None:
         """Keeps when tokens were last used: UTC milliseconds by id."""
         ...
@@ -158,6 +162,14 @@ class TokenService:
         elif row.replaces is not None and self._first_use is not None:
             await self._first_use(row.id, row.device)
         return identity
+
+    async def meet_devices(self) -> None:
+        """At the start: the fleet's credentials in one go."""
+
+        async def read(limit: int) -> list[tuple[str, tuple[TokenRow, Identity]]]:
+            return [(row.id, (row, row.identity)) for row in await self._store.device_tokens(limit)]
+
+        await self._known.learn_all(read)
 
     def is_of(self, token_id: str, secret: str, device: str) -> bool:
         """Whether this is known as the device's good credential, without a look into the database. False:

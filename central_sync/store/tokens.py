@@ -62,6 +62,15 @@ def find_token(connection: sqlite3.Connection, token_id: str) -> TokenRow | None
     return within(found, Owner(Role(role), orjson.loads(labels), disabled))
 
 
+def device_tokens(connection: sqlite3.Connection, limit: int) -> list[TokenRow]:
+    sql = (
+        f"SELECT {COLUMNS} FROM token WHERE device IS NOT NULL AND revoked IS NULL "  # noqa: S608
+        "AND device NOT IN (SELECT id FROM device WHERE decommissioned IS NOT NULL) "
+        "AND id NOT IN (SELECT successor FROM token WHERE successor IS NOT NULL AND revoked IS NULL) LIMIT ?"
+    )
+    return [token_row(row) for row in connection.execute(sql, (limit,))]
+
+
 def _decommissioned(connection: sqlite3.Connection, device: str) -> int | None:
     row = connection.execute("SELECT decommissioned FROM device WHERE id = ?", (device,)).fetchone()
     return None if row is None else row[0]
@@ -163,6 +172,9 @@ class SqliteTokens:
 
     async def find_token(self, token_id: str) -> TokenRow | None:
         return await self._database.quick(lambda connection: find_token(connection, token_id))
+
+    async def device_tokens(self, limit: int) -> list[TokenRow]:
+        return await self._database.quick(lambda connection: device_tokens(connection, limit))
 
     async def note_used(self, tokens: Mapping[str, int]) -> None:
         sql = "UPDATE token SET last_used = ? WHERE id = ?"
