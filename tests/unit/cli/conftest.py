@@ -13,7 +13,7 @@ from edge_agent.cli.context import Context
 from edge_agent.cli.main import main
 from edge_agent.contracts.diagnosis import Outcome
 from edge_agent.contracts.driver import RequestSummary
-from edge_agent.contracts.errors import ConfigError
+from edge_agent.contracts.errors import ConfigError, NotConnected
 from edge_agent.contracts.status import AgentStatus, LatestValue, ReloadResult
 from edge_agent.contracts.stored import Fault, Progress, SampleQuery, StoredSample
 
@@ -253,6 +253,12 @@ class FakeApp:
         self.asked.append((path, out))
         self.fail()
         return out or Path("holdfast-support-press-shop-01.tar.gz"), FakePacked()
+
+    def enrolment_wish(self, **said: Any) -> Any:
+        return said
+
+    async def enrol(self, path: Path, wish: Any, tell: Callable[[str], None]) -> Any:
+        raise NotConnected("there is no centre here")
 
     def simulators(self) -> Sequence[str]:
         return ("modbus",)
