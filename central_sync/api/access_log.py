@@ -9,14 +9,14 @@ import itertools
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import orjson
 import structlog
 from aiohttp import web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
 from central_sync.api.problems import CONTENT_TYPE as PROBLEM_TYPE
 from central_sync.api.route import Route
@@ -79,9 +79,7 @@ class Refusals:
         return left_out
 
 
-def access_log(
-    mode: Mode, ids_given: bool
-) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+def access_log(mode: Mode, ids_given: bool) -> Middleware:
     """The outermost middleware. ids_given: whether a proxy in front names requests."""
     prefix = secrets.token_hex(4)
     numbers = itertools.count(1)

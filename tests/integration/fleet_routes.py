@@ -25,7 +25,7 @@ from tests.crash.rig import DEVICE, until
 from tests.integration.fleet_house import CONNECTION, TAG, FleetHouse, fleet_house
 
 JSON: Final = "application/json"
-SECTIONS: Final = {"connections": []}
+SECTIONS: Final[dict[str, Any]] = {"connections": []}
 
 
 @dataclass

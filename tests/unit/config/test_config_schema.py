@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from jsonschema import Draft202012Validator
 
 from edge_agent.config.reader import parse
 from edge_agent.config.reference import SAMPLE_PATH, editor_schema_of, generate
