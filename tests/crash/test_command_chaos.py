@@ -87,11 +87,7 @@ async def _killed_at(rig: Rig, witness: Path, what: str, when: str, count: int, 
 
 @pytest.mark.timeout(len(POINTS) * REACHED_SECONDS + ROUNDS * REACHED_SECONDS)
 async def test_an_agent_killed_at_every_step_runs_each_command_once_or_says_unknown(tmp_path: Path) -> None:
-    random = Random(SEED)
-    points = [*POINTS]
-    for _ in range(ROUNDS):
-        what, when, _ = random.choice(POINTS)
-        points.append((what, when, random.randint(1, 3)))
+    points = [*POINTS, *Random(SEED).choices(POINTS, k=ROUNDS)]
     async with Rig(tmp_path, 1, 10, "500ms") as rig:
         witness = _setup(tmp_path, rig)
         await rig.start_centre()
