@@ -103,6 +103,8 @@ def _endpoint(
             device = check_device_id(request.match_info["id"])
             if identity is not None:
                 await services.sight.require(identity, device)
+        if identity is not None and identity.device is None and route.method == "GET":
+            await services.devices.settle()
         return await route.handler(Call(request, services, identity, _query(route, request)))
 
     return endpoint

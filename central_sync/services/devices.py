@@ -98,6 +98,10 @@ class DeviceStore(Protocol):
     @property
     def roll(self) -> Roll: ...
 
+    async def settle(self) -> None:
+        """Afterwards every question finds the heartbeats that came before this call."""
+        ...
+
     async def heartbeat(
         self, device: str, message: Heartbeat, now: int, body: bytes, address: str = ""
     ) -> Heard:
@@ -259,6 +263,10 @@ class DeviceService:
             row = replace(entry.row, heartbeat=message, last_seen=now, clock_offset=message.now - now)
             self._hub.publish("heartbeat", summary(row, now).model_dump(mode="json"), device)
         return self._answer(device, now, entry.config_etag, [])
+
+    async def settle(self) -> None:
+        """Before an operator reads: quiet heartbeats may wait for minutes, and nobody shall see that."""
+        await self._store.settle()
 
     def desired(self, device: str) -> Entry | None:
         """What is known of the config that the centre wants on a device; None: nobody knows."""

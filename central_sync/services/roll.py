@@ -1,7 +1,7 @@
 """The roll: what is known of each device, so that a heartbeat that says nothing new costs no commit.
 
 A heartbeat whose standing and resulting state are those on the disk is quiet: it is answered at once and kept
-here until it is written, together with others, within `KEEP_SECONDS`, before the next question that reads
+here until it is written, together with others, within `KEEP_SECONDS`, before the next operator's GET that reads
 devices, or with the device's next heartbeat that is not quiet. A killed centre forgets those: figures and
 `last_seen` of some minutes, nothing that anybody was promised.
 

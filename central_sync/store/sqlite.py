@@ -136,10 +136,9 @@ class SqliteStore:
         return await self._writer.run(work, after)
 
     async def read(self, question: Callable[[sqlite3.Connection], T]) -> T:
-        await self._settle()
         return await self._readers.run(question)
 
-    async def _settle(self) -> None:
+    async def settle(self) -> None:
         """What a question about devices finds includes the heartbeats that came before it."""
         with contextlib.suppress(Busy):
             await self.write_quiet(self._clock.monotonic())
@@ -217,15 +216,15 @@ class SqliteStore:
     # --- questions ----------------------------------------------------------------------------------
 
     async def devices(self, wanted: DeviceFilter) -> list[DeviceRow]:
-        await self._settle()
+        await self.settle()
         return await self._readers.run(lambda connection: listing.devices(connection, wanted))
 
     async def account(self, device: str) -> DeviceAccount | None:
-        await self._settle()
+        await self.settle()
         return await self._readers.run(lambda connection: devices.account(connection, device))
 
     async def accounts(self, wanted: DeviceFilter) -> list[DeviceAccount]:
-        await self._settle()
+        await self.settle()
         return await self._readers.run(lambda connection: devices.accounts(connection, wanted))
 
     async def sees(self, device: str, limits: Mapping[str, str]) -> bool:
