@@ -195,7 +195,7 @@ def _with_examples() -> list[tuple[str, dict[str, Any], Any]]:
             parts = {"body": operation.get("requestBody", {}), **operation["responses"]}
             for part, holder in parts.items():
                 for kind, content in holder.get("content", {}).items():
-                    if content.get("schema") and kind.endswith("json"):
+                    if content.get("schema") and kind in ("application/json", "application/problem+json"):
                         schema = {**content["schema"], "components": document["components"]}
                         found.append((f"{method} {path} {part}", schema, content.get("example", MISSING)))
     return found

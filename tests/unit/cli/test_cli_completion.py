@@ -116,7 +116,7 @@ def _tab(module: str, line: str, cwd: Path) -> list[str]:
         ("edge_agent", "edge-agent status --config=th", ["--config=there"]),
         ("edge_agent", "edge-agent docs --root ", ["folder/"]),
         ("edge_agent", "edge-agent doctor --only dns c", ["config", "clock", "centre", "connections"]),
-        ("central_sync", "central-sync token create --role ", ["admin", "operator", "viewer"]),
+        ("central_sync", "central-sync token create --role ", ["admin", "engineer", "operator", "viewer"]),
         ("central_sync", "central-sync run -c th", ["there"]),
         ("central_sync", "central-sync run --data ", ["folder/"]),
         ("central_sync", "central-sync run --listen ", []),

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -56,7 +57,7 @@ def test_help_ends_with_an_example_that_is_one_line_and_parses(parser: argparse.
     line = example.removeprefix("source <(").removesuffix(")")
     assert line.startswith(parser.prog)
     assert "\n" not in line
-    program, *words = line.split()
+    program, *words = shlex.split(line.partition(" >> ")[0])
     whole = build_parser() if program == "edge-agent" else central_parser()
     assert whole.parse_args(words) is not None
 
