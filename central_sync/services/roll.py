@@ -1,9 +1,9 @@
 """The roll: what is known of each device, so that a heartbeat that says nothing new costs no commit.
 
 A heartbeat whose standing and resulting state are those on the disk is quiet: it is answered at once and kept
-here until it is written, together with others, within `KEEP_SECONDS`, before the next operator's GET that reads
-devices, or with the device's next heartbeat that is not quiet. A killed centre forgets those: figures and
-`last_seen` of some minutes, nothing that anybody was promised.
+here until it is written, together with others, within `KEEP_SECONDS`, before the next operator's GET, or with
+the device's next heartbeat that is not quiet. A killed centre forgets those: figures and `last_seen` of some
+minutes, nothing that anybody was promised.
 
 Entries are put in and taken out in the writer's thread in the order of the commits, and taken out in any;
 what waits is touched in the event loop alone.
