@@ -11,8 +11,6 @@ from central_sync.store import database, heartbeats, rows
 from edge_agent.wire.messages import Heartbeat
 from tests.unit.central.edge import T0, Edge
 
-DAY_MS = 86_400_000
-
 
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[Any]:
@@ -20,13 +18,13 @@ def connection(tmp_path: Path) -> Iterator[Any]:
         yield opened
 
 
-def test_heartbeats_of_a_day_are_kept_two_a_minute(connection: Any) -> None:
+def test_heartbeats_are_kept_two_a_minute(connection: Any) -> None:
     message = Heartbeat.model_validate_json(Edge().heartbeat())
     for second in range(0, 2 * 86_400, 20):
         heartbeats.heartbeat(connection, "dev-1", message, T0 + second * 1000)
     times = [row[0] for row in connection.execute("SELECT arrived FROM heartbeat ORDER BY arrived")]
-    assert len(times) == 2 * 60 * 24
-    assert times[0] > T0 + DAY_MS - 30_000
+    assert len(times) == 2 * 2 * 60 * 24
+    assert len(set(times)) == len(times)
 
 
 def test_the_newest_events_of_a_device_are_kept(connection: Any) -> None:
