@@ -28,9 +28,9 @@ from bench.machine import ROOT
 from bench.processes import ProcessTree
 from bench.uploads import commits, pinned
 from central_sync.app import create_token
-from central_sync.services.configs import make_row
-from central_sync.services.standing import standing
-from central_sync.services.tokens import mint
+from central_sync.services.access.tokens import mint
+from central_sync.services.configs.service import make_row
+from central_sync.services.devices.standing import standing
 from edge_agent.demo.children import Child
 from edge_agent.wire.messages import Heartbeat
 

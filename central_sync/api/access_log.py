@@ -20,7 +20,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from central_sync.api.problems import CONTENT_TYPE as PROBLEM_TYPE
 from central_sync.api.route import Route
-from central_sync.services.access import Identity, Scope
+from central_sync.services.access.roles import Identity, Scope
 
 logger = structlog.get_logger()
 

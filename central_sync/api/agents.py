@@ -7,7 +7,7 @@ from aiohttp import web
 from central_sync.api.answers import json
 from central_sync.api.bodies import matches, read_body
 from central_sync.api.route import Answer, Body, Call, NoQuery, Route
-from central_sync.services.access import Scope
+from central_sync.services.access.roles import Scope
 from edge_agent.wire.messages import ConfigEnvelope, Heartbeat, HeartbeatAnswer, UploadAnswer
 from edge_agent.wire.schema import MAX_SCHEMA_BYTES
 from edge_agent.wire.upload import CONTENT_TYPE, MAX_BODY_BYTES

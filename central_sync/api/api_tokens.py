@@ -8,8 +8,8 @@ from central_sync.api.answers import model
 from central_sync.api.bodies import parse_model, read_body
 from central_sync.api.parameters import PageQuery
 from central_sync.api.route import Answer, Body, Call, NoQuery, Route
-from central_sync.services.access import Scope
-from central_sync.services.people_views import NewToken, TokenCreated, TokenPage
+from central_sync.services.access.roles import Scope
+from central_sync.services.people.views import NewToken, TokenCreated, TokenPage
 
 TOKEN: Final = Body("application/json", 65_536, "The new token's rights.", NewToken)
 # What tokens can be limited to: `areas` of all routes.

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from central_sync.api.answers import model
 from central_sync.api.route import Answer, Call, Query, Route
-from central_sync.services.access import Scope
-from central_sync.services.trail import AuditFilter, AuditPage, AuditStats
+from central_sync.services.access.roles import Scope
+from central_sync.services.audit.trail import AuditFilter, AuditPage, AuditStats
 
 # How long a client may leave its end of a full connection unread.
 WRITE_SECONDS: Final = 20.0

@@ -12,11 +12,11 @@ from typing import Final
 
 from aiohttp import web
 
-from central_sync.services.access import Identity
+from central_sync.services.access.ratelimit import RateLimit, subject
+from central_sync.services.access.roles import Identity
+from central_sync.services.access.tokens import TokenService
 from central_sync.services.errors import Forbidden, TooMany, Unauthenticated
-from central_sync.services.ratelimit import RateLimit, subject
-from central_sync.services.sessions import SessionService
-from central_sync.services.tokens import TokenService
+from central_sync.services.people.sessions import SessionService
 
 COOKIE: Final = "__Host-holdfast"
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")

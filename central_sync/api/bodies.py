@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from central_sync.api.route import Body
-from central_sync.services.configs import Precondition
+from central_sync.services.configs.service import Precondition
 from central_sync.services.errors import Busy, Invalid, TooLarge, UnsupportedMedia
 
 # A factory's link may be slow: 1 MiB in this time is 140 kbit/s.

@@ -9,9 +9,10 @@ from central_sync.api.answers import model
 from central_sync.api.bodies import parse_model, read_body
 from central_sync.api.parameters import Cursor, Limit, Time
 from central_sync.api.route import Answer, Body, Call, NoQuery, Query, Route
-from central_sync.services.access import Scope
-from central_sync.services.command_store import CommandFilter
-from central_sync.services.command_views import (
+from central_sync.services.access.roles import Scope
+from central_sync.services.commands.service import Asker
+from central_sync.services.commands.store import CommandFilter
+from central_sync.services.commands.views import (
     CommandDetail,
     CommandPage,
     CommandTypes,
@@ -21,7 +22,6 @@ from central_sync.services.command_views import (
     OrderRequest,
     OrderView,
 )
-from central_sync.services.commands import Asker
 from edge_agent.wire.commands import MAX_WAIT_SECONDS, CommandState
 
 ORDER: Final = Body("application/json", 1 << 20, "What to do, and for which devices.", OrderRequest)

@@ -10,15 +10,15 @@ from central_sync.api.bodies import parse_model, read_body
 from central_sync.api.configs import BAD_CONFIG, UNCHECKED, author
 from central_sync.api.parameters import Cursor, Limit
 from central_sync.api.route import Answer, Body, Call, NoQuery, Query, Route
-from central_sync.services.access import Scope
-from central_sync.services.config_jobs import (
+from central_sync.services.access.roles import Scope
+from central_sync.services.configs.jobs import (
     ApplyRequest,
     ConfigJob,
     ConfigJobDevicePage,
     ConfigJobPage,
     ResultState,
 )
-from central_sync.services.configs import MAX_CONFIG_BYTES
+from central_sync.services.configs.service import MAX_CONFIG_BYTES
 
 APPLY: Final = Body("application/json", MAX_CONFIG_BYTES, "What to do, and with which devices.", ApplyRequest)
 KEY: Final = {"Idempotency-Key": "Makes a repeat answer as the first did."}

@@ -10,8 +10,9 @@ from central_sync.api.answers import model
 from central_sync.api.bodies import precondition, read_body
 from central_sync.api.parameters import Cursor, Limit
 from central_sync.api.route import Answer, Body, Call, NoQuery, Query, Route
-from central_sync.services.access import Scope
-from central_sync.services.config_views import (
+from central_sync.services.access.roles import Scope
+from central_sync.services.configs.service import MAX_CONFIG_BYTES, MAX_NOTE, Author, TagPlace
+from central_sync.services.configs.views import (
     ConfigChecked,
     ConfigDiff,
     ConfigStatus,
@@ -19,7 +20,6 @@ from central_sync.services.config_views import (
     ConfigVersionPage,
     ConfigWritten,
 )
-from central_sync.services.configs import MAX_CONFIG_BYTES, MAX_NOTE, Author, TagPlace
 from central_sync.services.errors import NotFound
 
 CONFIG: Final = Body(

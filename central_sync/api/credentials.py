@@ -7,8 +7,8 @@ from aiohttp import web
 from central_sync.api.answers import model
 from central_sync.api.bodies import read_model
 from central_sync.api.route import Answer, Body, Call, NoQuery, Route
-from central_sync.services.access import Scope
-from central_sync.services.enrolment_views import CredentialList, CredentialsRevoked, NewKey, Renewed
+from central_sync.services.access.roles import Scope
+from central_sync.services.enrolment.views import CredentialList, CredentialsRevoked, NewKey, Renewed
 
 NEW_KEY: Final = Body("application/json", 4 << 10, "The new key.", NewKey)
 

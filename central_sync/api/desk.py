@@ -10,8 +10,8 @@ from pydantic import Field
 from central_sync.api.answers import model
 from central_sync.api.bodies import read_model
 from central_sync.api.route import Answer, Body, Call, NoQuery, Query, Route
-from central_sync.services.access import Scope
-from central_sync.services.command_views import ArtifactStored
+from central_sync.services.access.roles import Scope
+from central_sync.services.commands.views import ArtifactStored
 from central_sync.services.errors import Busy, Invalid, TooLarge, UnsupportedMedia
 from edge_agent.wire.commands import (
     MAX_ARTIFACT_BYTES,

@@ -9,11 +9,11 @@ from central_sync.api.answers import model
 from central_sync.api.bodies import parse_model, precondition, read_body, read_model
 from central_sync.api.parameters import Cursor, Limit
 from central_sync.api.route import Answer, Body, Call, NoQuery, Query, Route
-from central_sync.services.access import Scope
-from central_sync.services.health import DeviceState
-from central_sync.services.inventory import DeviceFilter, Sort
-from central_sync.services.registry import DevicePatch, Registration, RegistryView
-from central_sync.services.selectors import parse
+from central_sync.services.access.roles import Scope
+from central_sync.services.access.selectors import parse
+from central_sync.services.devices.health import DeviceState
+from central_sync.services.devices.inventory import DeviceFilter, Sort
+from central_sync.services.devices.registry import DevicePatch, Registration, RegistryView
 from central_sync.services.views import DeviceDetail, DevicePage
 
 Selector = Annotated[

@@ -11,7 +11,7 @@ from aiohttp import web
 from central_sync import VERSION
 from central_sync.api.openapi import WHO, errors_of, openapi
 from central_sync.api.route import Answer, Call, NoQuery, Route
-from central_sync.services.access import Scope
+from central_sync.services.access.roles import Scope
 
 DOCUMENTS: Final = web.AppKey("documents", dict[str, bytes])
 _CODE: Final = re.compile(r"`([^`]+)`")

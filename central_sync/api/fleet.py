@@ -10,8 +10,8 @@ from central_sync.api.answers import json, model, objects
 from central_sync.api.parameters import Cursor, Limit, Time
 from central_sync.api.route import Answer, Call, NoQuery, Query, Route
 from central_sync.api.stream import StreamQuery, stream
-from central_sync.services.access import Scope
-from central_sync.services.history import DEFAULT_SPAN_MS
+from central_sync.services.access.roles import Scope
+from central_sync.services.data.history import DEFAULT_SPAN_MS
 from central_sync.services.views import (
     DataStats,
     EventPage,

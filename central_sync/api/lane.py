@@ -21,7 +21,7 @@ from aiohttp import web
 from central_sync.api.authentication import Gate
 from central_sync.api.problems import of_refusal
 from central_sync.api.server import Network, common_headers, is_proxy
-from central_sync.services.devices import DeviceService
+from central_sync.services.devices.service import DeviceService
 from central_sync.services.errors import NotFound, Refusal
 
 # Longer heads are aiohttp's.

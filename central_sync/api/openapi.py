@@ -12,7 +12,7 @@ from central_sync.api.authentication import COOKIE
 from central_sync.api.examples import example
 from central_sync.api.problems import CONTENT_TYPE as PROBLEM_TYPE
 from central_sync.api.route import Body, Route
-from central_sync.services.access import Scope
+from central_sync.services.access.roles import Scope
 from central_sync.services.views import Problem
 
 _CODE: Final = re.compile(r"[a-z_]+")

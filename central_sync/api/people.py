@@ -9,8 +9,8 @@ from central_sync.api.authentication import clear_cookie, set_cookie
 from central_sync.api.bodies import parse_model, read_body, read_model
 from central_sync.api.parameters import PageQuery
 from central_sync.api.route import Answer, Body, Call, NoQuery, Route
-from central_sync.services.access import Identity, Scope
-from central_sync.services.people_views import (
+from central_sync.services.access.roles import Identity, Scope
+from central_sync.services.people.views import (
     LoginBody,
     Me,
     NewUser,

@@ -8,35 +8,35 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
 from central_sync.api.authentication import Gate
-from central_sync.services.access import Identity, Scope
-from central_sync.services.api_tokens import ApiTokenService
-from central_sync.services.audit import Actor
-from central_sync.services.command_desk import CommandDesk
-from central_sync.services.commands import CommandService
-from central_sync.services.config_jobs import ConfigJobService
-from central_sync.services.configs import ConfigService
-from central_sync.services.credentials import CredentialService
+from central_sync.services.access.roles import Identity, Scope
+from central_sync.services.access.sight import Sight
+from central_sync.services.access.targets import TargetService
+from central_sync.services.access.tokens import TokenService
+from central_sync.services.audit.entries import Actor
+from central_sync.services.audit.trail import TrailService
+from central_sync.services.commands.desk import CommandDesk
+from central_sync.services.commands.service import CommandService
+from central_sync.services.configs.jobs import ConfigJobService
+from central_sync.services.configs.service import ConfigService
+from central_sync.services.configs.templates import TemplateService
+from central_sync.services.configs.v1_mappings import MappingService
+from central_sync.services.data.history import HistoryService
+from central_sync.services.data.ingest import IngestService
 from central_sync.services.database import Once, once
-from central_sync.services.devices import DeviceService
-from central_sync.services.enrolment import EnrolmentService
+from central_sync.services.devices.exposition import ExpositionService
+from central_sync.services.devices.figures import FigureService
+from central_sync.services.devices.inventory import InventoryService
+from central_sync.services.devices.registry import RegistryService
+from central_sync.services.devices.service import DeviceService
+from central_sync.services.devices.topology import TopologyService
+from central_sync.services.devices.trends import TrendService
+from central_sync.services.enrolment.credentials import CredentialService
+from central_sync.services.enrolment.service import EnrolmentService
 from central_sync.services.errors import Invalid
-from central_sync.services.exposition import ExpositionService
-from central_sync.services.figures import FigureService
-from central_sync.services.history import HistoryService
-from central_sync.services.ingest import IngestService
-from central_sync.services.inventory import InventoryService
 from central_sync.services.live import Hub
-from central_sync.services.registry import RegistryService
-from central_sync.services.sessions import SessionService
-from central_sync.services.sight import Sight
-from central_sync.services.targets import TargetService
-from central_sync.services.templates import TemplateService
-from central_sync.services.tokens import TokenService
-from central_sync.services.topology import TopologyService
-from central_sync.services.trail import TrailService
-from central_sync.services.trends import TrendService
-from central_sync.services.users import UserService
-from central_sync.services.v1_mappings import MappingService
+from central_sync.services.people.api_tokens import ApiTokenService
+from central_sync.services.people.sessions import SessionService
+from central_sync.services.people.users import UserService
 
 MAX_KEY_LENGTH: Final = 200
 

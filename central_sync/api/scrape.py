@@ -7,8 +7,8 @@ from aiohttp import web
 from pydantic import Field, RootModel
 
 from central_sync.api.route import Answer, Call, Query, Route
-from central_sync.services.access import Scope
-from central_sync.services.exposition import CONTENT_TYPE
+from central_sync.services.access.roles import Scope
+from central_sync.services.devices.exposition import CONTENT_TYPE
 from central_sync.services.views import View
 
 

@@ -31,9 +31,9 @@ from central_sync.api import (
 from central_sync.api.access_log import Mode, access_log, note, write_id
 from central_sync.api.problems import problem, problems
 from central_sync.api.route import Call, Query, Route, Services
-from central_sync.services.access import Scope, area, authorise
+from central_sync.services.access.roles import Scope, area, authorise
+from central_sync.services.access.tokens import check_device_id
 from central_sync.services.errors import Invalid
-from central_sync.services.tokens import check_device_id
 
 ROUTES: Final[list[Route[Any]]] = [
     *people.ROUTES,

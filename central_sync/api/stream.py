@@ -13,7 +13,7 @@ from aiohttp import web
 from pydantic import Field
 
 from central_sync.api.route import Call, Query
-from central_sync.services.access import Scope, authorise
+from central_sync.services.access.roles import Scope, authorise
 from central_sync.services.errors import Refusal
 from central_sync.services.live import Listener
 

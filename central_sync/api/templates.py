@@ -11,11 +11,17 @@ from central_sync.api.config_jobs import KEY
 from central_sync.api.configs import BAD_CONFIG, UNCHECKED, author, written
 from central_sync.api.parameters import Cursor, Limit
 from central_sync.api.route import Answer, Body, Call, NoQuery, Query, Route
-from central_sync.services.access import Scope
-from central_sync.services.config_jobs import ConfigJob
-from central_sync.services.config_views import ConfigWritten
-from central_sync.services.configs import MAX_CONFIG_BYTES
-from central_sync.services.templates import BulkUse, TemplateBody, TemplatePage, TemplateUse, TemplateView
+from central_sync.services.access.roles import Scope
+from central_sync.services.configs.jobs import ConfigJob
+from central_sync.services.configs.service import MAX_CONFIG_BYTES
+from central_sync.services.configs.templates import (
+    BulkUse,
+    TemplateBody,
+    TemplatePage,
+    TemplateUse,
+    TemplateView,
+)
+from central_sync.services.configs.views import ConfigWritten
 
 TEMPLATE: Final = Body("application/json", MAX_CONFIG_BYTES, "The template, whole.", TemplateBody)
 USE: Final = Body("application/json", 1 << 20, "Values for its parameters.", TemplateUse)

@@ -9,11 +9,17 @@ from central_sync.api.answers import model
 from central_sync.api.devices import Selector
 from central_sync.api.parameters import Cursor, Limit
 from central_sync.api.route import Answer, Call, NoQuery, Query, Route
-from central_sync.services.access import Scope
-from central_sync.services.health import DeviceState
-from central_sync.services.inventory import DeviceFilter
-from central_sync.services.selectors import parse
-from central_sync.services.topology import DeviceTopology, PlcStatusPage, PlcSummary, RowFilter, TopologyPage
+from central_sync.services.access.roles import Scope
+from central_sync.services.access.selectors import parse
+from central_sync.services.devices.health import DeviceState
+from central_sync.services.devices.inventory import DeviceFilter
+from central_sync.services.devices.topology import (
+    DeviceTopology,
+    PlcStatusPage,
+    PlcSummary,
+    RowFilter,
+    TopologyPage,
+)
 
 
 class TopologyQuery(Query):

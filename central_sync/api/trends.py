@@ -8,8 +8,8 @@ from pydantic import Field
 from central_sync.api.answers import model
 from central_sync.api.parameters import Cursor, Limit, Time
 from central_sync.api.route import Answer, Call, Query, Route
-from central_sync.services.access import Scope
-from central_sync.services.trends import MAX_POINTS, AvailabilityView, BeatPage, MetricsView
+from central_sync.services.access.roles import Scope
+from central_sync.services.devices.trends import MAX_POINTS, AvailabilityView, BeatPage, MetricsView
 
 Step = Annotated[int, Field(ge=1_000, le=31 * 86_400_000)]
 

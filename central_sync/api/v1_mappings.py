@@ -11,8 +11,8 @@ from central_sync.api.config_jobs import KEY
 from central_sync.api.configs import author
 from central_sync.api.parameters import Cursor
 from central_sync.api.route import Answer, Body, Call, NoQuery, Query, Route
-from central_sync.services.access import Scope
-from central_sync.services.v1_mappings import MappingBody, V1Mapping, V1MappingPage
+from central_sync.services.access.roles import Scope
+from central_sync.services.configs.v1_mappings import MappingBody, V1Mapping, V1MappingPage
 
 MAPPING: Final = Body("application/json", 64 << 10, "The mapping, whole.", MappingBody)
 

@@ -33,17 +33,17 @@ from central_sync.app.upkeep import Upkeep
 from central_sync.console.pages import add_pages
 from central_sync.exit_codes import ExitCode
 from central_sync.notify import Notifier, watchdog_seconds
+from central_sync.services.access.sight import Sight
+from central_sync.services.access.targets import TargetService
+from central_sync.services.access.tokens import TokenRow
+from central_sync.services.audit.trail import TrailService
 from central_sync.services.clock import Clock, SystemClock
-from central_sync.services.devices import DeviceService
+from central_sync.services.data.history import HistoryService
+from central_sync.services.data.ingest import IngestService
+from central_sync.services.devices.presence import Presence
+from central_sync.services.devices.service import DeviceService
 from central_sync.services.errors import Invalid, NotFound, Refusal
-from central_sync.services.history import HistoryService
-from central_sync.services.ingest import IngestService
 from central_sync.services.live import Hub
-from central_sync.services.presence import Presence
-from central_sync.services.sight import Sight
-from central_sync.services.targets import TargetService
-from central_sync.services.tokens import TokenRow
-from central_sync.services.trail import TrailService
 from central_sync.settings import Settings, SettingsError, load_settings
 from central_sync.stopping import Stopping, leave
 from central_sync.store import database

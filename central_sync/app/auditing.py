@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from central_sync.services.chain import (
+from central_sync.services.audit.chain import (
     Place,
     Statement,
     Verdict,

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
+from central_sync.services.access.targets import TargetService
 from central_sync.services.clock import Clock
-from central_sync.services.command_board import CommandBoard
-from central_sync.services.command_clock import CommandClock
-from central_sync.services.command_desk import CommandDesk
-from central_sync.services.commands import CommandService
+from central_sync.services.commands.board import CommandBoard
+from central_sync.services.commands.clock import CommandClock
+from central_sync.services.commands.desk import CommandDesk
+from central_sync.services.commands.service import CommandService
 from central_sync.services.database import Database
 from central_sync.services.live import Hub
-from central_sync.services.targets import TargetService
 from central_sync.store.artifacts import ArtifactFiles
 from central_sync.store.commands import SqliteCommands
 from central_sync.store.targets import SqliteTargets

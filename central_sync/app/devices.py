@@ -1,12 +1,12 @@
 """Builds the room of devices: registry, lists, series, topology, figures, and the deletion of data."""
 
 from central_sync.services.clock import Clock
-from central_sync.services.exposition import ExpositionService
-from central_sync.services.figures import FigureService
-from central_sync.services.inventory import InventoryService
-from central_sync.services.registry import Credentials, RegistryService
-from central_sync.services.topology import TopologyService
-from central_sync.services.trends import TrendService
+from central_sync.services.devices.exposition import ExpositionService
+from central_sync.services.devices.figures import FigureService
+from central_sync.services.devices.inventory import InventoryService
+from central_sync.services.devices.registry import Credentials, RegistryService
+from central_sync.services.devices.topology import TopologyService
+from central_sync.services.devices.trends import TrendService
 from central_sync.store.registry import SqliteRegistry
 from central_sync.store.reports import SqliteReports
 from central_sync.store.sqlite import SqliteStore

@@ -8,10 +8,12 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from central_sync.services.audit import Actor
+from central_sync.services.access.tokens import TokenService
+from central_sync.services.audit.entries import Actor
 from central_sync.services.clock import Clock, SystemClock
-from central_sync.services.credentials import CredentialService, credential_view
-from central_sync.services.enrolment import (
+from central_sync.services.enrolment.credentials import CredentialService, credential_view
+from central_sync.services.enrolment.provision import Ask
+from central_sync.services.enrolment.service import (
     Asked,
     EnrolmentService,
     Policy,
@@ -21,8 +23,8 @@ from central_sync.services.enrolment import (
     new_pre_registration,
     pre_view,
 )
-from central_sync.services.enrolment_tokens import pinned
-from central_sync.services.enrolment_views import (
+from central_sync.services.enrolment.tokens import pinned
+from central_sync.services.enrolment.views import (
     Accept,
     CredentialView,
     PreRegister,
@@ -31,8 +33,6 @@ from central_sync.services.enrolment_views import (
     Reject,
 )
 from central_sync.services.errors import Invalid, Refusal
-from central_sync.services.provision import Ask
-from central_sync.services.tokens import TokenService
 from central_sync.settings import Settings, duration
 from central_sync.store import credentials, enrolment
 from central_sync.store.credentials import SqliteCredentials

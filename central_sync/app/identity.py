@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Final
 
 from central_sync.api.authentication import Gate, RateLimits
-from central_sync.services.api_tokens import ApiTokenService
+from central_sync.services.access.ratelimit import RateLimit
+from central_sync.services.access.tokens import TokenService
 from central_sync.services.clock import Clock
-from central_sync.services.passwords import Passwords
-from central_sync.services.ratelimit import RateLimit
-from central_sync.services.sessions import SessionService
-from central_sync.services.tokens import TokenService
-from central_sync.services.users import UserService
+from central_sync.services.people.api_tokens import ApiTokenService
+from central_sync.services.people.passwords import Passwords
+from central_sync.services.people.sessions import SessionService
+from central_sync.services.people.users import UserService
 from central_sync.settings import Settings
 from central_sync.store.generation import Generation
 from central_sync.store.sessions import SqliteSessions

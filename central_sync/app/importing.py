@@ -18,11 +18,11 @@ from urllib.parse import quote, urlencode
 import orjson
 
 from central_sync.checker import AgentChecker
-from central_sync.services.audit import Actor
+from central_sync.services.access.tokens import check_device_id
+from central_sync.services.audit.entries import Actor
 from central_sync.services.clock import SystemClock
-from central_sync.services.configs import Author, Change, canonical
+from central_sync.services.configs.service import Author, Change, canonical
 from central_sync.services.errors import Busy, Invalid
-from central_sync.services.tokens import check_device_id
 from central_sync.settings import Settings
 from central_sync.store.configs import put_config
 from central_sync.store.database import DATABASE_NAME, DirectoryLock, connect, prepare, transaction

@@ -13,16 +13,16 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from central_sync.api.server import AREAS
-from central_sync.services.access import Role
-from central_sync.services.api_tokens import check_token, new_token
-from central_sync.services.audit import Actor
+from central_sync.services.access.roles import Role
+from central_sync.services.access.tokens import TokenRow, check_device_id, mint
+from central_sync.services.audit.entries import Actor
 from central_sync.services.clock import Clock, SystemClock
 from central_sync.services.errors import Conflict, Invalid, NotFound
-from central_sync.services.passwords import check_password, hash_password
-from central_sync.services.people_views import NewToken, NewUser, UserPatch, UserView
-from central_sync.services.sessions import UserRow
-from central_sync.services.tokens import TokenRow, check_device_id, mint
-from central_sync.services.users import new_link, new_user, view
+from central_sync.services.people.api_tokens import check_token, new_token
+from central_sync.services.people.passwords import check_password, hash_password
+from central_sync.services.people.sessions import UserRow
+from central_sync.services.people.users import new_link, new_user, view
+from central_sync.services.people.views import NewToken, NewUser, UserPatch, UserView
 from central_sync.settings import Settings
 from central_sync.store import tokens, users
 from central_sync.store.database import connect, prepare, transaction

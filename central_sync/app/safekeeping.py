@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from central_sync.services.audit import Actor
+from central_sync.services.audit.entries import Actor
 from central_sync.services.clock import SystemClock
 from central_sync.store import backup as copies
 from central_sync.store import restore as returning

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from central_sync.services.health import DeviceState
+from central_sync.services.devices.health import DeviceState
 from edge_agent.wire.messages import BufferReport, ClockReport, ConfigReport, ConnectionReport, HostReport
 
 

@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from central_sync.services.audit import GENESIS, Actor, Entry, canonical, link
+from central_sync.services.audit.entries import GENESIS, Actor, Entry, canonical, link
 
 
 def record(connection: sqlite3.Connection, actor: Actor, now: int, entry: Entry) -> None:

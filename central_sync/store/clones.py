@@ -3,7 +3,7 @@
 import sqlite3
 from datetime import UTC, datetime
 
-from central_sync.services import health
+from central_sync.services.devices import health
 from central_sync.store import rows
 from edge_agent.wire.messages import Heartbeat
 

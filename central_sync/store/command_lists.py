@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import orjson
 
-from central_sync.services.command_store import Artifact, CommandFilter, Limits
-from central_sync.services.command_views import (
+from central_sync.services.commands.store import Artifact, CommandFilter, Limits
+from central_sync.services.commands.views import (
     ArtifactView,
     CommandDetail,
     CommandPage,

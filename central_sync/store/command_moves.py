@@ -7,11 +7,11 @@ from typing import Any, Final
 
 import orjson
 
-from central_sync.services.audit import Actor, Entry
-from central_sync.services.command_board import Change, Changes
-from central_sync.services.command_life import Life, Times, Waiting
-from central_sync.services.command_moves import Move, Now, Progress, Stored
-from central_sync.services.command_store import (
+from central_sync.services.audit.entries import Actor, Entry
+from central_sync.services.commands.board import Change, Changes
+from central_sync.services.commands.life import Life, Times, Waiting
+from central_sync.services.commands.moves import Move, Now, Progress, Stored
+from central_sync.services.commands.store import (
     Artifact,
     CancelCounts,
     Limits,

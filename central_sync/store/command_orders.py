@@ -4,11 +4,11 @@ import sqlite3
 
 import orjson
 
-from central_sync.services.audit import Actor, Entry
-from central_sync.services.command_board import Change, Changes
-from central_sync.services.command_life import Life, Times, Waiting
-from central_sync.services.command_moves import Move, Now
-from central_sync.services.command_store import NewOrder
+from central_sync.services.audit.entries import Actor, Entry
+from central_sync.services.commands.board import Change, Changes
+from central_sync.services.commands.life import Life, Times, Waiting
+from central_sync.services.commands.moves import Move, Now
+from central_sync.services.commands.store import NewOrder
 from central_sync.services.errors import Conflict, NotFound
 from central_sync.store import command_lists as lists
 from central_sync.store.audit import record

@@ -1,13 +1,13 @@
-"""The store of commands: implements services.command_store.CommandStore on the one writer and its readers."""
+"""The store of commands, for services.commands: on the one writer and its readers."""
 
 import sqlite3
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from central_sync.services.audit import Actor
-from central_sync.services.command_board import Changes
-from central_sync.services.command_moves import Now
-from central_sync.services.command_store import (
+from central_sync.services.audit.entries import Actor
+from central_sync.services.commands.board import Changes
+from central_sync.services.commands.moves import Now
+from central_sync.services.commands.store import (
     Artifact,
     CancelCounts,
     CommandFilter,
@@ -18,7 +18,7 @@ from central_sync.services.command_store import (
     Opened,
     Rule,
 )
-from central_sync.services.command_views import (
+from central_sync.services.commands.views import (
     CommandDetail,
     CommandPage,
     LogView,

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import orjson
 
-from central_sync.services.audit import Actor, Entry
-from central_sync.services.config_jobs import (
+from central_sync.services.audit.entries import Actor, Entry
+from central_sync.services.configs.jobs import (
     ConfigJob,
     ConfigJobDevice,
     NewJob,
@@ -15,9 +15,9 @@ from central_sync.services.config_jobs import (
     ResultState,
     RunningJob,
 )
-from central_sync.services.config_views import ConfigWritten
-from central_sync.services.config_work import Job, Work
-from central_sync.services.configs import Author
+from central_sync.services.configs.service import Author
+from central_sync.services.configs.views import ConfigWritten
+from central_sync.services.configs.work import Job, Work
 from central_sync.services.database import Database
 from central_sync.services.errors import Conflict
 from central_sync.store import audit
@@ -90,7 +90,7 @@ def job_view(
 
 
 class SqliteConfigJobs:
-    """Implements services.config_jobs.JobStore."""
+    """Implements services.configs.jobs.JobStore."""
 
     def __init__(self, database: Database, configs: SqliteConfigs) -> None:
         self._database = database

@@ -4,10 +4,9 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any, Final
 
-from central_sync.services import config_diff
-from central_sync.services.audit import Entry
-from central_sync.services.config_views import ConfigOutcome, ConfigWritten
-from central_sync.services.configs import (
+from central_sync.services.audit.entries import Entry
+from central_sync.services.configs import diff as config_diff
+from central_sync.services.configs.service import (
     KEPT_VERSIONS,
     Change,
     ConfigRow,
@@ -16,6 +15,7 @@ from central_sync.services.configs import (
     outcomes,
     same_sections,
 )
+from central_sync.services.configs.views import ConfigOutcome, ConfigWritten
 from central_sync.services.database import Database
 from central_sync.services.errors import NotFound, PreconditionFailed
 from central_sync.store import audit, rows
@@ -128,8 +128,8 @@ def _written(row: ConfigRow, *, created: bool) -> ConfigWritten:
 
 
 class SqliteConfigs:
-    """Implements services.configs.ConfigStore. changed: gets each device and its new ETag after the commit,
-    in the writer's thread and in the order of the commits: for whoever keeps ETags in memory."""
+    """Implements services.configs.service.ConfigStore. changed: gets each device and its new ETag after the
+    commit, in the writer's thread and in the order of the commits: for whoever keeps ETags in memory."""
 
     def __init__(
         self,

@@ -2,11 +2,11 @@
 
 import sqlite3
 
-from central_sync.services.audit import Actor, Entry
-from central_sync.services.credentials import CredentialRow, Renewal
+from central_sync.services.audit.entries import Actor, Entry
 from central_sync.services.database import Database
+from central_sync.services.enrolment.credentials import CredentialRow, Renewal
+from central_sync.services.enrolment.provision import OVERLAP_MS, Ask, Held, check_held, credential_id
 from central_sync.services.errors import Conflict, NotFound
-from central_sync.services.provision import OVERLAP_MS, Ask, Held, check_held, credential_id
 from central_sync.store import rows
 from central_sync.store.audit import record
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import orjson
 
-from central_sync.services import accounting, latest
-from central_sync.services.devices import DeviceAccount, DeviceRow, EpochRow
-from central_sync.services.health import DeviceState
-from central_sync.services.inventory import DeviceFilter
-from central_sync.services.latest import Key, Slot
-from central_sync.services.readmodel import ReadModel
+from central_sync.services.data import accounting, latest
+from central_sync.services.data.latest import Key, Slot
+from central_sync.services.data.readmodel import ReadModel
+from central_sync.services.devices.health import DeviceState
+from central_sync.services.devices.inventory import DeviceFilter
+from central_sync.services.devices.service import DeviceAccount, DeviceRow, EpochRow
 from central_sync.services.views import EventView
 from central_sync.store import listing, rows
 from central_sync.store.schemas import SchemaCache

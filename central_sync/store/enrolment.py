@@ -8,20 +8,9 @@ from typing import Any, Final
 
 import orjson
 
-from central_sync.services.audit import Actor, Entry
+from central_sync.services.audit.entries import Actor, Entry
 from central_sync.services.database import Database, Once
-from central_sync.services.enrolment import (
-    Accepted,
-    Asked,
-    NewPreRegistration,
-    PreRegistrationRow,
-    RequestRow,
-    Verdict,
-)
-from central_sync.services.enrolment_tokens import digest as token_digest
-from central_sync.services.enrolment_views import PreRegistered
-from central_sync.services.errors import Busy, Conflict, Forbidden, NotFound
-from central_sync.services.provision import (
+from central_sync.services.enrolment.provision import (
     Ask,
     Grant,
     Held,
@@ -34,6 +23,17 @@ from central_sync.services.provision import (
     wanted_device,
     without_token,
 )
+from central_sync.services.enrolment.service import (
+    Accepted,
+    Asked,
+    NewPreRegistration,
+    PreRegistrationRow,
+    RequestRow,
+    Verdict,
+)
+from central_sync.services.enrolment.tokens import digest as token_digest
+from central_sync.services.enrolment.views import PreRegistered
+from central_sync.services.errors import Busy, Conflict, Forbidden, NotFound
 from central_sync.store import credentials, rows
 from central_sync.store.audit import record
 from central_sync.store.idempotency import answer_once

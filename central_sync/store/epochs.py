@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import orjson
 
-from central_sync.services import accounting
-from central_sync.services.accounting import HeadState
-from central_sync.services.ingest import LossRecord
+from central_sync.services.data import accounting
+from central_sync.services.data.accounting import HeadState
+from central_sync.services.data.ingest import LossRecord
 from central_sync.store import rows, spans
 from edge_agent.wire import ranges
 from edge_agent.wire.messages import Head

@@ -1,6 +1,6 @@
 """One heartbeat in the database: the newest, the series, the heads, the state.
 
-Quiet ones come late and many at a time (services/roll.py): they change nothing but figures.
+Quiet ones come late and many at a time (services/devices/roll.py): they change nothing but figures.
 """
 
 import sqlite3
@@ -10,12 +10,12 @@ from typing import Final
 
 import orjson
 
-from central_sync.services import health
-from central_sync.services.accounting import MAX_NAMED, HeadState
-from central_sync.services.devices import DeviceRow, Heard
-from central_sync.services.health import DeviceState
-from central_sync.services.roll import Entry, Waiting, figures
-from central_sync.services.standing import standing
+from central_sync.services.data.accounting import MAX_NAMED, HeadState
+from central_sync.services.devices import health
+from central_sync.services.devices.health import DeviceState
+from central_sync.services.devices.roll import Entry, Waiting, figures
+from central_sync.services.devices.service import DeviceRow, Heard
+from central_sync.services.devices.standing import standing
 from central_sync.store import clones, epochs, rows, series
 from edge_agent.wire.messages import Head, Heartbeat, Resend
 

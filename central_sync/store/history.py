@@ -14,8 +14,8 @@ from typing import Final
 
 import structlog
 
-from central_sync.services import samples
-from central_sync.services.history import Point, Series, SeriesQuery
+from central_sync.services.data import samples
+from central_sync.services.data.history import Point, Series, SeriesQuery
 from central_sync.store import clocks, rows
 from central_sync.store.schemas import SchemaCache
 from edge_agent.wire.batch import Batch

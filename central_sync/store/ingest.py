@@ -4,9 +4,9 @@ import sqlite3
 from dataclasses import dataclass, field
 from typing import Final
 
-from central_sync.services import accounting
-from central_sync.services.ingest import Receipt, Upload, Verified
-from central_sync.services.readmodel import Arrival
+from central_sync.services.data import accounting
+from central_sync.services.data.ingest import Receipt, Upload, Verified
+from central_sync.services.data.readmodel import Arrival
 from central_sync.store import clocks, epochs, rows, spans
 from central_sync.store.epochs import Epoch
 from central_sync.store.schemas import SchemaCache

@@ -9,10 +9,10 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any, Final
 
-from central_sync.services.devices import DeviceRow
-from central_sync.services.health import DeviceState
-from central_sync.services.inventory import DeviceFilter, Sort, Totals
-from central_sync.services.selectors import Part, Selector, Test
+from central_sync.services.access.selectors import Part, Selector, Test
+from central_sync.services.devices.health import DeviceState
+from central_sync.services.devices.inventory import DeviceFilter, Sort, Totals
+from central_sync.services.devices.service import DeviceRow
 from central_sync.store import rows
 from central_sync.store.targets import limits_sql, part_sql
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 import orjson
 import structlog
 
-from central_sync.services import seen
-from central_sync.services.readmodel import Arrival, Checkpoint, SeenKey
+from central_sync.services.data import seen
+from central_sync.services.data.readmodel import Arrival, Checkpoint, SeenKey
 from central_sync.store.database import read_meta, write_meta
 from central_sync.store.schemas import SchemaCache
 from edge_agent.wire.batch import Batch

@@ -4,12 +4,18 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from central_sync.services.audit import Entry
-from central_sync.services.configs import Precondition
+from central_sync.services.audit.entries import Entry
+from central_sync.services.configs.service import Precondition
 from central_sync.services.database import Database, Once
+from central_sync.services.devices.health import DeviceState
+from central_sync.services.devices.registry import (
+    Change,
+    DevicePatch,
+    Registration,
+    RegistryView,
+    merge_labels,
+)
 from central_sync.services.errors import Conflict, Forbidden, NotFound, PreconditionFailed
-from central_sync.services.health import DeviceState
-from central_sync.services.registry import Change, DevicePatch, Registration, RegistryView, merge_labels
 from central_sync.store import heartbeats, rows, series
 from central_sync.store.audit import record
 from central_sync.store.idempotency import answer_once

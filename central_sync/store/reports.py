@@ -4,12 +4,12 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Final
 
-from central_sync.services.accounting import account
+from central_sync.services.data.accounting import account
 from central_sync.services.database import Database
-from central_sync.services.figures import Owed
-from central_sync.services.health import DeviceState
-from central_sync.services.inventory import DeviceFilter
-from central_sync.services.topology import Report
+from central_sync.services.devices.figures import Owed
+from central_sync.services.devices.health import DeviceState
+from central_sync.services.devices.inventory import DeviceFilter
+from central_sync.services.devices.topology import Report
 from central_sync.store import listing, rows
 from central_sync.store.targets import limits_sql
 from edge_agent.wire.ranges import size

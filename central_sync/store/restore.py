@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from central_sync.services.audit import Actor, Entry
+from central_sync.services.audit.entries import Actor, Entry
 from central_sync.store import backup
 from central_sync.store.audit import record
 from central_sync.store.backup import Manifest, Progress, sync_directory

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from central_sync.services.audit import Actor, Entry
-from central_sync.services.chain import Place, Signer, Stored, Walk, sign, start_of
+from central_sync.services.audit.chain import Place, Signer, Stored, Walk, sign, start_of
+from central_sync.services.audit.entries import Actor, Entry
 from central_sync.services.database import Database
 from central_sync.services.retention import InvariantBroken, Slice
 from central_sync.store import series, trail

@@ -5,9 +5,9 @@ from typing import Final
 
 import orjson
 
-from central_sync.services.accounting import HeadState
-from central_sync.services.devices import DeviceRow
-from central_sync.services.health import DeviceState
+from central_sync.services.data.accounting import HeadState
+from central_sync.services.devices.health import DeviceState
+from central_sync.services.devices.service import DeviceRow
 from edge_agent.wire.messages import Heartbeat
 from edge_agent.wire.ranges import Ranges
 

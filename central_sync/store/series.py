@@ -13,7 +13,7 @@ from typing import Final
 
 import orjson
 
-from central_sync.services.roll import STEP_MS, Figures
+from central_sync.services.devices.roll import STEP_MS, Figures
 
 HOUR_MS: Final = 3_600_000
 # The key of a row: device number << HOUR_BITS | hour since 1970. Enough for the next 1,800 years.

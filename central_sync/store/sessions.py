@@ -4,9 +4,10 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Final
 
-from central_sync.services.audit import Actor, Entry
+from central_sync.services.access.ratelimit import subject
+from central_sync.services.audit.entries import Actor, Entry
 from central_sync.services.database import Database
-from central_sync.services.lockout import (
+from central_sync.services.people.lockout import (
     FORGET_MS,
     KNOWN_ADDRESS_MS,
     MAX_SUBJECTS,
@@ -14,8 +15,7 @@ from central_sync.services.lockout import (
     after_attempt,
     wait_seconds,
 )
-from central_sync.services.ratelimit import subject
-from central_sync.services.sessions import Attempt, Known, Link, SessionRow, UserRow
+from central_sync.services.people.sessions import Attempt, Known, Link, SessionRow, UserRow
 from central_sync.store import users
 from central_sync.store.audit import record
 
@@ -189,7 +189,7 @@ def note_used(connection: sqlite3.Connection, sessions: Mapping[str, int]) -> No
 
 
 class SqliteSessions:
-    """Implements services.sessions.SessionStore."""
+    """Implements services.people.sessions.SessionStore."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

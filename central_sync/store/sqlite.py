@@ -16,14 +16,14 @@ from typing import Any, Final
 import structlog
 
 from central_sync.services.clock import Clock
+from central_sync.services.data.history import MAX_AT_ONCE, Series, SeriesQuery
+from central_sync.services.data.ingest import Receipt, Upload
+from central_sync.services.data.readmodel import ReadModel
 from central_sync.services.database import T
-from central_sync.services.devices import DeviceAccount, DeviceRow, Heard
+from central_sync.services.devices.inventory import DeviceFilter, ModelState, Totals
+from central_sync.services.devices.roll import MAX_ENTRIES, Roll, Waiting
+from central_sync.services.devices.service import DeviceAccount, DeviceRow, Heard
 from central_sync.services.errors import Busy
-from central_sync.services.history import MAX_AT_ONCE, Series, SeriesQuery
-from central_sync.services.ingest import Receipt, Upload
-from central_sync.services.inventory import DeviceFilter, ModelState, Totals
-from central_sync.services.readmodel import ReadModel
-from central_sync.services.roll import MAX_ENTRIES, Roll, Waiting
 from central_sync.services.views import EventView
 from central_sync.store import devices, heartbeats, history, ingest, listing, models, rows, schemas
 from central_sync.store.database import DirectoryLock, connect, prepare, read_meta

@@ -9,7 +9,7 @@ import secrets
 from pathlib import Path
 from typing import Any, Final
 
-from central_sync.services.chain import Place, Statement, decode, encode, read_statements, sign
+from central_sync.services.audit.chain import Place, Statement, decode, encode, read_statements, sign
 from central_sync.services.errors import Invalid
 from central_sync.store.errors import CannotOpen
 

@@ -4,9 +4,9 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
+from central_sync.services.access.selectors import Part, Test
+from central_sync.services.access.targets import MAX_TARGETS, Wanted
 from central_sync.services.database import Database
-from central_sync.services.selectors import Part, Test
-from central_sync.services.targets import MAX_TARGETS, Wanted
 
 _HAS = "EXISTS (SELECT 1 FROM device_label AS label WHERE label.device_no = device.no AND label.key = ?"
 

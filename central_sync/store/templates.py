@@ -3,11 +3,11 @@
 import sqlite3
 from typing import Any
 
-from central_sync.services.audit import Entry
-from central_sync.services.configs import Author
+from central_sync.services.audit.entries import Entry
+from central_sync.services.configs.service import Author
+from central_sync.services.configs.templates import MAX_TEMPLATES, TemplateFilter, TemplateView
 from central_sync.services.database import Database, Once
 from central_sync.services.errors import Conflict, NotFound, PreconditionFailed
-from central_sync.services.templates import MAX_TEMPLATES, TemplateFilter, TemplateView
 from central_sync.store import audit
 from central_sync.store.idempotency import answer_once
 
@@ -85,7 +85,7 @@ def _record(
 
 
 class SqliteTemplates:
-    """Implements services.templates.TemplateStore."""
+    """Implements services.configs.templates.TemplateStore."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

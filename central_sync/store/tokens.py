@@ -9,13 +9,13 @@ from typing import Any, Final
 
 import orjson
 
-from central_sync.services.access import Role
-from central_sync.services.api_tokens import token_view
-from central_sync.services.audit import Actor, Entry
+from central_sync.services.access.roles import Role
+from central_sync.services.access.tokens import Owner, TokenRow, within
+from central_sync.services.audit.entries import Actor, Entry
 from central_sync.services.database import Database, Once
 from central_sync.services.errors import Conflict
-from central_sync.services.people_views import TokenView
-from central_sync.services.tokens import Owner, TokenRow, within
+from central_sync.services.people.api_tokens import token_view
+from central_sync.services.people.views import TokenView
 from central_sync.store import rows
 from central_sync.store.audit import record
 from central_sync.store.database import DATABASE_NAME, connect, prepare, transaction
@@ -165,7 +165,7 @@ def revoke_token(directory: Path, token_id: str, actor: Actor, now: int) -> bool
 
 
 class SqliteTokens:
-    """Implements services.tokens.TokenStore and services.api_tokens.ApiTokenStore."""
+    """Implements services.access.tokens.TokenStore and services.people.api_tokens.ApiTokenStore."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

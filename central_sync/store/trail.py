@@ -5,10 +5,10 @@ from typing import Any, Final
 
 import orjson
 
-from central_sync.services.audit import GENESIS
-from central_sync.services.chain import Place, Statement, Stored
+from central_sync.services.audit.chain import Place, Statement, Stored
+from central_sync.services.audit.entries import GENESIS
+from central_sync.services.audit.trail import AuditActor, AuditCount, AuditEntryView, AuditFilter, AuditStats
 from central_sync.services.database import Database
-from central_sync.services.trail import AuditActor, AuditCount, AuditEntryView, AuditFilter, AuditStats
 
 # Whoever tampers may also change the kind of a value.
 _COLUMNS: Final = "no, time, action, entity, name, device, actor, CAST(entry AS BLOB), CAST(hash AS BLOB)"

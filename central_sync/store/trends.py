@@ -5,7 +5,7 @@ import sqlite3
 import orjson
 
 from central_sync.services.database import Database
-from central_sync.services.trends import Beat, Changes
+from central_sync.services.devices.trends import Beat, Changes
 from central_sync.store import rows, series
 
 

@@ -5,13 +5,13 @@ from typing import Any, Final
 
 import orjson
 
-from central_sync.services.access import Role
-from central_sync.services.audit import Actor, Entry
+from central_sync.services.access.roles import Role
+from central_sync.services.audit.entries import Actor, Entry
 from central_sync.services.database import Database, Once
 from central_sync.services.errors import Conflict
-from central_sync.services.people_views import UserPatch, UserView
-from central_sync.services.sessions import UserRow
-from central_sync.services.users import NewLink, patched, runs_the_centre, view
+from central_sync.services.people.sessions import UserRow
+from central_sync.services.people.users import NewLink, patched, runs_the_centre, view
+from central_sync.services.people.views import UserPatch, UserView
 from central_sync.store.audit import record
 from central_sync.store.idempotency import answer_once
 

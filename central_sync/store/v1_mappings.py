@@ -3,11 +3,11 @@
 import sqlite3
 from typing import Any, Final
 
-from central_sync.services.audit import Entry
-from central_sync.services.configs import Author
+from central_sync.services.audit.entries import Entry
+from central_sync.services.configs.service import Author
+from central_sync.services.configs.v1_mappings import MAX_MAPPINGS, MappingFilter, V1Mapping
 from central_sync.services.database import Database, Once
 from central_sync.services.errors import Conflict, NotFound
-from central_sync.services.v1_mappings import MAX_MAPPINGS, MappingFilter, V1Mapping
 from central_sync.store import audit
 from central_sync.store.idempotency import answer_once
 from central_sync.store.targets import limits_sql
@@ -89,7 +89,7 @@ def _record(
 
 
 class SqliteMappings:
-    """Implements services.v1_mappings.MappingStore."""
+    """Implements services.configs.v1_mappings.MappingStore."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

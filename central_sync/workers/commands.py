@@ -2,12 +2,12 @@
 
 from typing import Final
 
-from central_sync.services import command_moves as moves
 from central_sync.services.clock import Clock
-from central_sync.services.command_board import CommandBoard
-from central_sync.services.command_clock import SAVE_SECONDS, CommandClock
-from central_sync.services.command_store import CommandStore
-from central_sync.services.commands import now
+from central_sync.services.commands import moves
+from central_sync.services.commands.board import CommandBoard
+from central_sync.services.commands.clock import SAVE_SECONDS, CommandClock
+from central_sync.services.commands.service import now
+from central_sync.services.commands.store import CommandStore
 from central_sync.services.errors import Busy
 
 LOOK_SECONDS: Final = 1.0

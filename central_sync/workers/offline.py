@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from central_sync.services.clock import Clock
-from central_sync.services.devices import DeviceRow, summary
+from central_sync.services.devices.presence import Presence
+from central_sync.services.devices.service import DeviceRow, summary
 from central_sync.services.errors import Busy
 from central_sync.services.live import Hub
-from central_sync.services.presence import Presence
 
 LOOK_SECONDS: Final = 1.0
 

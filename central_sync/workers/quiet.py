@@ -1,10 +1,10 @@
-"""Writes the heartbeats that said nothing new, some time after they came (services/roll.py)."""
+"""Writes the heartbeats that said nothing new, some time after they came (services/devices/roll.py)."""
 
 from typing import Final, Protocol
 
 from central_sync.services.clock import Clock
+from central_sync.services.devices.roll import KEEP_SECONDS
 from central_sync.services.errors import Busy
-from central_sync.services.roll import KEEP_SECONDS
 
 LOOK_SECONDS: Final = 1.0
 

@@ -5,7 +5,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from central_sync.services.chain import Place, Statement
+from central_sync.services.audit.chain import Place, Statement
 from central_sync.services.clock import Clock
 
 logger = structlog.get_logger()

@@ -160,7 +160,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "resend-not-asked-for",
-        "central_sync/services/accounting.py",
+        "central_sync/services/data/accounting.py",
         "return list(islice(missing, MAX_NAMED))",
         "return list(islice(missing, 0))",
         "a centre that was restored from a backup does not ask for what it lacks",

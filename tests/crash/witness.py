@@ -82,7 +82,7 @@ def _extend_agent(path: str) -> None:
 
 
 def _extend_centre() -> None:
-    from central_sync.services import command_types
+    from central_sync.services.commands import types as command_types
 
     table = cast("dict[str, Any]", command_types.REGISTRY)
     table.update({name: command_types.OrderType(kind, "a witness") for name, kind in EXTRA.items()})

@@ -14,9 +14,9 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from central_sync.services import seen
-from central_sync.services.accounting import HeadState, account
-from central_sync.services.ingest import Receipt, Upload, verify_all
+from central_sync.services.data import seen
+from central_sync.services.data.accounting import HeadState, account
+from central_sync.services.data.ingest import Receipt, Upload, verify_all
 from central_sync.store import database, devices, heartbeats, ingest, rows, schemas
 from central_sync.store.ingest import Memory
 from central_sync.store.schemas import SchemaCache

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from central_sync.services import command_life as rules
-from central_sync.services.command_life import NOT_KNOWN, Life, Times, Waiting
+from central_sync.services.commands import life as rules
+from central_sync.services.commands.life import NOT_KNOWN, Life, Times, Waiting
 from edge_agent.wire.commands import FINAL, CommandState
 
 S = CommandState

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from central_sync.services.devices import DeviceService
-from central_sync.services.ingest import IngestService
-from central_sync.services.inventory import InventoryService
+from central_sync.services.data.ingest import IngestService
+from central_sync.services.devices.inventory import InventoryService
+from central_sync.services.devices.presence import Presence
+from central_sync.services.devices.service import DeviceService
 from central_sync.services.live import Hub
-from central_sync.services.presence import Presence
 from central_sync.services.views import DeviceStats
 from central_sync.store.database import DATABASE_NAME
 from central_sync.store.sqlite import SqliteStore

@@ -1,5 +1,5 @@
 -- Orders, and the commands that they are for single devices.
--- Columns that end in _at are times of the command clock (services/command_clock.py), all others UTC.
+-- Columns that end in _at are times of the command clock (services/commands/clock.py), all others UTC.
 
 CREATE TABLE command_order (
     no              INTEGER PRIMARY KEY,

@@ -1,4 +1,4 @@
--- The hash of what a device's last written heartbeat said beside its figures (services/standing.py).
+-- The hash of what a device's last written heartbeat said beside its figures (services/devices/standing.py).
 ALTER TABLE device ADD COLUMN standing BLOB;
 
 -- The last day's figures: a row for each device and hour, store/series.py has the format. no: device number

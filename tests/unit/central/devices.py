@@ -1,8 +1,8 @@
 """What tests of devices share: tokens with limits."""
 
-from central_sync.services.access import Role
-from central_sync.services.audit import Actor
-from central_sync.services.tokens import mint
+from central_sync.services.access.roles import Role
+from central_sync.services.access.tokens import mint
+from central_sync.services.audit.entries import Actor
 from central_sync.store.tokens import insert_token
 from tests.unit.central.conftest import House
 from tests.unit.central.edge import T0

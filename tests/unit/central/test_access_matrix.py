@@ -18,10 +18,10 @@ from aiohttp import web
 
 from central_sync.api.route import Call, NoQuery, Route
 from central_sync.api.server import ROUTES
-from central_sync.services.access import RANK, Role, Scope
-from central_sync.services.audit import Actor
-from central_sync.services.sessions import SessionRow, UserRow
-from central_sync.services.tokens import TokenRow, digest, mint
+from central_sync.services.access.roles import RANK, Role, Scope
+from central_sync.services.access.tokens import TokenRow, digest, mint
+from central_sync.services.audit.entries import Actor
+from central_sync.services.people.sessions import SessionRow, UserRow
 from central_sync.store import rows, sessions, tokens, users
 from tests.unit.central.conftest import House, OpenHouse
 

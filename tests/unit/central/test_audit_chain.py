@@ -10,8 +10,8 @@ import orjson
 import pytest
 
 from central_sync.cli.commands import run_command
-from central_sync.services.audit import Actor, Entry, link
-from central_sync.services.chain import sign
+from central_sync.services.audit.chain import sign
+from central_sync.services.audit.entries import Actor, Entry, link
 from central_sync.store import database
 from central_sync.store.audit import record
 from central_sync.store.statements import AuditKey

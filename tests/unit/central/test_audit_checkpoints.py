@@ -7,8 +7,8 @@ from typing import Any
 import structlog
 
 from central_sync.app import auditing
-from central_sync.services.audit import Actor, Entry
-from central_sync.services.chain import Place, Statement
+from central_sync.services.audit.chain import Place, Statement
+from central_sync.services.audit.entries import Actor, Entry
 from central_sync.store.audit import record
 from central_sync.store.statements import CheckpointFile
 from central_sync.store.trail import SqliteTrail

@@ -14,7 +14,7 @@ import pytest
 
 from central_sync.api.route import Route
 from central_sync.api.server import ROUTES
-from central_sync.services.access import Scope
+from central_sync.services.access.roles import Scope
 from tests.unit.central.config_samples import connection, sections
 from tests.unit.central.conftest import Answer, House, OpenHouse
 from tests.unit.central.hands import command, order

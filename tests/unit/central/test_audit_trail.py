@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from central_sync.services.audit import Actor, Entry
+from central_sync.services.audit.entries import Actor, Entry
 from central_sync.store.audit import record
 from tests.unit.central.conftest import House, OpenHouse
 from tests.unit.central.edge import T0

@@ -8,8 +8,8 @@ import pytest
 
 from central_sync import app
 from central_sync.app import people
+from central_sync.services.access.ratelimit import BURST_SECONDS, MAX_BUCKETS, RateLimit, subject
 from central_sync.services.clock import Clock
-from central_sync.services.ratelimit import BURST_SECONDS, MAX_BUCKETS, RateLimit, subject
 from tests.unit.central.conftest import Answer, FakeClock, House, OpenHouse
 from tests.unit.central.edge import Edge
 

@@ -12,7 +12,7 @@ import pytest
 
 from central_sync.app import CannotOpen, auditing, safekeeping
 from central_sync.cli.commands import run_command
-from central_sync.services.audit import Actor, Entry
+from central_sync.services.audit.entries import Actor, Entry
 from central_sync.store import database
 from central_sync.store.audit import record
 from tests.unit.central.conftest import House, OpenHouse

@@ -2,7 +2,7 @@
 
 import pytest
 
-from central_sync.services.configs import INLINE_BYTES
+from central_sync.services.configs.service import INLINE_BYTES
 from edge_agent.wire.messages import ConfigEnvelope
 from tests.unit.central.config_samples import connection, sections
 from tests.unit.central.conftest import OpenHouse

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from central_sync.services.data.history import MAX_AT_ONCE, MAX_WAITING, HistoryService, Series, SeriesQuery
 from central_sync.services.errors import Busy
-from central_sync.services.history import MAX_AT_ONCE, MAX_WAITING, HistoryService, Series, SeriesQuery
 from central_sync.store import database, history
 from central_sync.store.schemas import SchemaCache
 from edge_agent.wire.batch import FramesPart

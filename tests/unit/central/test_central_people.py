@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from central_sync.app import people
-from central_sync.services.passwords import Cost, Passwords, hash_password
+from central_sync.services.people.passwords import Cost, Passwords, hash_password
 from tests.unit.central.conftest import Answer, House, OpenHouse
 
 PASSWORD = "four quiet rivers run"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from central_sync.app import auditing
-from central_sync.services.audit import Actor, Entry
-from central_sync.services.chain import Signer
+from central_sync.services.audit.chain import Signer
+from central_sync.services.audit.entries import Actor, Entry
 from central_sync.services.errors import Busy
 from central_sync.services.retention import Ages, InvariantBroken, Slice
 from central_sync.store.audit import record

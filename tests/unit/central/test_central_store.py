@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from central_sync.api.server import is_proxy
-from central_sync.services import seen
-from central_sync.services.accounting import MAX_NAMED
-from central_sync.services.ingest import Receipt, Upload, send_interval, verify_all
-from central_sync.services.latest import Key
-from central_sync.services.readmodel import Arrival, Checkpoint, ReadModel, SeenKey
+from central_sync.services.data import seen
+from central_sync.services.data.accounting import MAX_NAMED
+from central_sync.services.data.ingest import Receipt, Upload, send_interval, verify_all
+from central_sync.services.data.latest import Key
+from central_sync.services.data.readmodel import Arrival, Checkpoint, ReadModel, SeenKey
 from central_sync.settings import Settings
 from central_sync.store import database, ingest, rows, schemas
 from central_sync.store.errors import CannotOpen

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import orjson
 import pytest
 
-from central_sync.services.command_board import CommandBoard
+from central_sync.services.commands.board import CommandBoard
 from central_sync.services.errors import Busy
 from central_sync.services.live import Hub
 from edge_agent.wire.commands import CommandReport, CommandState

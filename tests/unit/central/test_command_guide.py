@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from central_sync.services.command_types import REGISTRY, OrderType
+from central_sync.services.commands.types import REGISTRY, OrderType
 
 GUIDE = Path(__file__).parents[3] / "docs/commands.md"
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from central_sync.services.command_clock import CommandClock
+from central_sync.services.commands.clock import CommandClock
 from tests.unit.central.conftest import FakeClock, House, OpenHouse
 from tests.unit.central.hands import Hands, cancel, command, meet, pass_time, show, state
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from central_sync.services import command_types
-from central_sync.services.access import Role
+from central_sync.services.access.roles import Role
+from central_sync.services.commands import types as command_types
 from central_sync.services.errors import Invalid
 from edge_agent.wire import command_types as wire
 from edge_agent.wire.command_types import MAX_TIMEOUT_SECONDS, TYPES, CommandType, NoParams, PingResult

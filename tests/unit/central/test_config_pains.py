@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from central_sync.services.checking import CheckService
+from central_sync.services.configs.checking import CheckService
 from central_sync.services.errors import Busy
 from tests.unit.central.config_samples import connection, sections
 from tests.unit.central.conftest import OpenHouse

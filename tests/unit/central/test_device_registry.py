@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from central_sync.services.access import Role
+from central_sync.services.access.roles import Role
 from tests.unit.central.conftest import Answer, House, OpenHouse
 from tests.unit.central.devices import give_token
 from tests.unit.central.edge import T0, Edge

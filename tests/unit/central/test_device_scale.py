@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from central_sync.services.health import DeviceState
-from central_sync.services.inventory import DeviceFilter, Sort
-from central_sync.services.selectors import parse
+from central_sync.services.access.selectors import parse
+from central_sync.services.devices.health import DeviceState
+from central_sync.services.devices.inventory import DeviceFilter, Sort
 from central_sync.store import listing
 from central_sync.store.database import connect, prepare, transaction
 from tests.unit.central.edge import T0, Edge

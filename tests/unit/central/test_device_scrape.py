@@ -6,7 +6,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from central_sync.services.access import Role
+from central_sync.services.access.roles import Role
 from edge_agent.wire.messages import BufferReport, ConnectionReport
 from tests.unit.central.conftest import House, OpenHouse
 from tests.unit.central.devices import give_token

@@ -2,7 +2,7 @@
 
 import pytest
 
-from central_sync.services.trends import Changes, condense, intervals, percent_up
+from central_sync.services.devices.trends import Changes, condense, intervals, percent_up
 from edge_agent.wire.messages import BufferReport, HostReport
 from tests.unit.central.conftest import House, OpenHouse
 from tests.unit.central.edge import T0, Edge

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from central_sync.services.provision import credential_id
+from central_sync.services.enrolment.provision import credential_id
 from tests.unit.central.conftest import Answer, House, OpenHouse
 from tests.unit.central.edge import Edge
 

@@ -1,0 +1,1 @@
+"""The audit trail: its entries, the chain that proves it, and reading it."""

@@ -1,0 +1,1 @@
+"""Commands: their types, the rules of their life, what people order and what devices report."""

@@ -1,0 +1,1 @@
+"""What the centre wants on devices: versions, checks, differences, jobs, templates, mappings."""

@@ -1,0 +1,1 @@
+"""What devices send: ingest, exact accounting, the read models, history."""

@@ -1,0 +1,1 @@
+"""Devices: the registry, heartbeats, presence, and what is shown of them."""

@@ -1,0 +1,1 @@
+"""How devices get an identity: enrolment tokens, provisioning, credentials and their renewal."""

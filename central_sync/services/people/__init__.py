@@ -1,0 +1,1 @@
+"""People: users, passwords, sessions, the tokens that they make, and lock-outs."""
