@@ -1,7 +1,7 @@
 """The types of commands that both sides know: parameters, results, and the facts that rule their running.
 
 One table, `TYPES`, from which the agent builds its registry of executors and the centre its own, which adds
-who may send what (central_sync/services/command_types.py). A further type is a line here, one there, and an
+who may send what (central_sync/services/commands/types.py). A further type is a line here, one there, and an
 executor at the agent; nothing else knows their names.
 
 Parameters forbid what they do not know: an agent that is older than the centre rejects a command rather than
