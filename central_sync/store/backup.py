@@ -9,6 +9,7 @@ name, checked, and renamed when it is whole.
 import contextlib
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,9 @@ def other_files(directory: Path) -> Iterator[tuple[str, Path]]:
 
 
 def make(directory: Path, target: Path, replace: bool, now: int, progress: Progress) -> Manifest:
-    """Raises CannotOpen: there are no data, or the target cannot be written or is there."""
+    """Raises CannotOpen: there are no data, or the target cannot be written, is there, or is the data."""
+    if target.name.startswith("central.") and target.resolve().parent == directory.resolve():
+        raise CannotOpen(f"{target} is the centre's own: choose another name")
     if target.exists() and not replace:
         raise CannotOpen(f"{target} is there; choose another name, or replace it with --force")
     draft = target.with_name(target.name + ".partial")
@@ -91,11 +94,13 @@ def _copy(source: sqlite3.Connection, draft: Path, progress: Progress) -> None:
                 since = done
                 os.fdatasync(file.fileno())
             progress(done, total)
+            # `backup` itself pauses only where it cannot go on.
+            time.sleep(_PAUSE_SECONDS)
 
         # With a transaction open the source stays the same from the first slice to the last.
         source.execute("BEGIN")
         source.execute("SELECT count(*) FROM meta").fetchone()
-        source.backup(copy, pages=_SLICE_PAGES, progress=step, sleep=_PAUSE_SECONDS)
+        source.backup(copy, pages=_SLICE_PAGES, progress=step)
         source.execute("ROLLBACK")
 
 

@@ -21,6 +21,8 @@ from central_sync.store.database import DATABASE_NAME, DirectoryLock, connect, m
 from central_sync.store.errors import CannotOpen
 
 _DRAFT: Final = f"{DATABASE_NAME}.restoring"
+# The log of one that was killed would be taken for the next one's.
+_DRAFTS: Final = (_DRAFT, f"{_DRAFT}-wal", f"{_DRAFT}-shm")
 _LOGS: Final = (f"{DATABASE_NAME}-wal", f"{DATABASE_NAME}-shm")
 _NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 _CHUNK: Final = 2 << 20
@@ -36,7 +38,8 @@ def restore(
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = DirectoryLock(directory)
         try:
-            old = sorted(path for path in directory.iterdir() if path.name not in ("central.lock", _DRAFT))
+            _drop_drafts(directory)
+            old = sorted(path for path in directory.iterdir() if path.name != "central.lock")
             if old and not replace:
                 raise CannotOpen(f"{directory} is not empty: restore elsewhere, or give --force")
             files = _prepare(source, directory, manifest, now, actor, progress)
@@ -45,11 +48,16 @@ def restore(
             (directory / _DRAFT).replace(directory / DATABASE_NAME)
             sync_directory(directory)
         finally:
-            (directory / _DRAFT).unlink(missing_ok=True)
+            _drop_drafts(directory)
             lock.release()
     except (OSError, sqlite3.Error) as error:
         raise CannotOpen(f"{directory}: cannot be restored: {error}") from error
     return manifest, aside
+
+
+def _drop_drafts(directory: Path) -> None:
+    for name in _DRAFTS:
+        (directory / name).unlink(missing_ok=True)
 
 
 File = tuple[str, int, bytes]
@@ -60,7 +68,6 @@ def _prepare(
 ) -> list[File]:
     """Makes the database complete under another name; returns the other files."""
     draft = directory / _DRAFT
-    draft.unlink(missing_ok=True)
     opened = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     total, done = source.stat().st_size, 0
     with source.open("rb") as reading, open(opened, "wb") as writing:  # noqa: PTH123

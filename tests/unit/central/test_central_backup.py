@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import shutil
 import sqlite3
 import time
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +155,50 @@ async def test_the_trail_stays_whole_through_backup_and_restore(
     assert made.entries >= 5
 
 
+async def test_a_backup_pauses_after_each_slice(open_house: OpenHouse, tmp_path: Path) -> None:
+    times: list[float] = []
+    async with open_house() as house:
+        await house.centre.store.write(lambda c: c.execute("CREATE TABLE ballast (body BLOB)"))
+        insert = "INSERT INTO ballast VALUES (zeroblob(12000000))"
+        await house.centre.store.write(lambda c: c.execute(insert))
+
+        def note(done: int, total: int) -> None:
+            times.append(time.monotonic())
+
+        await asyncio.to_thread(safekeeping.backup, house.data, tmp_path / "kept.db", False, note)
+    between = [after - before for before, after in pairwise(times)]
+    assert len(between) >= 5
+    assert min(between) >= 0.009
+
+
+def leave_a_draft(data: Path, beside: Path) -> None:
+    """What a restore leaves that is killed between its commit and the end of its log."""
+    draft = f"{database.DATABASE_NAME}.restoring"
+    shutil.copy(data / database.DATABASE_NAME, beside / draft)
+    with closing(database.connect(beside / draft)) as connection:
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("UPDATE batch SET arrived = arrived + 1")
+        for name in (draft, f"{draft}-wal", f"{draft}-shm"):
+            shutil.copy(beside / name, data / name)
+
+
+async def test_a_restore_that_was_killed_leaves_nothing_that_the_next_one_takes_for_its_own(
+    open_house: OpenHouse, tmp_path: Path
+) -> None:
+    edge = Edge()
+    async with open_house() as house:
+        await deliver(house, edge, 1)
+        await back_up(house.data, tmp_path / "kept.db")
+        await deliver(house, edge, 300)
+        data = house.data
+    await asyncio.to_thread(leave_a_draft, data, tmp_path)
+    await restore(tmp_path / "kept.db", data, force=True)
+    async with open_house() as house:
+        assert (await house.stats())["batches"] == 1
+    assert await sql(data / database.DATABASE_NAME, "PRAGMA integrity_check") == [("ok",)]
+    assert not list(data.glob("*.restoring*"))
+
+
 # --- what is refused -----------------------------------------------------------------------------------
 
 
@@ -162,6 +208,15 @@ async def test_a_running_centre_is_not_restored_over(open_house: OpenHouse, tmp_
         with pytest.raises(CannotOpen, match="another central-sync runs on this data"):
             await restore(tmp_path / "kept.db", house.data, force=True)
         assert (await house.ask("GET", "/api/fleet/devices")).status == 200
+
+
+@pytest.mark.parametrize("name", ["central.db", "central.db-wal", "central.lock"])
+async def test_a_backup_does_not_replace_what_it_is_made_of(open_house: OpenHouse, name: str) -> None:
+    async with open_house() as house:
+        with pytest.raises(CannotOpen, match="the centre's own"):
+            await back_up(house.data, house.data / name, force=True)
+        assert (await house.ask("GET", "/api/fleet/devices")).status == 200
+    assert await sql(house.data / database.DATABASE_NAME, "PRAGMA integrity_check") == [("ok",)]
 
 
 async def test_data_that_are_there_are_replaced_only_by_force(open_house: OpenHouse, tmp_path: Path) -> None:
