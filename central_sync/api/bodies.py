@@ -8,7 +8,8 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from central_sync.api.route import Body
-from central_sync.services.configs.service import Precondition
+from central_sync.services.configs.service import INLINE_BYTES, Precondition
+from central_sync.services.documents import canonical_object
 from central_sync.services.errors import Busy, Invalid, TooLarge, UnsupportedMedia
 
 # A factory's link may be slow: 1 MiB in this time is 140 kbit/s.
@@ -52,6 +53,15 @@ def parse_model(body: bytes, wanted: type[M], code: str = "bad_body") -> M:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise Invalid(code, f"{place + ': ' if place else ''}{first['msg']}") from error
+
+
+async def parse_document(body: bytes, wanted: type[M]) -> M:
+    """As `parse_model`, of what will be part of a config: every value in it has a canonical form."""
+    if len(body) > INLINE_BYTES:
+        await asyncio.to_thread(canonical_object, body, "bad_body")
+    else:
+        canonical_object(body, "bad_body")
+    return parse_model(body, wanted)
 
 
 def _too_large(limit: int) -> TooLarge:

@@ -6,7 +6,7 @@ from aiohttp import web
 from pydantic import Field
 
 from central_sync.api.answers import model
-from central_sync.api.bodies import parse_model, read_body
+from central_sync.api.bodies import parse_document, read_body
 from central_sync.api.configs import BAD_CONFIG, UNCHECKED, author
 from central_sync.api.parameters import Cursor, Limit
 from central_sync.api.route import Answer, Body, Call, NoQuery, Query, Route
@@ -37,7 +37,7 @@ class JobDevicesQuery(Query):
 
 async def apply(call: Call[NoQuery]) -> web.Response:
     body = await read_body(call.request, APPLY)
-    request = parse_model(body, ApplyRequest)
+    request = await parse_document(body, ApplyRequest)
     job = await call.services.templates.apply_job(request, call.who, author(call), call.once(body))
     return model(job, 202)
 

@@ -6,7 +6,7 @@ from aiohttp import web
 from pydantic import Field
 
 from central_sync.api.answers import model
-from central_sync.api.bodies import parse_model, precondition, read_body
+from central_sync.api.bodies import parse_document, precondition, read_body
 from central_sync.api.config_jobs import KEY
 from central_sync.api.configs import BAD_CONFIG, UNCHECKED, author, written
 from central_sync.api.parameters import Cursor, Limit
@@ -54,7 +54,7 @@ async def templates(call: Call[TemplatesQuery]) -> web.Response:
 
 async def create(call: Call[NoQuery]) -> web.Response:
     body = await read_body(call.request, TEMPLATE)
-    wanted = parse_model(body, TemplateBody)
+    wanted = await parse_document(body, TemplateBody)
     return _tagged(await call.services.templates.create(wanted, author(call), call.once(body)), 201)
 
 
@@ -64,7 +64,7 @@ async def template(call: Call[NoQuery]) -> web.Response:
 
 async def replace(call: Call[NoQuery]) -> web.Response:
     condition = precondition(call.request)
-    wanted = parse_model(await read_body(call.request, TEMPLATE), TemplateBody)
+    wanted = await parse_document(await read_body(call.request, TEMPLATE), TemplateBody)
     return _tagged(await call.services.templates.replace(_template(call), wanted, condition, author(call)))
 
 
@@ -75,7 +75,8 @@ async def delete(call: Call[NoQuery]) -> web.Response:
 
 async def apply(call: Call[NoQuery]) -> web.Response:
     body = await read_body(call.request, USE)
-    use, where = parse_model(body, TemplateUse), call.request.match_info["connection"]
+    use = await parse_document(body, TemplateUse)
+    where = call.request.match_info["connection"]
     stored = await call.services.templates.apply(
         _template(call), where, use, call.who, author(call), call.once(body)
     )
@@ -84,7 +85,7 @@ async def apply(call: Call[NoQuery]) -> web.Response:
 
 async def apply_to_many(call: Call[NoQuery]) -> web.Response:
     body = await read_body(call.request, BULK)
-    use = parse_model(body, BulkUse)
+    use = await parse_document(body, BulkUse)
     job = await call.services.templates.apply_to_many(
         _template(call), use, call.who, author(call), call.once(body)
     )

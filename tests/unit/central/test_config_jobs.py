@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import orjson
+import pytest
 
 from tests.unit.central.config_samples import connection, sections
 from tests.unit.central.conftest import House, OpenHouse
@@ -131,3 +132,25 @@ async def test_a_request_says_one_thing_to_do_and_devices_that_exist(open_house:
         ):
             answer = await house.ask("POST", APPLY, "admin", orjson.dumps(request))
             assert answer.json["code"] == code, request
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["1" + "0" * 30, "1e999", "NaN", '{"a": 1, "a": 2}', '"\\ud800"', "[" * 80 + "]" * 80],
+    ids=["beyond 64 bits", "too large", "no number", "given twice", "half a character", "without end"],
+)
+async def test_what_has_no_canonical_form_is_no_job_and_stops_none(open_house: OpenHouse, value: str) -> None:
+    async with open_house() as house:
+        await house.ask("PUT", "/api/fleet/edge/dev-1/config", "admin", sections(connection()))
+        for what in (
+            f'"patch": {{"press1": {{"x": {value}}}}}',
+            f'"mode": "merge_connections", "sections": {{"x": {value}}}',
+        ):
+            bad = f'{{"targets": {{"devices": ["dev-1"]}}, {what}}}'.encode()
+            assert (await house.ask("POST", APPLY, "admin", bad)).status == 400
+        template = f'{{"name": "t", "groups": [{{"name": "g", "x": {value}}}]}}'.encode()
+        assert (await house.ask("POST", "/api/fleet/tag-templates", "admin", template)).status == 400
+        good = await start(
+            house, targets={"devices": ["dev-1"]}, patch={"press1": {"transport": {"timeout": "5s"}}}
+        )
+        assert (await finished(house, good["id"]))["changed"] == 1
