@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from edge_agent.config.errors import ConfigErrors, Place, Problem, in_order
 from edge_agent.config.load import Loaded
-from edge_agent.config.models import Document
+from edge_agent.config.models import CentralSettings, Document
 from edge_agent.config.translate import closest
 from edge_agent.config.tree import join, label
 from edge_agent.config.validate import SettingsLookup, Validator
@@ -18,6 +18,8 @@ from edge_agent.wire.messages import ConfigEnvelope
 PREFIX: Final = "remote:"
 # What this version can take from a centre.
 SECTIONS: Final = ("connections", "central")
+# What a connection has of these goes to the centre with its values: no secret may stand there.
+_TOLD: Final = frozenset({"name", "driver", "groups"})
 # JSON parsers stop far below this; it keeps the recursion here from being the limit.
 _MAX_DEPTH: Final = 100
 
@@ -44,6 +46,7 @@ def merge_remote(loaded: Loaded, envelope: ConfigEnvelope, lookup: SettingsLooku
             problems.append(Problem(place, f"{PREFIX}central", text))
         else:
             own = {"token": central.token, "enrol_token": central.enrol_token, "ca_file": central.ca_file}
+            problems += _weaker(central, tree["central"], place)
             central = validator.central(central_with(tree["central"], own))
     unresolved = {problem.path for problem in problems}
     problems += [problem for problem in validator.problems if problem.path not in unresolved]
@@ -70,6 +73,15 @@ def central_problems(section: Any, place: Place, prefix: str = "") -> list[Probl
         text = "a token does not belong in a centre's document: leave it out (the device keeps its own), or "
         found.append(Problem(place, f"{prefix}central.token", f"{text}give {{secret: NAME}}"))
     return found
+
+
+def _weaker(own: CentralSettings, section: Any, place: Place) -> list[Problem]:
+    """Whom the device trusts is the local file's: without TLS that would be anybody on the way."""
+    url = section.get("url") if isinstance(section, dict) else None
+    if not own.url.startswith("https://") or not isinstance(url, str) or url.startswith("https://"):
+        return []
+    text = "the device's own file has https://, and a centre's document cannot take that back"
+    return [Problem(place, f"{PREFIX}central.url", text)]
 
 
 def central_with(section: Any, own: Mapping[str, str | None]) -> Any:
@@ -104,25 +116,33 @@ class Secrets:
         self._place = place
         self._prefix = prefix
 
-    def put_into(self, value: Any, path: str, depth: int = 0) -> Any:
-        """A copy of the value with its secrets. Raises ConfigErrors where it is nested without end."""
+    def put_into(self, value: Any, path: str, depth: int = 0, told: bool = False) -> Any:
+        """A copy of a section with its secrets. told: the centre gets to know the value. Raises ConfigErrors
+        where it is nested without end."""
         if depth > _MAX_DEPTH:
             raise ConfigErrors(
                 [Problem(self._place, self._prefix + path, f"nested deeper than {_MAX_DEPTH}")]
             )
         if isinstance(value, list):
             return [
-                self.put_into(item, f"{path}[{label(item, index)}]", depth + 1)
+                self.put_into(item, f"{path}[{label(item, index)}]", depth + 1, told)
                 for index, item in enumerate(value)
             ]
         if isinstance(value, dict):
             if set(value) == {"secret"} and isinstance(value["secret"], str):
-                return self._secret(value["secret"], path)
-            return {key: self.put_into(item, join(path, key), depth + 1) for key, item in value.items()}
+                return self._refused(path) if told else self._secret(value["secret"], path)
+            return {
+                key: self.put_into(item, join(path, key), depth + 1, told or (depth == 1 and key in _TOLD))
+                for key, item in value.items()
+            }
         if isinstance(value, str) and "${" in value:
             text = "a config from the centre knows no ${…}: give the value, or {secret: NAME}"
             self.problems.append(Problem(self._place, self._prefix + path, text))
         return value
+
+    def _refused(self, path: str) -> None:
+        text = "no secret may stand here: the centre is told names, groups and tags"
+        self.problems.append(Problem(self._place, self._prefix + path, text))
 
     def _secret(self, name: str, path: str) -> str | None:
         if name in self._secrets:

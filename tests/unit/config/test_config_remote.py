@@ -93,13 +93,36 @@ def test_an_unknown_secret_is_one_error(load_text: LoadText) -> None:
 
 
 def test_a_secret_that_is_put_somewhere_else_is_not_told(load_text: LoadText) -> None:
-    sent = connection(groups=[{"name": "g", "interval": {"secret": "plc"}, "tags": []}])
-    lines = errors(load_text(MANAGED), envelope(connections=[sent]))
-    assert lines[0] == (
-        "connections[tank1].groups[g].interval: needs a duration with a unit such as 500ms, "
-        "2s, 1m, 24h (got '***')"
-    )
+    lines = errors(load_text(MANAGED), envelope(connections=[connection(enabled={"secret": "plc"})]))
+    assert lines == ["connections[tank1].enabled: needs true or false (got '***')"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"name": {"secret": "plc"}}, "connections[0].name"),
+        ({"groups": [{"name": {"secret": "plc"}, "interval": "1s", "tags": []}]}, "groups[0].name"),
+        ({"groups": [{"name": "g", "tags": [{"name": {"secret": "plc"}}]}]}, "tags[0].name"),
+        ({"groups": [{"name": "g", "tags": [{"name": "t", "unit": {"secret": "plc"}}]}]}, "tags[t].unit"),
+        ({"name": "x].transport[", "groups": [{"name": "g", "x": {"y": {"secret": "plc"}}}]}, "x.y"),
+    ],
+)  # fmt: skip
+def test_what_the_centre_is_told_holds_no_secret(
+    load_text: LoadText, changes: dict[str, Any], path: str
+) -> None:
+    lines = errors(load_text(MANAGED), envelope(connections=[connection(**changes)]))
+    assert [line for line in lines if f"{path}: no secret may stand here" in line]
     assert "hunter22" not in "".join(lines)
+
+
+def test_a_centre_cannot_take_tls_back(load_text: LoadText) -> None:
+    loaded = load_text(MANAGED.replace("hooks", "central"))
+    assert errors(loaded, envelope(central={"url": "http://evil.example"})) == [
+        "central.url: the device's own file has https://, and a centre's document cannot take that back"
+    ]
+    merged = merge_remote(loaded, envelope(central={"url": "https://other.example"}), lookup)
+    assert merged.central is not None
+    assert (merged.central.url, merged.central.token) == ("https://other.example", "abcd")
 
 
 @pytest.mark.parametrize("text", ["${HOME}", "a${X:-y}b", "$${X}"])
