@@ -315,7 +315,8 @@ class Desk:
         if live.outgoing.strip(no):
             live.unwritten = True
         else:
-            await self.forget(command)
+            # It stays in the journal: whatever the centre offers of it later does not run again.
+            await self.acknowledged(command, no)
 
     async def forget(self, command: str) -> None:
         live = self._open.pop(command, None)

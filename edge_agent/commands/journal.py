@@ -84,7 +84,7 @@ class Journal:
         await self._run(partial(_write_many, _PUT, rows))
 
     async def finished(self, ids: Collection[str]) -> list[Entry]:
-        """Those of the ids that ended, and of which the centre once knew the end."""
+        """Those of the ids that ended, whether the centre knew of it or not."""
         return await self._run(lambda db: _finished(db, ids))
 
     async def finish(self, entry: Entry, wall_ms: int) -> None:
@@ -222,7 +222,8 @@ def _unfinished(db: sqlite3.Connection) -> list[Entry]:
 
 def _finished(db: sqlite3.Connection, ids: Collection[str]) -> list[Entry]:
     marks = ", ".join("?" * len(ids))
-    query = f"SELECT {_COLUMNS} FROM command WHERE done_ms IS NOT NULL AND id IN ({marks})"  # noqa: S608
+    # A disk may have refused to note that the centre knows the end.
+    query = f"SELECT {_COLUMNS} FROM command WHERE outcome IS NOT NULL AND id IN ({marks})"  # noqa: S608
     return [_entry(row) for row in db.execute(query, tuple(ids))]
 
 

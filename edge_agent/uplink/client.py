@@ -314,7 +314,7 @@ def _fault(reply: Reply) -> UplinkFault | None:
         case 401 | 403:
             return NotAccepted(text, reply.status)
         case 404:
-            return Refused(text, reply.status)
+            return Refused(text, reply.status, problem_code(reply.body))
         case 409:
             return _conflict(text, reply.body)
         case 413:
@@ -339,6 +339,13 @@ def problem_text(body: bytes) -> str:
     if problem is not None:
         return str(problem.get("detail") or problem.get("title") or "")[:300]
     return " ".join(body[:100].decode("utf-8", "replace").split())
+
+
+def problem_code(body: bytes) -> str:
+    """Empty where it is no problem document of the centre's."""
+    problem = _json_object(body)
+    code = problem.get("code") if problem is not None else None
+    return code if isinstance(code, str) else ""
 
 
 def _max_bytes(body: bytes) -> int | None:

@@ -47,6 +47,9 @@ _PROMPT_SECONDS: Final = 1.0
 _JITTER: Final = 0.2
 # So many polls in a row that ended before their time make the next ones shorter.
 _CUTS: Final = 3
+# What only the centre says: that it has a report, and that it does not know a command.
+_STORED: Final = 204
+_UNKNOWN: Final = "unknown_command"
 
 
 class Exchange(Protocol):
@@ -175,10 +178,15 @@ class CommandReports:
 
     async def run(self) -> None:
         """Never returns."""
+        failed = ""
         while True:
-            for command in await self._desk.wait():
+            ready = await self._desk.wait()
+            # One that is refused again and again comes last, or it would hold up all others.
+            behind = ready.index(failed) + 1 if failed in ready else 0
+            for command in ready[behind:] + ready[:behind]:
                 pause = await self._tell(command)
                 if pause:
+                    failed = command
                     await self._clock.sleep(pause)
                     break
 
@@ -194,15 +202,19 @@ class CommandReports:
         body = report.model_dump_json().encode()
         path = f"/commands/{quote(command, safe='')}/report"
         try:
-            await self._client.exchange("POST", path, body, "application/json")
+            reply = await self._client.exchange("POST", path, body, "application/json")
+            if reply.status != _STORED:  # a captive portal says 200
+                raise Unusable(f"{reply.status}, but the answer to a report is not the centre's")
         except (Invalid, Blocked, SeqConflict) as fault:
             await self._desk.unacceptable(command, report.no, str(fault))
             return _PROMPT_SECONDS
         except Refused as fault:
-            if fault.status == 404:
+            if fault.code == _UNKNOWN:
                 await self._desk.forget(command)
                 return 0.0
-            return self._fault(fault, RARE_SECONDS / 10)
+            # A proxy without a centre behind it says 404 too, and for seconds.
+            is_brief = fault.status == 404 and not fault.code
+            return self._fault(fault, 0.0 if is_brief else RARE_SECONDS / 10)
         except UplinkFault as fault:
             return self._fault(fault, fault.delay_seconds if isinstance(fault, RetryAfter) else 0.0)
         self._outages.back("reports", "reports of commands arrive again")

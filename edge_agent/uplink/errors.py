@@ -16,11 +16,13 @@ class Unusable(Unreachable):
 
 
 class Refused(UplinkFault):
-    """401, 403 or 404: keep everything, the credential too, and ask again in minutes."""
+    """401, 403 or 404: keep everything, the credential too, and ask again in minutes. code: as the centre's
+    problem document says; empty where somebody else answered, be it a proxy without a centre behind it."""
 
-    def __init__(self, message: str, status: int) -> None:
+    def __init__(self, message: str, status: int, code: str = "") -> None:
         super().__init__(message)
         self.status = status
+        self.code = code
 
 
 class NotAccepted(Refused):

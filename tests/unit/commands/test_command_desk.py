@@ -1,5 +1,8 @@
 """Commands at the agent: taken once, run once, ended in their time, and told until the centre knows."""
 
+import asyncio
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +158,39 @@ async def test_what_the_centre_does_not_take_is_said_again_with_less_under_its_n
         )  # fmt: skip
         await house.desk.unacceptable("quick", second.no, "400: still")
         assert await house.desk.report("quick") is None
+        await house.take(offer("quick"))
+        await house.told()
+        assert house.begun == ["quick"]
+
+
+async def test_a_report_refused_for_good_stops_nothing_that_runs(tmp_path: Path) -> None:
+    async with House(tmp_path) as house:
+        await house.take(offer("hang"))
+        await house.until(lambda: house.begun == ["hang"])
+        for _ in range(2):
+            said = await house.desk.report("hang")
+            assert said is not None
+            await house.desk.unacceptable("hang", said.no, "400: odd")
+        await house.told()
+        assert house.state("hang") == "running"
+
+
+async def test_what_ended_does_not_run_again_where_the_disk_refused_to_note_its_end(tmp_path: Path) -> None:
+    async with House(tmp_path) as house:
+        await house.take(offer("once"))
+        await house.until(lambda: ("once", "succeeded") in house.ends)
+        await asyncio.to_thread(_refuse_updates, house.path)
+        await house.told()
+        assert not house.desk.busy
+        assert len(await house.journal.unfinished()) == 1
+        await house.take(offer("once"))
+        await house.told()
+        assert house.begun == ["once"]
+
+
+def _refuse_updates(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TRIGGER full BEFORE UPDATE ON command BEGIN SELECT RAISE(FAIL, 'full'); END")
 
 
 async def test_what_the_centre_forgot_is_stopped_and_forgotten(tmp_path: Path) -> None:

@@ -35,7 +35,8 @@ class Centre:
     def __init__(self, clock: ManualClock) -> None:
         self.clock = clock
         self.asked: list[tuple[float, str, str, float]] = []
-        self.answers: list[bytes | UplinkFault] = []
+        self.answers: list[bytes | UplinkFault | Reply] = []
+        self.failing = "nothing"
         self.patience = 1e9
         self.cut = 0
 
@@ -50,6 +51,10 @@ class Centre:
     ) -> Reply:
         self.asked.append((self.clock.monotonic(), method, path, wait_seconds))
         answer = self.answers.pop(0) if self.answers else EMPTY
+        if f"/{self.failing}/" in path:
+            raise Unusable("500: the centre's own fault")
+        if isinstance(answer, Reply):
+            return answer
         if isinstance(answer, UplinkFault):
             raise answer
         if answer == EMPTY and wait_seconds:
@@ -58,7 +63,7 @@ class Centre:
             if patience < wait_seconds:
                 self.cut += 1
                 raise Unusable("504: a proxy's patience")
-        return Reply(200, answer, None, None, "")
+        return Reply(204 if method == "POST" else 200, answer, None, None, "")
 
 
 class Desk:
@@ -244,7 +249,7 @@ async def test_a_report_is_repeated_until_it_is_taken() -> None:
 
 @pytest.mark.parametrize(
     ("fault", "gone"),
-    [(Refused("unknown", 404), "forgotten"), (Invalid("400: odd"), "unacceptable")],
+    [(Refused("unknown", 404, "unknown_command"), "forgotten"), (Invalid("400: odd"), "unacceptable")],
 )
 async def test_what_the_centre_will_never_take_is_not_repeated(fault: UplinkFault, gone: str) -> None:
     house = House()
@@ -253,6 +258,23 @@ async def test_what_the_centre_will_never_take_is_not_repeated(fault: UplinkFaul
     await house.during(house.reports.run, 10.0)
     assert house.desk.gone == [("c1", gone)]
     assert house.desk.to_say["c2"] == []
+
+
+@pytest.mark.parametrize("answer", [Refused("404 page not found", 404), Reply(200, b"<", None, None, "")])
+async def test_what_a_proxy_answers_makes_no_report_forgotten(answer: UplinkFault | Reply) -> None:
+    house = House()
+    house.desk.to_say = {"c1": [report()]}
+    house.centre.answers = [answer] * 3
+    asked = await house.during(house.reports.run, 30.0)
+    assert (len(asked), house.desk.gone, house.desk.to_say) == (4, [], {"c1": []})
+
+
+async def test_a_report_that_fails_again_and_again_holds_up_no_other() -> None:
+    house = House()
+    house.desk.to_say = {"c1": [report()], "c2": [report()], "c3": [report()]}
+    house.centre.failing = "c1"
+    await house.during(house.reports.run, 10.0)
+    assert house.desk.to_say == {"c1": [report()], "c2": [], "c3": []}
 
 
 async def test_a_file_is_sent_until_the_centre_has_it() -> None:
