@@ -140,9 +140,11 @@ def _peer_guard(proxies: Network | None) -> Any:
 
 def forwarded(request: web.Request, proxies: Network) -> web.Request:
     """The request as its client sent it: whence, by which name, over TLS unless the proxy says otherwise."""
-    name, scheme = (request.headers.get(f"X-Forwarded-{part}", "").strip() for part in ("Host", "Proto"))
+    # A proxy that adds a line, rather than to the client's own, adds the last one.
+    lines = request.headers.getall
+    name, scheme = (lines(f"X-Forwarded-{part}", [""])[-1].strip() for part in ("Host", "Proto"))
     remote = request.remote
-    for part in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
+    for part in reversed(",".join(lines("X-Forwarded-For", [""])).split(",")):
         # Whoever is no address came with the request; the last one that is no proxy is the client.
         try:
             inside = is_proxy(part.strip(), proxies)

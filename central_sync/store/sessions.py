@@ -13,6 +13,7 @@ from central_sync.services.people.lockout import (
     MAX_SUBJECTS,
     Held,
     after_attempt,
+    after_success,
     wait_seconds,
 )
 from central_sync.services.people.sessions import Attempt, Known, Link, SessionRow, UserRow
@@ -78,6 +79,12 @@ def _hold(connection: sqlite3.Connection, name: str, held: Held) -> None:
     )
 
 
+def _take_back(connection: sqlite3.Connection, address: str) -> None:
+    """A right password: many people may share an address, and log in there all day."""
+    name = f"address:{subject(address)}"
+    _hold(connection, name, after_success(_held(connection, name)))
+
+
 def _bound(connection: sqlite3.Connection, now: int) -> None:
     connection.execute("DELETE FROM lockout WHERE last < ?", (now - FORGET_MS,))
     count = connection.execute("SELECT count(*) FROM lockout").fetchone()[0]
@@ -136,6 +143,7 @@ def begin_session(
         return False
     if password is not None:
         connection.execute("UPDATE user SET password = ? WHERE id = ?", (password, user.id))
+    _take_back(connection, session.address)
     _begin(connection, user, session, "password")
     return True
 
@@ -154,6 +162,7 @@ def set_password(
     found = users.find_user(connection, user.id)
     if found is None or found.disabled is not None or found.password != user.password:
         return False
+    _take_back(connection, actor.address)
     users.write_password(connection, user, password, actor, now, kept)
     return True
 

@@ -41,6 +41,11 @@ def after_attempt(held: Held, subject: str, now: int) -> Held:
     return Held(failures, now, now + delay)
 
 
+def after_success(held: Held) -> Held:
+    """What is kept once the attempt that was counted last succeeded: it was none of the failures."""
+    return Held(max(0, held.failures - 1), held.last, 0)
+
+
 def wait_seconds(held: Held, now: int) -> float:
     """0.0: it may be tried. A clock that was set back makes nobody wait longer than the longest delay."""
     if held.until <= now:
