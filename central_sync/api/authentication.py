@@ -70,6 +70,11 @@ class Gate:
         if request.method not in _SAFE:
             require_no_foreign_page(request)
 
+    async def require_unchanged(self, request: web.Request, identity: Identity) -> None:
+        """For what takes long: whoever began it may still do the same. Raises Unauthenticated, Forbidden."""
+        if await self.authenticate(request) != identity:
+            raise Forbidden("rights_changed", "what you may see changed while you waited: ask again")
+
     async def authenticate(
         self, request: web.Request, before_reading: Callable[[], None] | None = None
     ) -> Identity:

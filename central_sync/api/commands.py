@@ -83,7 +83,10 @@ async def command(call: Call[NoQuery]) -> web.Response:
 
 async def log(call: Call[LogQuery]) -> web.Response:
     query = call.query
-    return model(await call.services.commands.log(call.who, _command(call), query.offset, query.wait))
+    found = await call.services.commands.log(call.who, _command(call), query.offset, query.wait)
+    if query.wait:
+        await call.services.gate.require_unchanged(call.request, call.who)
+    return model(found)
 
 
 async def artifact(call: Call[NoQuery]) -> web.StreamResponse:
@@ -156,7 +159,10 @@ ROUTES: Final[list[Route[Any]]] = [
         "GET", "/api/fleet/commands/{command}/log", "command_log", Scope.VIEWER, "commands",
         "What a command put out so far; with `wait` what it puts out next",
         log, LogQuery, {200: Answer("Text from `offset` on.", LogView)},
-        errors={**_ONE, 503: "too_many_waiting: come back after Retry-After"},
+        errors={
+            **_ONE, 403: "rights_changed: while this waited; ask again",
+            503: "too_many_waiting: come back after Retry-After",
+        },
     ),
     Route(
         "GET", "/api/fleet/commands/{command}/artifact", "command_artifact", Scope.VIEWER, "commands",

@@ -38,7 +38,10 @@ class ArtifactQuery(Query):
 
 
 async def offers(call: Call[OffersQuery]) -> web.Response:
-    return model(await call.services.desk.offers(call.device, call.query.wait))
+    found = await call.services.desk.offers(call.device, call.query.wait)
+    if call.query.wait:
+        await call.services.gate.require_unchanged(call.request, call.who)
+    return model(found)
 
 
 async def report(call: Call[NoQuery]) -> web.Response:

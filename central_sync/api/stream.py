@@ -1,7 +1,8 @@
 """The live stream: server-sent events from the hub to one client.
 
-A stream ends when the client goes, falls behind or reads nothing, when its token is revoked, and when the
-centre stops. A client that reads nothing holds up neither its own end nor the centre's.
+A stream ends when the client goes, falls behind or reads nothing, when what he may see changes or his token
+is revoked, and when the centre stops. A client that reads nothing holds up neither its own end nor the
+centre's.
 """
 
 import asyncio
@@ -13,13 +14,12 @@ from aiohttp import web
 from pydantic import Field
 
 from central_sync.api.route import Call, Query
-from central_sync.services.access.roles import Scope, authorise
 from central_sync.services.errors import Refusal
 from central_sync.services.live import Listener
 
 # A stream says something at least this often,
 KEEPALIVE_SECONDS: Final = 15.0
-# and looks this often whether its token is still good.
+# and looks this often whether who asked may still do so.
 TOKEN_SECONDS: Final = 2.0
 # How long a client may leave its end of a full connection unread.
 WRITE_SECONDS: Final = 10.0
@@ -69,7 +69,7 @@ async def _write(listener: Listener, written: Awaitable[None]) -> None:
 
 
 async def _messages(call: Call[StreamQuery], listener: Listener, changes: int) -> AsyncIterator[bytes]:
-    """What the stream says. Raises a Refusal where the token was revoked, however much there is to say.
+    """What the stream says. Raises a Refusal where his rights changed, however much there is to say.
     changes: of labels, when it was asked what the listener sees."""
     time = asyncio.get_running_loop().time
     check_at, speak_at = time() + TOKEN_SECONDS, time() + KEEPALIVE_SECONDS
@@ -81,7 +81,7 @@ async def _messages(call: Call[StreamQuery], listener: Listener, changes: int) -
         if message is None:
             return
         if time() >= check_at:
-            await _still_allowed(call)
+            await call.services.gate.require_unchanged(call.request, call.who)
             changes = await _look_again(call, listener, changes)
             check_at = time() + TOKEN_SECONDS
         if not message and time() >= speak_at:
@@ -89,12 +89,6 @@ async def _messages(call: Call[StreamQuery], listener: Listener, changes: int) -
         if message:
             yield message
             speak_at = time() + KEEPALIVE_SECONDS
-
-
-async def _still_allowed(call: Call[StreamQuery]) -> None:
-    """Raises a Refusal where the token was revoked since."""
-    identity = await call.services.gate.authenticate(call.request)
-    authorise(Scope.VIEWER, identity, None)
 
 
 async def _look_again(call: Call[StreamQuery], listener: Listener, known: int) -> int:

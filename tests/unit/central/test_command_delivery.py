@@ -115,6 +115,21 @@ async def test_a_waiting_device_hears_of_a_command_at_once(open_house: OpenHouse
         assert [offer["id"] for offer in waiting.result()["commands"]] == [known]
 
 
+async def test_a_device_whose_credential_is_revoked_while_it_waits_gets_no_command(
+    open_house: OpenHouse,
+) -> None:
+    async with open_house() as house:
+        await meet(house)
+        async with asyncio.TaskGroup() as group:
+            path = "/api/fleet/edge/dev-1/commands?wait=60"
+            waiting = group.create_task(house.ask("GET", path, "dev-1"))
+            await _until(lambda: _held(house) == 1)
+            revoked = await house.ask("DELETE", "/api/fleet/devices/dev-1/credentials", "admin")
+            assert revoked.status == 200
+            await command(house)
+        assert (waiting.result().status, waiting.result().json["code"]) == (401, "bad_token")
+
+
 async def test_a_waiting_device_hears_of_a_cancelling_at_once(open_house: OpenHouse) -> None:
     async with open_house() as house:
         await meet(house)

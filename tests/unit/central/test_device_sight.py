@@ -9,6 +9,7 @@ from central_sync.services.access.roles import Role
 from tests.unit.central.conftest import House, OpenHouse
 from tests.unit.central.devices import give_token
 from tests.unit.central.edge import Edge
+from tests.unit.central.test_central_people import add_user, log_in
 from tests.unit.central.test_device_registry import ids, patch, register
 
 
@@ -114,3 +115,18 @@ async def test_figures_on_a_stream_are_those_of_ones_sight(open_house: OpenHouse
         await house.centre.live.publish()
         (figures,) = await asyncio.wait_for(reading, 20)
         assert figures["devices"]["total"] == 1
+
+
+async def test_a_stream_ends_when_its_listener_is_limited(open_house: OpenHouse) -> None:
+    """It went on telling him of all devices for as long as he kept it open."""
+    async with open_house() as house:
+        user = await add_user(house, "kim", "viewer")
+        cookie = {"Cookie": f"__Host-holdfast={await log_in(house, 'kim')}"}
+        async with house.session.get(house.url("/api/fleet/events"), headers=cookie) as response:
+            await _listening(house)
+            body = orjson.dumps({"labels": {"site": "north"}})
+            assert (await house.ask("PATCH", f"/api/fleet/users/{user}", "admin", body)).status == 200
+            async with asyncio.timeout(10):
+                while house.centre.hub.listeners:
+                    await asyncio.sleep(0.02)
+                await response.read()
