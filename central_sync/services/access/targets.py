@@ -55,7 +55,8 @@ class TargetService:
         found = await self._store.targets(Wanted(named, selector, identity.labels))
         if len(found) > MAX_TARGETS:
             raise Invalid("too_many_targets", f"more than {MAX_TARGETS} devices are chosen")
-        missing = [device for device in named if device not in set(found)]
+        known = set(found)
+        missing = [device for device in named if device not in known]
         if missing:
             raise NotFound("unknown_device", f"there is no device {', '.join(missing[:10])}", devices=missing)
         if not found:

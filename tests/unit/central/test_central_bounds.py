@@ -1,4 +1,5 @@
-"""What grows with time is bounded: the series of heartbeats, the events of a device."""
+"""What grows with time or with a request is bounded: the series of heartbeats, the events of a device, and
+the work of choosing devices."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -7,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from central_sync.services.access.roles import Identity, Role
+from central_sync.services.access.targets import MAX_TARGETS, Targets, TargetService, Wanted
 from central_sync.store import database, heartbeats, rows
 from edge_agent.wire.messages import Heartbeat
 from tests.unit.central.edge import T0, Edge
@@ -37,3 +40,27 @@ def test_the_newest_events_of_a_device_are_kept(connection: Any) -> None:
     assert rows.MAX_EVENTS <= count < rows.MAX_EVENTS + 500
     assert newest == T0 + rows.MAX_EVENTS * 2 - 1
     assert connection.execute(sql, (numbers["dev-2"],)).fetchone()[0] == 1
+
+
+class _Chosen(list[str]):
+    """Counts how often it is walked through."""
+
+    walks = 0
+
+    def __iter__(self) -> Iterator[str]:
+        self.walks += 1
+        return super().__iter__()
+
+
+async def test_naming_every_device_does_not_hold_up_the_centre() -> None:
+    """The found ones were put into a set for each one that was named: seconds in the event loop."""
+    names = [f"dev-{number}" for number in range(MAX_TARGETS)]
+    found = _Chosen(names)
+
+    class Store:
+        async def targets(self, wanted: Wanted) -> list[str]:
+            return found
+
+    service = TargetService(Store())
+    assert await service.resolve(Targets(devices=names), Identity("t", Role.OPERATOR)) == names
+    assert found.walks < 10
