@@ -45,7 +45,10 @@ def heartbeat(
     )
     found = connection.execute(sql, (device_no,)).fetchone()
     state, run, past, known_lost, last_loss, last_seen, conflict_at = found
-    if earlier is not None:
+    if last_seen is None:
+        # What it said before was deleted.
+        earlier = None
+    elif earlier is not None:
         last_seen = max(last_seen, earlier.seen)
     past_runs, returned = health.follow_run(run, orjson.loads(past), message.run)
     if run != message.run:
@@ -195,13 +198,15 @@ def silence(
 
 
 def write_quiet(connection: sqlite3.Connection, waiting: list[Waiting]) -> None:
-    """Quiet heartbeats that were kept: the newest of each device on its row, all in the series."""
-    connection.executemany(
-        "UPDATE device SET heartbeat = ?, last_seen = ?, clock_offset = ? WHERE no = ?",
-        [(each.body, each.seen, each.offset, each.no) for each in waiting],
+    """Quiet heartbeats that were kept: the newest of each device on its row, all in the series. Nothing of
+    those whose data was deleted meanwhile, or is being deleted."""
+    sql = (
+        "UPDATE device SET heartbeat = ?, last_seen = ?, clock_offset = ? "
+        "WHERE no = ? AND heartbeat IS NOT NULL AND purging IS NULL"
     )
     for each in waiting:
-        series.append(connection, each.no, each.points, each.version)
+        if connection.execute(sql, (each.body, each.seen, each.offset, each.no)).rowcount:
+            series.append(connection, each.no, each.points, each.version)
 
 
 def entry(heard: Heard, message: Heartbeat) -> Entry | None:

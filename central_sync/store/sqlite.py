@@ -209,9 +209,12 @@ class SqliteStore:
     async def silence(
         self, devices: list[str], is_overdue: Callable[[str], bool], now: int
     ) -> list[DeviceRow]:
-        return await self._writer.run(
-            lambda connection: heartbeats.silence(connection, devices, is_overdue, now)
-        )
+        def still(device: str) -> bool:
+            # In this order: from here on no heartbeat of it is quiet, and the next is stored behind this.
+            self.roll.forget(device)
+            return is_overdue(device)
+
+        return await self._writer.run(lambda connection: heartbeats.silence(connection, devices, still, now))
 
     # --- questions ----------------------------------------------------------------------------------
 

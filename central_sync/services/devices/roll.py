@@ -19,6 +19,8 @@ from edge_agent.wire.messages import Heartbeat
 KEEP_SECONDS: Final = 300.0
 MAX_ENTRIES: Final = 200_000
 STEP_MS: Final = 30_000
+# An hour, for as long as nothing can be written.
+MAX_POINTS: Final = 120
 
 
 class Figures(NamedTuple):
@@ -60,8 +62,8 @@ class Entry:
 
 @dataclass(slots=True)
 class Waiting:
-    """Heartbeats of a device that are not written yet: the newest whole, of the others the figures.
-    since: when the first came, on the monotonic clock."""
+    """Heartbeats of a device that are not written yet: the newest whole, of the others the figures, of the
+    newest `MAX_POINTS`. since: when the first came, on the monotonic clock."""
 
     no: int
     since: float
@@ -76,6 +78,7 @@ class Waiting:
         if self.points and self.points[-1].at == point.at:
             self.points.pop()
         self.points.append(point)
+        del self.points[:-MAX_POINTS]
 
 
 class Roll:
@@ -137,6 +140,6 @@ class Roll:
         for device, waiting in taken:
             newer = self._waiting.pop(device, None)
             if newer is not None:
-                newer.points[:0] = waiting.points
+                newer.points = [*waiting.points, *newer.points][-MAX_POINTS:]
                 newer.since = waiting.since
             self._waiting[device] = newer or waiting

@@ -258,6 +258,9 @@ class DeviceService:
         if watched and not isinstance(entry.row, DeviceRow):
             return None
         self._presence.heard(device, message.interval_seconds)
+        # Whoever calls it offline forgets it first: a heartbeat in that moment brings it back.
+        if self._store.roll.get(device) is not entry:
+            return None
         self._keep(device, entry.no, message, body, now)
         if watched and isinstance(entry.row, DeviceRow):
             row = replace(entry.row, heartbeat=message, last_seen=now, clock_offset=message.now - now)

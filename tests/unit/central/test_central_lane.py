@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 
 from central_sync import app
-from edge_agent.wire.messages import ConnectionReport
+from central_sync.services.devices.presence import Presence
+from central_sync.services.devices.roll import MAX_POINTS, STEP_MS, Roll, Waiting, figures
+from central_sync.services.devices.service import DeviceService
+from central_sync.services.live import Hub
+from edge_agent.wire.messages import ConnectionReport, Heartbeat
 from tests.unit.central.conftest import House, OpenHouse
 from tests.unit.central.edge import Edge
 
@@ -251,6 +255,46 @@ async def test_a_device_that_was_silent_is_online_again_with_the_same_heartbeat(
         assert (await stored(house))[1] == "offline"
         assert not is_short(await send(house, request(house, f"POST {BEAT}", edge.heartbeat())))
         assert (await stored(house))[1] == "online"
+
+
+async def test_nobody_is_quiet_while_it_is_called_offline(open_house: OpenHouse) -> None:
+    """Its heartbeat in that very moment is stored behind the change, and brings it back."""
+    async with open_house() as house:
+        edge = await settled(house)
+        store = house.centre.store
+        known: list[object] = []
+
+        def is_overdue(device: str) -> bool:
+            known.append(store.roll.get(device))
+            return False
+
+        assert store.roll.get("dev-1") is not None
+        await store.silence(["dev-1"], is_overdue, house.clock.wall_ms())
+        assert known == [None]
+
+        class CalledOffline(Presence):
+            def heard(self, device: str, interval_seconds: float | None) -> None:
+                store.roll.forget(device)
+
+        await house.beat(edge)
+        for presence, is_quiet in ((Presence, True), (CalledOffline, False)):
+            service = DeviceService(store, Hub(), house.clock, presence(house.clock, 30.0), None)
+            assert (service.quiet("dev-1", edge.heartbeat()) is not None) == is_quiet
+
+
+def test_what_cannot_be_written_for_long_takes_no_more_memory() -> None:
+    waiting = Waiting(1, 0.0)
+    beat = Heartbeat.model_validate_json(Edge().heartbeat())
+    for step in range(3 * MAX_POINTS):
+        waiting.add(figures(beat, step * STEP_MS))
+    assert len(waiting.points) == MAX_POINTS
+    assert waiting.points[-1].at == (3 * MAX_POINTS - 1) * STEP_MS
+    roll = Roll()
+    roll.wait("dev-1", 1, 0.0).add(figures(beat, 3 * MAX_POINTS * STEP_MS))
+    roll.give_back([("dev-1", waiting)])
+    ((_, kept),) = roll.take_older(0.0, 10)
+    assert len(kept.points) == MAX_POINTS
+    assert kept.points[-1].at == 3 * MAX_POINTS * STEP_MS
 
 
 async def test_after_a_restart_the_first_heartbeat_may_be_quiet(open_house: OpenHouse) -> None:

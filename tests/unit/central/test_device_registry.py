@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from central_sync.services.access.roles import Role
+from central_sync.store.registry import purge_step
 from tests.unit.central.conftest import Answer, House, OpenHouse
 from tests.unit.central.devices import give_token
 from tests.unit.central.edge import T0, Edge
@@ -170,6 +171,36 @@ async def test_a_purge_deletes_what_the_device_sent_in_the_background_and_keeps_
         assert (await house.ask("POST", "/api/fleet/devices/dev-1/recommission")).status == 200
         after = await house.stats()
         assert (after["batches"], after["gaps"]) == (before["batches"], before["gaps"])
+
+
+async def test_what_a_purged_device_said_last_does_not_come_back(open_house: OpenHouse) -> None:
+    """Its last heartbeats said nothing new, and wait in memory while all that it sent is deleted."""
+    async with open_house() as house:
+        edge = Edge()
+        for _ in range(2):
+            await house.beat(edge)
+            house.clock.advance(30)
+        assert (await house.ask("DELETE", "/api/fleet/devices/dev-1?purge=true")).status == 202
+        while not await house.centre.store.write(lambda c: purge_step(c, "dev-1", T0)):
+            pass
+        assert (await house.ask("POST", "/api/fleet/devices/dev-1/recommission")).status == 200
+        shown = await house.get("/api/fleet/devices/dev-1")
+        assert (shown["state"], shown["last_seen"], shown["version"]) == ("never_seen", None, None)
+        sql = "SELECT count(*) FROM heartbeat_hour"
+        assert await house.centre.store.read(lambda c: c.execute(sql).fetchone()) == (0,)
+
+
+async def test_a_device_that_was_purged_is_heard_again(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        edge, now = Edge(), house.clock.wall_ms()
+        for _ in range(2):
+            await house.beat(edge)
+        store = house.centre.store
+        await store.write(lambda c: c.execute("UPDATE device SET purging = 1 WHERE id = 'dev-1'"))
+        while not await store.write(lambda c: purge_step(c, "dev-1", now)):
+            pass
+        await house.beat(edge)
+        assert (await house.get("/api/fleet/devices/dev-1"))["last_seen"] == now
 
 
 async def test_a_purge_is_for_admins(open_house: OpenHouse) -> None:
