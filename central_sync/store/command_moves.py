@@ -150,16 +150,18 @@ def add_step(connection: sqlite3.Connection, command_no: int, wall: int, move: M
 
 
 def _add_log(connection: sqlite3.Connection, command_no: int, first: int, text: bytes) -> None:
-    """Where one part holds all of it already nothing is written."""
-    behind = first + len(text)
-    sql = "SELECT 1 FROM command_log WHERE command_no = ? AND first <= ? AND behind >= ?"
-    if connection.execute(sql, (command_no, first, behind)).fetchone():
-        return
-    connection.execute(
-        "DELETE FROM command_log WHERE command_no = ? AND first >= ? AND behind <= ?",
-        (command_no, first, behind),
-    )
-    connection.execute("INSERT INTO command_log VALUES (?, ?, ?, ?)", (command_no, first, behind, text))
+    """What is not here yet: parts never overlap, or a device could fill the disk with one command's."""
+    behind, at = first + len(text), first
+    rows = connection.execute(
+        "SELECT first, behind FROM command_log WHERE command_no = ? AND first < ? AND behind > ? "
+        "ORDER BY first",
+        (command_no, behind, first),
+    ).fetchall()
+    for begin, end in (*rows, (behind, behind)):
+        if begin > at:
+            piece = text[at - first : begin - first]
+            connection.execute("INSERT INTO command_log VALUES (?, ?, ?, ?)", (command_no, at, begin, piece))
+        at = max(at, end)
     connection.execute("UPDATE command SET log_bytes = max(log_bytes, ?) WHERE no = ?", (behind, command_no))
 
 
@@ -281,12 +283,12 @@ def mark_offered(
 
 def add_artifact(
     connection: sqlite3.Connection, device: str, command: str, artifact: Artifact, quota: int, now: Now
-) -> tuple[bool, Changes]:
+) -> tuple[tuple[bool, str | None], Changes]:
     row = _find(connection, "command.id = ? AND device.id = ?", command, device)
     sql = "SELECT artifact_sha256, coalesce(artifact_bytes, 0) FROM command WHERE no = ?"
     known, held = connection.execute(sql, (row.no,)).fetchone()
     if known == artifact.sha256:
-        return False, Changes(())
+        return (False, None), Changes(())
     if row.life.has_ended:
         raise Conflict("ended", f"the command has ended: {row.life.state}")
     total = connection.execute(
@@ -300,7 +302,7 @@ def add_artifact(
         (artifact.name, artifact.size_bytes, artifact.sha256, now.wall, row.no),
     )
     move = Move(row.life, row.times)
-    return True, Changes((persist(connection, row, move, now),))
+    return (True, known), Changes((persist(connection, row, move, now),))
 
 
 def forget(connection: sqlite3.Connection, before: int, limit: int) -> tuple[list[str], Changes]:

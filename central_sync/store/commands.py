@@ -117,7 +117,7 @@ class SqliteCommands:
 
     async def add_artifact(
         self, device: str, command: str, artifact: Artifact, quota_bytes: int, now: Now
-    ) -> bool:
+    ) -> tuple[bool, str | None]:
         return await self._change(
             lambda connection: moves.add_artifact(connection, device, command, artifact, quota_bytes, now)
         )

@@ -6,6 +6,7 @@ there is something. An offer is on the disk as offered before it is answered.
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -33,6 +34,8 @@ QUOTA_BYTES: Final = 2 << 30
 MAX_WRITES: Final = 128
 # Files that are taken at once.
 MAX_RECEIVED: Final = 8
+# Of one device: the one whose connection is dead, and the next try.
+MAX_RECEIVED_EACH: Final = 2
 _NOTHING: Final = CommandOffers()
 
 
@@ -43,7 +46,7 @@ class CommandDesk:
     board: CommandBoard
     clock: CommandClock
     quota_bytes: int = QUOTA_BYTES
-    _receiving: int = 0
+    _receiving: Counter[str] = field(default_factory=Counter)
     _writes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_WRITES))
 
     async def offers(self, device: str, wait: float) -> CommandOffers:
@@ -100,21 +103,22 @@ class CommandDesk:
     ) -> tuple[ArtifactStored, bool]:
         """The file, and whether it is new. Raises NotFound, Conflict, TooLarge, Busy."""
         before = await self.store.artifact_of(command, device, {})
-        if self._receiving >= MAX_RECEIVED:
+        if self._receiving.total() >= MAX_RECEIVED or self._receiving[device] >= MAX_RECEIVED_EACH:
             raise Busy("busy", "the centre takes other files now", 5.0)
-        self._receiving += 1
+        self._receiving[device] += 1
         try:
             size, sha256 = await self.artifacts.receive(command, blocks)
         except OSError as error:
             raise Busy("storage", "the centre's disk refused the file", 30.0) from error
         finally:
-            self._receiving -= 1
+            self._receiving -= Counter((device,))
         held = None if before is None else before.sha256
         try:
             artifact = Artifact(name, size, sha256)
-            new = await self.store.add_artifact(device, command, artifact, self.quota_bytes, now(self.clock))
-            if new and held is not None:
-                await self.artifacts.drop(command, held)
+            at = now(self.clock)
+            new, replaced = await self.store.add_artifact(device, command, artifact, self.quota_bytes, at)
+            if replaced is not None:
+                await self.artifacts.drop(command, replaced)
         except Refusal:
             if sha256 != held:
                 await self.artifacts.drop(command, sha256)

@@ -80,12 +80,14 @@ def reported(life: Life, state: CommandState, no: int, code: str = "") -> Life |
     """After a report of the device; None: it is discarded, being a repeat, older, or to the left."""
     if life.has_ended or state is CommandState.QUEUED:
         return None
-    if life.cancel and code == NOT_KNOWN and state is CommandState.CANCELLED:
+    if code == NOT_KNOWN and state is CommandState.CANCELLED:
         ended = CommandState.CANCELLED if life.heard is None else CommandState.UNKNOWN
         return replace(life, state=ended, heard=ended, no=max(life.no, no), offered=True)
-    if no <= life.no or (life.heard is not None and _RANK[state] < _RANK[life.heard]):
+    # A disk that lost what it had confirmed, or an image, makes an agent count anew: an end is an end.
+    is_older = no <= life.no and state not in FINAL
+    if is_older or (life.heard is not None and _RANK[state] < _RANK[life.heard]):
         return None
-    return replace(life, state=state, heard=state, no=no, offered=True)
+    return replace(life, state=state, heard=state, no=max(life.no, no), offered=True)
 
 
 def offered(life: Life) -> Life:

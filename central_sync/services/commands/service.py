@@ -157,7 +157,12 @@ class CommandService:
         found = await self._store.artifact_of(_command(command), None, identity.labels)
         if found is None:
             raise NotFound("no_artifact", "this command brought no file")
-        return found, self._artifacts.blocks(command, found.sha256)
+        blocks = self._artifacts.blocks(command, found.sha256)
+        try:
+            first = await anext(blocks, b"")
+        except OSError as error:
+            raise NotFound("no_artifact", "the centre's disk does not have this file") from error
+        return found, _chained(first, blocks)
 
     async def cancel(self, asker: Asker, command: str) -> CommandDetail:
         """Raises NotFound; Conflict where it has ended otherwise."""
@@ -189,6 +194,12 @@ class CommandService:
         if gone:
             await self._artifacts.remove(gone)
         return len(gone)
+
+
+async def _chained(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for block in rest:
+        yield block
 
 
 def _command(text: str) -> str:

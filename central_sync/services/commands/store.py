@@ -148,8 +148,9 @@ class CommandStore(Protocol):
 
     async def add_artifact(
         self, device: str, command: str, artifact: Artifact, quota_bytes: int, now: Now
-    ) -> bool:
-        """False: it was there. Raises NotFound, Conflict (`ended`, `artifact_quota`)."""
+    ) -> tuple[bool, str | None]:
+        """Whether it is new, and the SHA-256 of what it took the place of. Raises NotFound, Conflict
+        (`ended`, `artifact_quota`)."""
         ...
 
     async def forget(self, before: int, limit: int) -> list[str]:

@@ -64,6 +64,20 @@ async def test_a_running_command_of_which_nothing_is_heard_becomes_unknown_and_m
         assert (shown["state"], shown["ended"]) == ("timed_out", T0 + 321_000)
 
 
+async def test_the_end_counts_though_the_agents_disk_lost_the_numbers_before_it(
+    open_house: OpenHouse,
+) -> None:
+    async with open_house() as house:
+        await meet(house)
+        known, hands = await command(house), Hands(house)
+        await hands.offered()
+        await hands.report(known, "delivered", "accepted", "running")
+        await hands.send(known, "accepted", 2)
+        assert await state(house, known) == "running"
+        await hands.send(known, "succeeded", 2)
+        assert await state(house, known) == "succeeded"
+
+
 async def test_setting_the_clock_expires_nothing(open_house: OpenHouse) -> None:
     async with open_house() as house:
         await meet(house)

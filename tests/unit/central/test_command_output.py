@@ -32,6 +32,20 @@ async def test_output_is_read_from_any_offset_and_repeats_are_one_text(open_hous
         assert (await show(house, known))["log_bytes"] == 13
 
 
+async def test_output_that_overlaps_takes_no_more_room_than_its_text(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        await meet(house)
+        known, hands = await command(house), Hands(house)
+        text = "0123456789" * 30
+        for offset in (*range(0, 60, 3), 250, 1):
+            await hands.report(known, "running", log={"offset": offset, "text": text[offset : offset + 100]})
+        await hands.report(known, "succeeded", log={"offset": 0, "text": text})
+        assert await _log(house, known) == (0, text, 300, True)
+        sum_of = "SELECT sum(length(text)) FROM command_log"
+        kept = await house.centre.store.read(lambda connection: connection.execute(sum_of).fetchone())
+        assert kept == (300,)
+
+
 async def test_missing_output_is_waited_for_until_the_end_and_then_jumped_over(open_house: OpenHouse) -> None:
     async with open_house() as house:
         await meet(house)
@@ -106,6 +120,46 @@ async def test_a_file_is_stored_whole_once_and_replaced_while_the_command_runs(o
         shown = (await show(house, known))["artifact"]
         assert (shown["name"], shown["size_bytes"]) == ("agent.log", 6)
         assert len(list((house.data / "artifacts").iterdir())) == 1
+
+
+async def test_files_that_come_at_once_for_one_command_leave_the_one_that_is_kept(
+    open_house: OpenHouse,
+) -> None:
+    async with open_house() as house:
+        await meet(house)
+        known, hands = await command(house, kind="collect_logs"), Hands(house)
+        desk = house.centre.commands.desk
+        begun, go_on = asyncio.Semaphore(0), asyncio.Event()
+
+        async def blocks(content: bytes) -> AsyncIterator[bytes]:
+            begun.release()
+            await go_on.wait()
+            yield content
+
+        async with asyncio.TaskGroup() as group:
+            for content in (b"one", b"two"):
+                group.create_task(desk.receive("dev-1", known, "a", blocks(content)))
+            await begun.acquire()
+            await begun.acquire()
+            third = await hands.put(known, b"three")
+            go_on.set()
+        assert (third.status, third.json["code"]) == (503, "busy")
+        assert len(list((house.data / "artifacts").iterdir())) == 1
+        assert (await house.ask("GET", f"/api/fleet/commands/{known}/artifact", "viewer")).body in (
+            b"one",
+            b"two",
+        )
+
+
+async def test_a_file_that_the_disk_lost_is_no_artifact(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        await meet(house)
+        known, hands = await command(house, kind="collect_logs"), Hands(house)
+        await hands.put(known, b"first")
+        for path in (house.data / "artifacts").iterdir():
+            path.unlink()
+        answer = await house.ask("GET", f"/api/fleet/commands/{known}/artifact", "viewer")
+        assert (answer.status, answer.json["code"]) == (404, "no_artifact")
 
 
 async def test_a_files_name_cannot_break_the_header(open_house: OpenHouse) -> None:
