@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -48,6 +49,7 @@ def set_up(
     root = logging.getLogger()
     root.handlers[:] = [foreign]
     root.setLevel(logging.WARNING)
+    logging.getLogger("aiohttp.server").filters[:] = [_NotHttp()]
 
 
 def _as_argument(
@@ -66,6 +68,25 @@ class _ToJournal:
         self._journal.send(line)
 
     debug = info = warning = error = critical = exception = msg
+
+
+class _NotHttp(logging.Filter):
+    """What aiohttp says of bytes that are no request: a line a second at most, and nothing of the bytes. A
+    password or a token may be among them, and anybody can send them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._second = -1
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if not type(error).__module__.startswith("aiohttp."):
+            return True
+        second, self._second = self._second, int(time.monotonic())
+        record.exc_info = record.exc_text = None
+        record.msg = f"{record.getMessage()}: what came is no HTTP request ({type(error).__name__})"
+        record.args, record.levelno, record.levelname = (), logging.WARNING, "WARNING"
+        return self._second != second
 
 
 class _Foreign(logging.Handler):

@@ -3,11 +3,13 @@ import json
 import logging
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import structlog
+from aiohttp.http_exceptions import BadHttpMessage
 
 from central_sync import logs
 
@@ -57,3 +59,24 @@ def test_the_journal_gets_every_key_as_a_field(tmp_path: Path) -> None:
     ]
     assert b"MESSAGE=broken 3\nPRIORITY=3\n" in second
     assert b"LOGGER=aiohttp\n" in second
+
+
+def test_what_is_no_request_is_told_without_its_bytes_and_not_each_time() -> None:
+    """aiohttp wrote a traceback with the line that it did not understand: a password could be in it."""
+    stream = io.StringIO()
+    logs.set_up("info", stream, {})
+    server = logging.getLogger("aiohttp.server")
+    for _ in range(50):
+        try:
+            raise BadHttpMessage("Invalid header value char: b'Authorization: Bearer hf_secret'")
+        except BadHttpMessage:
+            server.error("Error handling request from %s", "203.0.113.9", exc_info=sys.exc_info())
+    said = stream.getvalue()
+    assert "203.0.113.9: what came is no HTTP request (BadHttpMessage)" in said
+    assert "hf_secret" not in said
+    assert len(said.splitlines()) <= 2
+    try:
+        raise RuntimeError("a mistake of ours")
+    except RuntimeError:
+        server.error("Error handling request", exc_info=sys.exc_info())
+    assert "RuntimeError: a mistake of ours" in stream.getvalue()
