@@ -95,11 +95,12 @@ def authority(place: Place, claims: Claims, ca_file: Path | None) -> str | None:
             f"{place.host} does not show the certificate that the token names (SHA-256 {claims.ca}): it is "
             "not that centre, or something between opens TLS; an authority that is not shown: --ca-file FILE"
         )
+    # Anybody can show it: it must stand behind the certificate of the one who does.
+    pem = ssl.DER_cert_to_PEM_cert(found)
+    _shake(place, _trusting(pem))
     try:
         _shake(place, ssl.create_default_context())
     except ConfigError:
-        pem = ssl.DER_cert_to_PEM_cert(found)
-        _shake(place, _trusting(pem))
         return pem
     return None
 
