@@ -37,8 +37,9 @@ def heartbeat(
     body: bytes | None = None,
     address: str = "",
 ) -> Heard:
-    """earlier: quiet ones before it that are not written. body: the message as it came, from `address`."""
-    device_no = rows.require_device(connection, device, now)
+    """earlier: quiet ones before it that are not written. body: the message as it came, from `address`.
+    Raises Forbidden for a device that is out of service."""
+    device_no = rows.serving_device(connection, device, now)
     sql = (
         "SELECT state, run, past_runs, lost_samples, last_loss, last_seen, conflict_at FROM device "
         "WHERE no = ?"

@@ -44,7 +44,7 @@ class Stored:
 
 
 def ingest(connection: sqlite3.Connection, memory: Memory, upload: Upload) -> Stored:
-    device_no = rows.require_device(connection, upload.device, upload.arrived)
+    device_no = rows.serving_device(connection, upload.device, upload.arrived)
     epoch = epochs.apply_head(connection, device_no, upload.head)
     present, beside = _present(connection, epoch, upload.batches)
     by_name, conflicts, redelivered = _sort_out(connection, epoch, upload.batches, present)

@@ -8,6 +8,7 @@ import orjson
 from central_sync.services.data.accounting import HeadState
 from central_sync.services.devices.health import DeviceState
 from central_sync.services.devices.service import DeviceRow
+from central_sync.services.errors import Forbidden
 from edge_agent.wire.messages import Heartbeat
 from edge_agent.wire.ranges import Ranges
 
@@ -48,6 +49,17 @@ def find_device(connection: sqlite3.Connection, device: str) -> DeviceRow | None
 def device_number(connection: sqlite3.Connection, device: str) -> int | None:
     row = connection.execute("SELECT no FROM device WHERE id = ?", (device,)).fetchone()
     return int(row[0]) if row else None
+
+
+def serving_device(connection: sqlite3.Connection, device: str, now: int) -> int:
+    """As `require_device`, for what a device sends. Raises Forbidden where it went out of service after its
+    request had begun: what is purged stays gone."""
+    row = connection.execute("SELECT no, decommissioned FROM device WHERE id = ?", (device,)).fetchone()
+    if row is None:
+        return require_device(connection, device, now)
+    if row[1] is not None:
+        raise Forbidden("decommissioned", f"the device {device} is out of service")
+    return int(row[0])
 
 
 def require_device(connection: sqlite3.Connection, device: str, now: int) -> int:

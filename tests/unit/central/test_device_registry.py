@@ -2,12 +2,21 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 
 from central_sync.services.access.roles import Role
+from central_sync.services.data.ingest import IngestService
+from central_sync.services.devices.service import read_heartbeat
+from central_sync.services.errors import Forbidden
+from central_sync.store.database import connect, prepare
 from central_sync.store.registry import purge_step
+from central_sync.store.rows import require_device
 from tests.unit.central.conftest import Answer, House, OpenHouse
 from tests.unit.central.devices import give_token
 from tests.unit.central.edge import T0, Edge
@@ -173,6 +182,20 @@ async def test_a_purge_deletes_what_the_device_sent_in_the_background_and_keeps_
         assert (after["batches"], after["gaps"]) == (before["batches"], before["gaps"])
 
 
+async def test_what_is_on_its_way_when_a_device_leaves_service_is_not_stored(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        edge = Edge()
+        await house.put_schema(edge)
+        await house.beat(edge)
+        store, beat, upload = house.centre.store, edge.heartbeat(), edge.upload(edge.make())
+        await house.ask("DELETE", "/api/fleet/devices/dev-1")
+        with pytest.raises(Forbidden, match="out of service"):
+            await store.heartbeat("dev-1", read_heartbeat(beat), T0, beat)
+        with ThreadPoolExecutor(1) as threads, pytest.raises(Forbidden, match="out of service"):
+            await IngestService(store, house.clock, threads).upload("dev-1", upload)
+        assert (await house.get("/api/fleet/devices/dev-1"))["state"] == "offline"
+
+
 async def test_what_a_purged_device_said_last_does_not_come_back(open_house: OpenHouse) -> None:
     """Its last heartbeats said nothing new, and wait in memory while all that it sent is deleted."""
     async with open_house() as house:
@@ -201,6 +224,21 @@ async def test_a_device_that_was_purged_is_heard_again(open_house: OpenHouse) ->
             pass
         await house.beat(edge)
         assert (await house.get("/api/fleet/devices/dev-1"))["last_seen"] == now
+
+
+def test_a_step_of_a_purge_ends_before_uploads_have_waited_for_long(tmp_path: Path) -> None:
+    with closing(connect(prepare(tmp_path))) as connection:
+        number = require_device(connection, "dev-1", 1)
+        connection.execute(
+            "INSERT INTO epoch (no, device_no, id, ordinal) VALUES (1, ?, 'epoch-a', 1)", (number,)
+        )
+        row = "INSERT INTO batch VALUES (?, 1, ?, ?, 0, 1, 0, 1, 1, 0, 0, 0, x'00', zeroblob(1000000))"
+        connection.executemany(row, [(each, each, number) for each in range(1, 41)])
+        steps = 1
+        while not purge_step(connection, "dev-1", 1):
+            steps += 1
+        assert steps >= 3
+        assert connection.execute("SELECT count(*) FROM batch").fetchone() == (0,)
 
 
 async def test_a_purge_is_for_admins(open_house: OpenHouse) -> None:
