@@ -1,6 +1,7 @@
 """The registry in the database: registration, names and labels, service, and the end of a device's data."""
 
 import sqlite3
+import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -21,8 +22,9 @@ from central_sync.store.audit import record
 from central_sync.store.idempotency import answer_once
 from central_sync.store.targets import registry_labels
 
-# Rows that one step deletes of a device's data; a batch may be a megabyte.
+# Rows that one step deletes of a device's data. A batch may be a megabyte, which takes milliseconds.
 PURGE_ROWS: Final = 500
+PURGE_SECONDS: Final = 0.01
 _COLUMNS: Final = "id, name, notes, created, decommissioned, purging"
 # What a device sent. Its account (epochs, what was received, lost) stays: an agent that comes back sends
 # nothing twice. Configs, commands and the audit trail are what people did, and stay too.
@@ -146,7 +148,8 @@ def recommission(
 
 
 def purge_step(connection: sqlite3.Connection, device: str, now: int) -> bool:
-    """Deletes at most `PURGE_ROWS` rows; True where nothing is left, and the device is settled."""
+    """Deletes at most `PURGE_ROWS` rows, batches for `PURGE_SECONDS`; True where nothing is left, and the
+    device is settled."""
     number = rows.device_number(connection, device)
     if number is None:
         return True
@@ -160,11 +163,7 @@ def purge_step(connection: sqlite3.Connection, device: str, now: int) -> bool:
         left -= connection.execute(sql, (number, number, left)).rowcount
         if left <= 0:
             return False
-    sql = (
-        "DELETE FROM batch WHERE arrival IN (SELECT arrival FROM batch WHERE epoch_no IN "
-        "(SELECT no FROM epoch WHERE device_no = ?) LIMIT ?)"
-    )
-    if connection.execute(sql, (number, left)).rowcount >= left:
+    if not _purge_batches(connection, number, left):
         return False
     connection.execute("DELETE FROM duplicate WHERE device_no = ?", (number,))
     connection.execute("DELETE FROM device_label WHERE device_no = ? AND registry = 0", (number,))
@@ -177,6 +176,18 @@ def purge_step(connection: sqlite3.Connection, device: str, now: int) -> bool:
     heartbeats.note_state(connection, number, "decommissioned", now)
     rows.add_event(connection, number, now, "device_purged", f"what {device} had sent is deleted")
     return True
+
+
+def _purge_batches(connection: sqlite3.Connection, device_no: int, limit: int) -> bool:
+    """Whether none is left."""
+    deadline = time.monotonic() + PURGE_SECONDS
+    sql = "SELECT arrival FROM batch WHERE epoch_no IN (SELECT no FROM epoch WHERE device_no = ?) LIMIT ?"
+    found = connection.execute(sql, (device_no, limit)).fetchall()
+    for place, (arrival,) in enumerate(found, 1):
+        connection.execute("DELETE FROM batch WHERE arrival = ?", (arrival,))
+        if place < len(found) and time.monotonic() > deadline:
+            return False
+    return len(found) < limit
 
 
 def _checked(connection: sqlite3.Connection, device: str, condition: Precondition) -> RegistryView:
