@@ -72,7 +72,8 @@ class Journal:
 
     @property
     def exists(self) -> bool:
-        return self._path.exists()
+        """Or did, until a damaged one was set aside."""
+        return self._path.exists() or _damaged(self._path).exists()
 
     async def unfinished(self) -> list[Entry]:
         """What has not ended, or of which the centre does not know the end."""
@@ -103,10 +104,9 @@ class Journal:
         """Begins another file instead of a damaged one, with what is known in memory. suspect: that is not
         all there was."""
         await self._in_thread(self._set_aside)
-        if suspect:
-            await self._run(_suspect)
-            self.suspect = True
         await self.put(entries)
+        if not suspect:
+            await self.trust()
 
     async def close(self) -> None:
         thread, self._thread = self._thread, None
@@ -152,7 +152,6 @@ class Journal:
                     raise
                 self._set_aside()
                 self._db = _open(self._path)
-                _suspect(self._db)
             noted = self._db.execute("SELECT 1 FROM note WHERE key = 'suspect'").fetchone()
             self.suspect = noted is not None
         return self._db
@@ -164,7 +163,7 @@ class Journal:
         for suffix in ("", "-wal", "-shm"):
             part = self._path.with_name(f"{self._path.name}{suffix}")
             with suppress(FileNotFoundError):
-                part.replace(part.with_name(f"{self._path.name}.damaged{suffix}"))
+                part.replace(_damaged(self._path, suffix))
         sync_directory(self._path.parent)
 
     def _close(self) -> None:
@@ -174,7 +173,13 @@ class Journal:
                 db.close()
 
 
+def _damaged(path: Path, suffix: str = "") -> Path:
+    return path.with_name(f"{path.name}.damaged{suffix}")
+
+
 def _open(path: Path) -> sqlite3.Connection:
+    """A new file in the place of one that was set aside, or of an empty one, is suspect."""
+    is_first = not path.exists() and not _damaged(path).exists()
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
     try:
         db.execute("PRAGMA journal_mode = WAL")
@@ -186,6 +191,8 @@ def _open(path: Path) -> sqlite3.Connection:
         if version > _VERSION:
             raise sqlite3.OperationalError(f"written by a newer version of this program ({version})")
         db.executescript(_SCHEMA)
+        if not version and not is_first:
+            _suspect(db)
         db.execute(f"PRAGMA user_version = {_VERSION}")
         path.chmod(0o600)
         sync_directory(path.parent)

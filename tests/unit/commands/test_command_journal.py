@@ -95,6 +95,22 @@ async def test_a_damaged_file_is_set_aside_and_is_suspect_until_it_is_trusted(
     assert (tmp_path / "commands.db.damaged").read_bytes() == content
 
 
+@pytest.mark.parametrize("left", ["commands.db", "commands.db.damaged"])
+async def test_a_new_file_in_the_place_of_a_lost_one_is_suspect(tmp_path: Path, left: str) -> None:
+    """A power cut left an empty one, or a kill came between setting aside and beginning anew."""
+    (tmp_path / left).touch()
+    journal = Journal(tmp_path / "commands.db")
+    assert journal.exists
+    assert await journal.unfinished() == []
+    assert journal.suspect
+    await journal.replace([ended("known")])
+    await journal.close()
+    journal = Journal(tmp_path / "commands.db")
+    assert [each.id for each in await journal.unfinished()] == ["known"]
+    assert not journal.suspect
+    await journal.close()
+
+
 async def test_a_row_that_nobody_wrote_is_damage(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "commands.db")
     await journal.put([ended("c")])
