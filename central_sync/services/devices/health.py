@@ -20,6 +20,12 @@ class DeviceState(StrEnum):
 
 def problems(heartbeat: Heartbeat, last_loss: int | None, now: int) -> list[str]:
     """What is wrong, one text each for people; empty: all is well. Times are UTC milliseconds."""
+    buffer = heartbeat.buffer
+    return [*lasting(heartbeat), *passing(buffer.pending_bytes, buffer.quota_bytes, last_loss, now)]
+
+
+def lasting(heartbeat: Heartbeat) -> list[str]:
+    """What of that lies in the standing (`standing`), whatever figures and clock say."""
     found: list[str] = []
     for connection in heartbeat.connections:
         if connection.state == "down":
@@ -36,8 +42,14 @@ def problems(heartbeat: Heartbeat, last_loss: int | None, now: int) -> list[str]
         found.append(f"the buffer cannot be written: {buffer.error}")
     elif buffer.state == "full":
         found.append("the buffer is full")
+    return found
+
+
+def passing(pending_bytes: float, quota_bytes: int, last_loss: int | None, now: int) -> list[str]:
+    """The rest of it."""
+    found: list[str] = []
     # The pending part is what counts: what was delivered is kept only while there is room.
-    if buffer.quota_bytes and buffer.pending_bytes * 2 > buffer.quota_bytes:
+    if quota_bytes and pending_bytes * 2 > quota_bytes:
         found.append("the buffer is over half its quota")
     if last_loss is not None and now - last_loss < LOSS_SECONDS * 1000:
         found.append("samples were lost within the last hour")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from central_sync.services.devices.health import DeviceState
+from central_sync.services.devices.likeness import Beat, Like, Steady, beat_of, steady_of
 from edge_agent.wire.messages import Heartbeat
 
 KEEP_SECONDS: Final = 300.0
@@ -40,17 +41,21 @@ class Figures(NamedTuple):
 
 def figures(message: Heartbeat, now: int) -> Figures:
     """The point of the series that a heartbeat makes."""
-    host, buffer = message.host, message.buffer
+    return point(beat_of(message), steady_of(message), now)
+
+
+def point(beat: Beat, steady: Steady, now: int) -> Figures:
     return Figures(
-        now - now % STEP_MS, host.cpu_percent, host.memory_bytes, host.disk_free_bytes,
-        message.uptime_seconds, buffer.pending_batches, buffer.pending_bytes, message.now - now,
-        message.connections_ok, message.connections_total,
+        now - now % STEP_MS, beat.cpu_percent, beat.memory_bytes, beat.disk_free_bytes, beat.uptime_seconds,
+        beat.pending_batches, beat.pending_bytes, beat.now - now, steady.connections_ok, steady.connections,
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Entry:
-    """A device as its last commit left it. row: what a live event shows beside the heartbeat, if known."""
+    """A device as its last commit left it. row: what a live event shows beside the heartbeat, if known.
+    like: a heartbeat of this standing that was read, `readings` of them after one that was unlike it; for
+    the event loop, all else stays as it is."""
 
     no: int
     standing: bytes
@@ -58,6 +63,8 @@ class Entry:
     last_loss: int | None
     config_etag: str | None
     row: object = None
+    like: Like | None = None
+    readings: int = 0
 
 
 @dataclass(slots=True)

@@ -11,8 +11,9 @@ from central_sync.services.clock import Clock
 from central_sync.services.data.accounting import Account, HeadState, head_problem
 from central_sync.services.devices import health
 from central_sync.services.devices.health import DeviceState
+from central_sync.services.devices.likeness import Beat, Likenesses, Steady, beat_of, steady_of
 from central_sync.services.devices.presence import Presence
-from central_sync.services.devices.roll import Entry, Roll, figures
+from central_sync.services.devices.roll import Entry, Roll, point
 from central_sync.services.devices.standing import standing
 from central_sync.services.errors import Invalid, NotFound
 from central_sync.services.live import Hub
@@ -31,6 +32,8 @@ from edge_agent.wire.ranges import size
 MAX_GAPS_NAMED: Final = 1_000
 # Larger heartbeats are read in a thread, so that no other request waits for them.
 INLINE_BYTES: Final = 128 << 10
+# Whose heartbeats are written another way each time has them read.
+_MAX_READINGS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +226,7 @@ class DeviceService:
         self._hub = hub
         self._clock = clock
         self._interval = interval
+        self._likenesses = Likenesses()
 
     def now(self) -> int:
         return self._clock.wall_ms()
@@ -249,23 +253,46 @@ class DeviceService:
         entry = self._store.roll.get(device)
         if entry is None:
             return None
-        message = message or read_heartbeat(body)
+        if entry.like is not None and message is None and not self._hub.wants("heartbeat", device):
+            beat = self._likenesses.read(entry.like, body)
+            if beat is not None:
+                return self._alike(device, entry, beat, entry.like.steady, body)
+        return self._read(device, entry, body, message or read_heartbeat(body))
+
+    def _alike(
+        self, device: str, entry: Entry, beat: Beat, steady: Steady, body: bytes
+    ) -> HeartbeatAnswer | None:
+        """The answer to a heartbeat of the entry's standing; None: the device's state is another one now."""
         now = self._clock.wall_ms()
-        state = health.state_of(message, entry.last_loss, now)
-        if state is not entry.state or standing(message) != entry.standing:
+        passing = health.passing(beat.pending_bytes, steady.quota_bytes, entry.last_loss, now)
+        state = DeviceState.DEGRADED if steady.troubled or passing else DeviceState.ONLINE
+        if state is not entry.state:
             return None
-        watched = self._hub.wants("heartbeat", device)
-        if watched and not isinstance(entry.row, DeviceRow):
-            return None
-        self._presence.heard(device, message.interval_seconds)
+        self._presence.heard(device, steady.interval_seconds)
         # Whoever calls it offline forgets it first: a heartbeat in that moment brings it back.
         if self._store.roll.get(device) is not entry:
             return None
-        self._keep(device, entry.no, message, body, now)
-        if watched and isinstance(entry.row, DeviceRow):
-            row = replace(entry.row, heartbeat=message, last_seen=now, clock_offset=message.now - now)
-            self._hub.publish("heartbeat", summary(row, now).model_dump(mode="json"), device)
+        waiting = self._store.roll.wait(device, entry.no, self._clock.monotonic())
+        waiting.body, waiting.seen, waiting.offset = body, now, beat.now - now
+        waiting.version = steady.version
+        waiting.add(point(beat, steady, now))
         return self._answer(device, now, entry.config_etag, [])
+
+    def _read(self, device: str, entry: Entry, body: bytes, message: Heartbeat) -> HeartbeatAnswer | None:
+        watched = self._hub.wants("heartbeat", device)
+        if standing(message) != entry.standing or (watched and not isinstance(entry.row, DeviceRow)):
+            return None
+        answer = self._alike(device, entry, beat_of(message), steady_of(message), body)
+        if answer is None:
+            return None
+        if watched and isinstance(entry.row, DeviceRow):
+            offset = message.now - answer.now
+            row = replace(entry.row, heartbeat=message, last_seen=answer.now, clock_offset=offset)
+            self._hub.publish("heartbeat", summary(row, answer.now).model_dump(mode="json"), device)
+        elif entry.readings < _MAX_READINGS:
+            entry.like = self._likenesses.learn(body, message, self._clock.monotonic())
+            entry.readings += entry.like is not None
+        return answer
 
     async def settle(self) -> None:
         """Before an operator reads: quiet heartbeats may wait for minutes, and nobody shall see that."""
@@ -274,12 +301,6 @@ class DeviceService:
     def desired(self, device: str) -> Entry | None:
         """What is known of the config that the centre wants on a device; None: nobody knows."""
         return self._store.roll.get(device)
-
-    def _keep(self, device: str, no: int, message: Heartbeat, body: bytes, now: int) -> None:
-        waiting = self._store.roll.wait(device, no, self._clock.monotonic())
-        waiting.body, waiting.seen, waiting.offset = body, now, message.now - now
-        waiting.version = message.version
-        waiting.add(figures(message, now))
 
     def _answer(self, device: str, now: int, etag: str | None, resend: list[Resend]) -> HeartbeatAnswer:
         return HeartbeatAnswer(
