@@ -20,6 +20,7 @@ from central_sync.services.enrolment.provision import (
     by_token,
     check_held,
     credential_id,
+    labels_of,
     wanted_device,
     without_token,
 )
@@ -166,17 +167,17 @@ def provision(connection: sqlite3.Connection, asked: Asked, now: int) -> Verdict
         return _accepted(connection, held)
     if ask.token is not None:
         prepared = _find(connection, "id = ? AND digest = ?", (ask.token, asked.token_digest))
-        device = wanted_device(ask, prepared)
-        grant: Grant | Wait = by_token(prepared, ask, _known(connection, device), now)
+        known = _known(connection, wanted_device(ask, prepared))
+        grant: Grant | Wait = by_token(prepared, ask, known, now)
     else:
-        prepared = _open_for(connection, ask, now)
-        grant = without_token(ask, prepared, _known(connection, ask.device), now, asked.pending)
+        prepared, known = _open_for(connection, ask, now), _known(connection, ask.device)
+        grant = without_token(ask, prepared, known, now, asked.pending)
     if isinstance(grant, Wait):
         return _wait(connection, asked, now)
     assert prepared is not None, "what is granted was prepared"
     connection.execute("UPDATE pre_registration SET used = used + 1 WHERE id = ?", (prepared.id,))
     actor = Actor("device", grant.device, prepared.id, asked.address)
-    return _grant(connection, grant, asked, prepared.labels, actor, now)
+    return _grant(connection, grant, asked, labels_of(prepared, known), actor, now)
 
 
 def _find(connection: sqlite3.Connection, where: str, values: tuple[Any, ...]) -> Prepared | None:

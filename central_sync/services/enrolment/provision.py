@@ -153,6 +153,20 @@ def _check_known(prepared: Prepared, ask: Ask, known: Known) -> None:
             "device_taken",
             f"{known.id} is enrolled on another machine: choose another id, or ask for a token of {known.id}",
         )
+    wrong = [key for key, value in prepared.labels.items() if known.labels.get(key, value) != value]
+    if prepared.device is None and wrong and not known.enrolled:
+        raise Conflict(
+            "device_taken",
+            f"{known.id} is registered with another {wrong[0]}: choose another id, or ask for a token of "
+            f"{known.id}",
+        )
+
+
+def labels_of(prepared: Prepared, known: Known | None) -> Mapping[str, str]:
+    """What the registry gets. A token that does not name the device moves none that has been placed."""
+    if prepared.device is not None or known is None:
+        return prepared.labels
+    return {key: known.labels.get(key, value) for key, value in prepared.labels.items()}
 
 
 def without_token(

@@ -188,6 +188,25 @@ async def test_an_id_that_is_taken_goes_to_no_other_machine_by_a_zones_token(ope
         assert by_hand.status == 409, "a device with a token made by hand is taken too"
 
 
+async def test_a_zones_token_takes_and_moves_no_device_that_was_placed_elsewhere(
+    open_house: OpenHouse,
+) -> None:
+    """It moved them into its own site: into the sight of others, with the config that waited for them."""
+    async with open_house() as house:
+        body = orjson.dumps({"device_id": "press-1", "labels": {"site": "south"}})
+        assert (await house.ask("POST", "/api/fleet/devices/register", "admin", body)).status == 201
+        token = (await prepare(house, labels={"site": "north"}, uses=9))["token"]
+
+        stranger = await Box(token=token, device_id="press-1").ask(house)
+        assert (stranger.status, stranger.json["code"]) == (409, "device_taken")
+
+        assert (await Box(token=token, device_id="press-2").ask(house)).status == 200
+        path, moved = "/api/fleet/devices/press-2", orjson.dumps({"labels": {"site": "south"}})
+        assert (await house.ask("PATCH", path, "admin", moved)).status == 200
+        assert (await Box(token=token, device_id="press-2").ask(house)).status == 200, "the same machine"
+        assert (await house.get(f"{path}/registry", "admin"))["labels"] == {"site": "south"}
+
+
 async def test_new_hardware_takes_over_by_a_token_that_names_the_device(open_house: OpenHouse) -> None:
     async with open_house() as house:
         old, new = Box(), Box("machine-b")
