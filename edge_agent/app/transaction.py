@@ -137,6 +137,8 @@ class ConfigKeeper:
                 return ReloadResult(applied=False, problems=str(error).splitlines())
             self._local = local
             await self._try_refused_again(warnings)
+            if wanted is local:
+                self._own_file_alone()
             self.report = self.report.model_copy(update={"running_hash": wanted.outline.digest})
             warnings += local.warnings
             warnings += [f"{name} takes effect with the next start" for name in _later(difference)]
@@ -173,6 +175,12 @@ class ConfigKeeper:
         if self.report.applied_version is None:
             self._say(ConfigState.APPLIED, applied.version, applied.etag, applied_version=applied.version)
         return sent.compiled
+
+    def _own_file_alone(self) -> None:
+        """Nothing of the centre runs. What it wants is looked at again, so that it is said why."""
+        if self.report.state in (ConfigState.APPLIED, ConfigState.APPLIED_WITH_WARNINGS):
+            self.report = ConfigReport(seen_version=self.report.seen_version)
+        self.report = self.report.model_copy(update={"applied_version": None})
 
     async def _try_refused_again(self, warnings: list[str]) -> None:
         """What the centre sent and was refused may work with the new local file."""

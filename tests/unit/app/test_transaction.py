@@ -266,6 +266,22 @@ async def test_a_reload_takes_control_back_from_the_centre(bench: Bench) -> None
     assert result.applied
     assert any("does not fit" in warning for warning in result.warnings)
     assert list(bench.states()) == ["local"]
+    assert bench.keeper.report.applied_version is None
+
+
+async def test_a_reload_that_hands_nothing_over_any_more_is_told_and_undone_by_another(bench: Bench) -> None:
+    await bench.push(1, connections=[bench.connection("a")])
+    bench.write([bench.connection("local")], manage=())
+    assert (await bench.keeper.reload()).applied
+    report = bench.keeper.report
+    assert (report.state, report.applied_version, bench.keeper.known_etag) == (ConfigState.LOCAL, None, None)
+    await bench.push(1, connections=[bench.connection("a")])
+    assert (bench.state(), bench.keeper.known_etag) == (ConfigState.REJECTED, '"1"')
+    bench.write([bench.connection("local")])
+    assert (await bench.keeper.reload()).applied
+    report = bench.keeper.report
+    assert (report.state, report.applied_version) == (ConfigState.APPLIED, 1)
+    assert list(bench.states()) == ["a"]
 
 
 async def test_a_reload_survives_a_disk_that_cannot_be_written(bench: Bench) -> None:
