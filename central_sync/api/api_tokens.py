@@ -47,7 +47,7 @@ ROUTES: Final[list[Route[Any]]] = [
         headers={"Idempotency-Key": "The same key makes one token; its repeat has no secret."},
         errors={
             400: "bad_expiry, bad_area, bad_key",
-            403: "not_a_person, beyond_role, beyond_labels, beyond_areas",
+            403: "not_a_person, beyond_role, beyond_labels, beyond_areas, beyond_expiry",
             409: "key_reused, too_many_tokens",
         },
     ),

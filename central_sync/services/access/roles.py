@@ -53,7 +53,7 @@ class Identity:
     id: of the token or the session's user. labels: only devices that carry all of these in the registry;
     empty: no limit. areas: `tag:read` and `tag:write` of routes that an API token is limited to; None: no
     limit. user: the id of the person behind a session or a token, where there is one. session: its id,
-    where a person is logged in.
+    where a person is logged in. expires: of an API token that has an end.
     """
 
     id: str
@@ -64,6 +64,7 @@ class Identity:
     labels: Mapping[str, str] = field(default_factory=dict)
     areas: frozenset[str] | None = None
     session: str | None = None
+    expires: int | None = None
 
     @property
     def author(self) -> str:

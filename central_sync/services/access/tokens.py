@@ -55,6 +55,8 @@ class TokenRow:
             self.user,
             self.labels,
             self.areas,
+            # A device's moves while it is renewed, and a request that waits is the same all the same.
+            expires=None if self.device else self.expires,
         )
 
 

@@ -51,6 +51,8 @@ def check_rights(identity: Identity, wanted: NewToken) -> None:
         raise Forbidden("beyond_labels", "limit the token to the labels that you are limited to")
     if identity.areas is not None and (wanted.areas is None or not set(wanted.areas) <= identity.areas):
         raise Forbidden("beyond_areas", "limit the token to areas that you may use")
+    if identity.expires is not None and (wanted.expires is None or wanted.expires > identity.expires):
+        raise Forbidden("beyond_expiry", f"the token has to end by {identity.expires}, as yours does")
 
 
 def _includes(labels: Mapping[str, str], limits: Mapping[str, str]) -> bool:

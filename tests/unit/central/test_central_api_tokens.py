@@ -121,6 +121,16 @@ async def test_nobody_gives_more_than_he_has(open_house: OpenHouse) -> None:
         assert (answer.status, answer.json["code"]) == (403, "not_a_person")
 
 
+async def test_a_token_makes_none_that_outlives_it(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        end = house.clock.wall_ms() + 60_000
+        house.tokens["short"] = await made_token(house, role="admin", expires=end)
+        for later in ({}, {"expires": end + 1}):
+            refused = await make(house, "short", **later)
+            assert (refused.status, refused.json["code"]) == (403, "beyond_expiry")
+        assert (await make(house, "short", expires=end)).status == 201
+
+
 async def test_a_limited_admin_neither_sees_nor_revokes_tokens_of_others(open_house: OpenHouse) -> None:
     async with open_house() as house:
         house.tokens["limited"] = await made_token(house, role="admin", labels={"site": "north"})
