@@ -6,13 +6,13 @@ import orjson
 
 from central_sync.services.audit.entries import Actor, Entry
 from central_sync.services.commands.board import Change, Changes
-from central_sync.services.commands.life import Life, Times, Waiting
-from central_sync.services.commands.moves import Move, Now
+from central_sync.services.commands.life import Waiting
+from central_sync.services.commands.moves import Now
 from central_sync.services.commands.store import NewOrder
 from central_sync.services.errors import Conflict, NotFound
 from central_sync.store import command_lists as lists
 from central_sync.store.audit import record
-from central_sync.store.command_moves import MAX_EVENTS, add_step, save_clock
+from central_sync.store.command_moves import MAX_EVENTS, save_clock
 from edge_agent.wire.commands import CommandState
 
 
@@ -29,24 +29,38 @@ def create(connection: sqlite3.Connection, order: NewOrder, actor: Actor, now: N
     )  # fmt: skip
     order_no = int(cursor.lastrowid or 0)
     start_by = now.at_ms + order.expires_ms
-    queued = Move(Life(), Times(start_by, int(order.timeout_seconds * 1_000)), order.author)
-    changes: list[Change] = []
-    shown = len(order.commands) <= MAX_EVENTS
-    for (device, command), device_no in zip(order.commands, numbers, strict=True):
-        cursor = connection.execute(
-            "INSERT INTO command (id, order_no, device_no, state, waiting, start_by_at, due_at, changed) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    # Uploads wait for the same writer: ten thousand commands take a few statements.
+    connection.executemany(
+        "INSERT INTO command (id, order_no, device_no, state, waiting, start_by_at, due_at, changed) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
             (
-                command, order_no, device_no, CommandState.QUEUED, int(Waiting.OFFER), start_by, start_by,
+                command,
+                order_no,
+                device_no,
+                CommandState.QUEUED,
+                int(Waiting.OFFER),
+                start_by,
+                start_by,
                 now.wall,
-            ),
-        )  # fmt: skip
-        add_step(connection, int(cursor.lastrowid or 0), now.wall, queued)
-        view = lists.view(connection, command) if shown else None
-        changes.append(Change(device, command, True, start_by, view))
+            )
+            for (_, command), device_no in zip(order.commands, numbers, strict=True)
+        ],
+    )
+    connection.execute(
+        "INSERT INTO command_step (command_no, no, time, state, by) "
+        "SELECT no, 1, ?, state, ? FROM command WHERE order_no = ?",
+        (now.wall, order.author, order_no),
+    )
     _audit_order(connection, order, actor, now.wall)
     save_clock(connection, now.at_ms, now.wall)
-    return Changes(tuple(changes))
+    shown = len(order.commands) <= MAX_EVENTS
+    return Changes(
+        tuple(
+            Change(device, command, True, start_by, lists.view(connection, command) if shown else None)
+            for device, command in order.commands
+        )
+    )
 
 
 def _room(connection: sqlite3.Connection, order: NewOrder) -> list[int]:
@@ -79,6 +93,9 @@ def _audit_order(connection: sqlite3.Connection, order: NewOrder, actor: Actor, 
     single = devices[0] if len(devices) == 1 else None
     record(connection, actor, wall, Entry("command.order", "order", order.id, single, after=whole))
     if order.each and single is None:
-        for device, command in order.commands:
-            entry = Entry("command.send", "command", command, device, after={**what, "order": order.id})
-            record(connection, actor, wall, entry)
+        sent = {**what, "order": order.id}
+        each = [
+            Entry("command.send", "command", command, device, after=sent)
+            for device, command in order.commands
+        ]
+        record(connection, actor, wall, *each)
