@@ -17,6 +17,7 @@ from typing import Any, Final
 import orjson
 import structlog
 
+from central_sync.services.configs.checking import CHECKER_FAILED
 from central_sync.services.errors import Busy
 
 logger = structlog.get_logger()
@@ -77,10 +78,10 @@ class AgentChecker:
             kept = child.questions < MAX_QUESTIONS and len(request) < LARGE_BYTES
         except TimeoutError as error:
             text = f"checking it took longer than {self._answer_seconds:g} s"
-            raise Busy("checker_failed", text, _RETRY_SECONDS) from error
+            raise Busy(CHECKER_FAILED, text, _RETRY_SECONDS) from error
         except (OSError, ValueError) as error:
             logger.error("the process that checks configs failed", error=str(error))
-            raise Busy("checker_failed", "the process that checks configs failed", _RETRY_SECONDS) from error
+            raise Busy(CHECKER_FAILED, "the process that checks configs failed", _RETRY_SECONDS) from error
         finally:
             if kept:
                 self._rest(child)

@@ -18,6 +18,8 @@ from central_sync.services.errors import Invalid
 
 MAX_KEPT: Final = 256
 MAX_TOLD: Final = 200
+# Code of Busy where a check began and came to no verdict: it took too long, or too much memory.
+CHECKER_FAILED: Final = "checker_failed"
 
 
 class Judge(Protocol):

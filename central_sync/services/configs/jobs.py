@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from central_sync.services.access.roles import Identity
 from central_sync.services.access.targets import Targets, TargetService
 from central_sync.services.clock import Clock
-from central_sync.services.configs.checking import CheckService, refuse
+from central_sync.services.configs.checking import CHECKER_FAILED, CheckService, refuse
 from central_sync.services.configs.service import MAX_NOTE, Author, Change, ConfigRow, Precondition, canonical
 from central_sync.services.configs.views import ConfigProblem
 from central_sync.services.configs.work import Edit, Merge, Patch, Replace, Work, edited
@@ -32,6 +32,8 @@ logger = structlog.get_logger()
 # Of one job at a turn.
 TURN: Final = 16
 MAX_TRIES: Final = 5
+# Checks of one document that may end without a verdict.
+MAX_FAILED: Final = 2
 _PAUSE_SECONDS: Final = 1.0
 
 
@@ -288,6 +290,7 @@ class ConfigJobService:
 
     async def _settle(self, job: RunningJob, device: str, work: Work | None) -> None:
         """One device's result, with its new version. Raises Busy: it stays waiting."""
+        failed = 0
         for _ in range(MAX_TRIES):
             try:
                 result = await self._result(job, device, work)
@@ -296,6 +299,14 @@ class ConfigJobService:
                 continue  # somebody else changed it: edit what is there now
             except NotFound as refusal:
                 await self._store.settle(job.no, device, self._refused(refusal))
+            except Busy as failure:
+                failed += 1
+                if failure.code != CHECKER_FAILED:
+                    raise
+                if failed < MAX_FAILED:
+                    continue
+                # What no check gets through would hold up all jobs for ever.
+                await self._store.settle(job.no, device, self._refused(failure))
             return
         raise Busy("contended", f"the config of {device} is changed by others all the time")
 

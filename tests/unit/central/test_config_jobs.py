@@ -1,11 +1,20 @@
 """Configs on many devices: chosen by id or label, a result for each, and a restart in the middle."""
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
 
+from central_sync.services.access.targets import TargetService
+from central_sync.services.audit.entries import Actor
+from central_sync.services.configs.checking import CHECKER_FAILED, CheckService
+from central_sync.services.configs.jobs import MAX_FAILED, ConfigJobService
+from central_sync.services.configs.service import Author
+from central_sync.services.configs.work import Merge
+from central_sync.services.errors import Busy
+from central_sync.store.config_jobs import SqliteConfigJobs
+from central_sync.store.configs import SqliteConfigs
 from tests.unit.central.config_samples import connection, sections
 from tests.unit.central.conftest import House, OpenHouse
 
@@ -154,3 +163,40 @@ async def test_what_has_no_canonical_form_is_no_job_and_stops_none(open_house: O
             house, targets={"devices": ["dev-1"]}, patch={"press1": {"transport": {"timeout": "5s"}}}
         )
         assert (await finished(house, good["id"]))["changed"] == 1
+
+
+class Stuck:
+    """A judge that comes to no verdict over some connections."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def ask(self, request: bytes) -> dict[str, Any]:
+        if b"endless" in request:
+            self.asked += 1
+            raise Busy(CHECKER_FAILED, "checking it took longer than 60 s")
+        return {"valid": True, "problems": [], "warnings": [], "content": None}
+
+
+async def test_a_config_that_no_check_gets_through_is_refused_and_holds_up_no_other_job(
+    open_house: OpenHouse,
+) -> None:
+    async with open_house() as house, asyncio.TaskGroup() as group:
+        configs, judge = SqliteConfigs(house.centre.store), Stuck()
+        jobs = ConfigJobService(
+            SqliteConfigJobs(house.centre.store, configs), configs, CheckService(judge),
+            cast(TargetService, None), house.clock,
+        )  # fmt: skip
+        author = Author("admin", Actor("token", "t", "admin", ""))
+        started = [
+            await jobs.start(
+                Merge(sections={"connections": [connection(name)]}), {"dev-1": None}, author, "", False, None
+            )
+            for name in ("endless", "press1")
+        ]
+        worker = group.create_task(jobs.run())
+        done = [await finished(house, job.id) for job in started]
+        assert [(each["refused"], each["changed"]) for each in done] == [(1, 0), (0, 1)]
+        (result,) = await devices(house, started[0].id)
+        assert (result["code"], judge.asked) == (CHECKER_FAILED, MAX_FAILED)
+        worker.cancel()
