@@ -76,8 +76,7 @@ class AgentDevice:
         return self.clock.monotonic() - self.started_at
 
     def restart_problem(self) -> str:
-        # systemd sets both for a service; whatever else starts agents again has to be taken at its word.
-        if self.environ.get("NOTIFY_SOCKET") or self.environ.get("INVOCATION_ID"):
+        if is_service(self.environ, os.getpid()):
             return ""
         return (
             "nothing is known to start this agent again: it does not run under systemd; order it with "
@@ -222,6 +221,18 @@ class AgentDevice:
         except UplinkFault as fault:
             raise Failed("artifact_refused", f"the centre did not take the file: {fault}") from fault
         return ArtifactRef(name=name, size_bytes=len(data), sha256=digest)
+
+
+def is_service(environ: Mapping[str, str], pid: int) -> bool:
+    """Whether systemd started this process; whatever else starts agents again has to be taken at its word.
+
+    What a service starts inherits these variables, be it a shell or a runner of jobs: systemd from 248 on
+    says whom it meant.
+    """
+    meant = environ.get("SYSTEMD_EXEC_PID")
+    if meant:
+        return meant == str(pid)
+    return bool(environ.get("NOTIFY_SOCKET") or environ.get("INVOCATION_ID"))
 
 
 def _time_ms(line: Mapping[str, Any]) -> float:
