@@ -36,7 +36,8 @@ async def stream(call: Call[StreamQuery]) -> web.StreamResponse:
     changes = await call.services.inventory.label_changes()
     seen = await call.services.inventory.seen_devices(call.who.labels)
     audience = tuple(sorted(call.who.labels.items()))
-    listener = call.services.hub.subscribe(call.query.device, call.query.values, audience, seen)
+    owner = call.who.user or call.who.id
+    listener = call.services.hub.subscribe(call.query.device, call.query.values, audience, seen, owner)
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
     try:
         await response.prepare(call.request)

@@ -14,6 +14,8 @@ from central_sync.services.errors import Busy
 logger = structlog.get_logger()
 
 MAX_LISTENERS: Final = 200
+# Of one person or program: nobody takes them all.
+MAX_OF_ONE: Final = 50
 QUEUE_EVENTS: Final = 256
 QUEUE_BYTES: Final = 4 << 20
 VALUES: Final = "values"
@@ -26,13 +28,15 @@ class Listener:
     """One open stream. None from the queue: the stream ends.
 
     `device` limits it to one device's events, `values` its values to one device's; None: no limit. `audience`
-    are the label limits of who listens, and `seen` the devices that he sees by them; None: all.
+    are the label limits of who listens, and `seen` the devices that he sees by them; None: all. `owner`: who
+    it counts for.
     """
 
     device: str | None = None
     values: str | None = None
     audience: Audience = ()
     seen: frozenset[str] | None = None
+    owner: str = ""
     queue: "asyncio.Queue[bytes | None]" = field(default_factory=lambda: asyncio.Queue(QUEUE_EVENTS))
     size_bytes: int = 0
     ended: bool = False
@@ -104,11 +108,14 @@ class Hub:
         values: str | None = None,
         audience: Audience = (),
         seen: frozenset[str] | None = None,
+        owner: str = "",
     ) -> Listener:
-        """Raises Busy where there are too many listeners, or the centre stops."""
+        """Raises Busy where there are too many listeners, of all or of this owner, or the centre stops."""
         if self._closed or len(self._listeners) >= MAX_LISTENERS:
             raise Busy("too_many_streams", f"at most {MAX_LISTENERS} streams are served", 5.0)
-        listener = Listener(device, values, audience, seen)
+        if owner and sum(each.owner == owner for each in self._listeners) >= MAX_OF_ONE:
+            raise Busy("too_many_streams", f"at most {MAX_OF_ONE} streams of one are served: end some", 5.0)
+        listener = Listener(device, values, audience, seen, owner)
         self._listeners.add(listener)
         return listener
 

@@ -10,7 +10,7 @@ from aiohttp import ClientResponse
 
 from central_sync import app
 from central_sync.services.errors import Busy
-from central_sync.services.live import MAX_LISTENERS, QUEUE_BYTES, QUEUE_EVENTS, Hub
+from central_sync.services.live import MAX_LISTENERS, MAX_OF_ONE, QUEUE_BYTES, QUEUE_EVENTS, Hub
 from tests.unit.central.conftest import House, OpenHouse
 from tests.unit.central.edge import Edge
 
@@ -187,6 +187,15 @@ async def test_the_number_of_streams_is_bounded() -> None:
     hub.unsubscribe(listeners[0])
     hub.subscribe("dev-1")
     assert hub.wanted() is None
+
+
+async def test_nobody_takes_all_streams_for_himself() -> None:
+    hub = Hub()
+    for _ in range(MAX_OF_ONE):
+        hub.subscribe(owner="u1")
+    with pytest.raises(Busy, match="of one"):
+        hub.subscribe(owner="u1")
+    hub.subscribe(owner="u2")
 
 
 async def test_values_can_be_limited_to_one_device(open_house: OpenHouse) -> None:
