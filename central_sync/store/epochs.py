@@ -199,19 +199,23 @@ def _counted(connection: sqlite3.Connection, epoch_no: int | None, share: int, o
 
 
 def revive(connection: sqlite3.Connection, device_no: int, epoch: Epoch, arrived: Ranges) -> None:
-    """Batches came that were declared lost: their samples are not, and a loss without any left is void."""
+    """Batches came that were declared lost: their samples are not, and a loss without any left is void.
+
+    Counts down by what came now: batches that came earlier may have been deleted since. Call it before the
+    losses that came with them are applied, which leave those out themselves.
+    """
     if not epoch.has_lost or not any(
         ranges.intersect(spans.touching(connection, "lost", epoch.no, span), [span]) for span in arrived
     ):
         return
     here = rows.received(connection, epoch.no)
-    sql = "SELECT no, reason, samples, counted, own FROM loss WHERE epoch_no = ? AND void = 0"
-    for no, reason, share, before, stored in connection.execute(sql, (epoch.no,)).fetchall():
+    sql = "SELECT no, reason, counted, own FROM loss WHERE epoch_no = ? AND void = 0"
+    for no, reason, before, stored in connection.execute(sql, (epoch.no,)).fetchall():
         own: Ranges = orjson.loads(stored)
         if not ranges.intersect(own, arrived):
             continue
         void = not ranges.subtract(own, here)
-        counted = 0 if void else _counted(connection, epoch.no, share, own)
+        counted = 0 if void else _counted(connection, epoch.no, before, ranges.intersect(own, arrived))
         connection.execute("UPDATE loss SET void = ?, counted = ? WHERE no = ?", (void, counted, no))
         _add_total(connection, device_no, reason, counted - before)
 

@@ -62,11 +62,11 @@ def ingest(connection: sqlite3.Connection, memory: Memory, upload: Upload) -> St
     new = ranges.of_numbers(arrival.seq for arrival in arrivals)
     merged = _note_received(connection, epoch, new, beside)
     epochs.save(connection, epoch)
+    epochs.revive(connection, device_no, epoch, new)
     for arrival in arrivals:
         _note_records(connection, device_no, arrival, by_name[arrival.seq], upload.arrived)
     # A loss among them may have changed this epoch.
     epoch = epochs.open_epoch(connection, device_no, upload.head.epoch, upload.head.no)
-    epochs.revive(connection, device_no, epoch, new)
     repeated = ranges.of_numbers(v.item.seq for v in upload.batches if v.item.seq not in by_name)
     receipt.acked = ranges.union(new, repeated)
     if merged is None or merged[0] != 1 or merged[1] < epoch.head.floor - 1:

@@ -96,6 +96,27 @@ async def test_old_batches_go_and_stay_known(open_house: OpenHouse) -> None:
         assert len((await house.get(path))["points"]) == 3
 
 
+async def test_what_was_declared_lost_and_came_is_not_lost_again_when_its_batches_are_gone(
+    open_house: OpenHouse,
+) -> None:
+    async with open_house() as house:
+        edge = Edge()
+        await house.put_schema(edge)
+        items = [edge.make([edge.n, 2, 3]) for _ in range(4)]
+        connections = [{"name": "press1", "group": "fast", "run": edge.run, "samples": 12}]
+        await house.post(edge, edge.upload(edge.losing([(1, 4)], connections=connections)))
+        assert (await house.stats())["lost_samples"] == {"quota": 12}
+        await house.post(edge, edge.upload(*items[:2]))
+        assert (await house.stats())["lost_samples"] == {"quota": 6}
+        house.clock.set_wall(2 * DAY)
+        await house.centre.store.checkpoint()
+        assert await sweep(house, samples=DAY) == {"samples": 3}
+        await house.post(edge, edge.upload(items[2]))
+        assert (await house.stats())["lost_samples"] == {"quota": 3}
+        await house.post(edge, edge.upload(items[3]))
+        assert (await house.stats())["lost_samples"] == {}
+
+
 async def test_the_newest_values_stay_when_all_batches_are_gone(open_house: OpenHouse) -> None:
     async with open_house() as house:
         edge = Edge()
