@@ -55,7 +55,9 @@ def of_refusal(refusal: Refusal) -> web.Response:
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(refusal, errors.Busy | errors.TooMany):
         headers["Retry-After"] = str(max(1, math.ceil(refusal.retry_after)))
-    return problem(_STATUS[type(refusal)], refusal.code, refusal.detail, refusal.extra, headers)
+    # A refusal of a class below one of these, such as the want of a library, is answered as that one.
+    status = next(_STATUS[kind] for kind in type(refusal).__mro__ if kind in _STATUS)
+    return problem(status, refusal.code, refusal.detail, refusal.extra, headers)
 
 
 def of_http(error: web.HTTPException) -> web.Response:

@@ -28,7 +28,7 @@ from central_sync.app.configs import ConfigRoom
 from central_sync.app.devices import DeviceRoom
 from central_sync.app.enrolment import credential_service, enrolment_service
 from central_sync.app.identity import IdentityRoom
-from central_sync.app.people import Link, create_token, first_link, list_tokens, revoke_token
+from central_sync.app.people import Link, create_token, first_link, lacks_passwords, list_tokens, revoke_token
 from central_sync.app.upkeep import Upkeep
 from central_sync.console.pages import add_pages
 from central_sync.exit_codes import ExitCode
@@ -72,6 +72,7 @@ __all__ = [
     "StorageLost",
     "TokenRow",
     "create_token",
+    "lacks_passwords",
     "list_tokens",
     "load_settings",
     "revoke_token",

@@ -19,7 +19,7 @@ from central_sync.services.audit.entries import Actor
 from central_sync.services.clock import Clock, SystemClock
 from central_sync.services.errors import Conflict, Invalid, NotFound
 from central_sync.services.people.api_tokens import check_token, new_token
-from central_sync.services.people.passwords import check_password, hash_password
+from central_sync.services.people.passwords import NoArgon2, check_password, hash_password
 from central_sync.services.people.sessions import UserRow
 from central_sync.services.people.users import new_link, new_user, view
 from central_sync.services.people.views import NewToken, NewUser, UserPatch, UserView
@@ -166,10 +166,15 @@ def setup_link(data: Path, login: str | None, url: str | None, clock: Clock | No
     return _change(data, lambda connection: _new_link(connection, login, url, now))
 
 
+def lacks_passwords() -> str | None:
+    """Why nobody can log in here, and what to do; None where people can."""
+    return str(NoArgon2()) if find_spec("argon2") is None else None
+
+
 def first_link(settings: Settings, url: str, clock: Clock) -> Link | None:
     """The link for the first admin, anew; None where there is a user, or no argon2 for his password. url:
     where the centre listens."""
-    if find_spec("argon2") is None:
+    if lacks_passwords() is not None:
         return None
     try:
         return setup_link(settings.data, None, settings.enrolment.url or url, clock)

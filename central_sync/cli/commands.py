@@ -67,6 +67,8 @@ def _run(options: argparse.Namespace) -> int:
             print(f"listening on {centre.url}", flush=True)
             if centre.setup is not None:
                 print(f"no user yet; good once, for 24 hours: {centre.setup.url}", flush=True)
+            elif (lacks := app.lacks_passwords()) is not None:
+                print(f"nobody can log in, tokens alone work: {lacks}", flush=True)
 
     app.run(settings, ready)
     return GOOD

@@ -112,6 +112,7 @@ def _user_create(options: argparse.Namespace) -> int:
     )
     if password is not None:
         return _say(options, {"user": _user(made), "link": None}, f"created {made.login}")
+    _warn_without_passwords()
     link = people.setup_link(data, made.login, options.url)
     return _say(
         options, {"user": _user(made), "link": _link(link)}, f"created {made.login}\n{_link_text(link)}"
@@ -156,7 +157,14 @@ def _user_role(options: argparse.Namespace) -> int:
     return _say(options, _user(row), f"{row.login} has the role {row.role}")
 
 
+def _warn_without_passwords() -> None:
+    """The link is good once the extra is there: the centre may also have it where this command has not."""
+    if (lacks := people.lacks_passwords()) is not None:
+        print(f"central-sync: warning: nobody can log in yet: {lacks}", file=sys.stderr)
+
+
 def _user_link(options: argparse.Namespace) -> int:
+    _warn_without_passwords()
     link = people.setup_link(settings_of(options).data, options.login, options.url)
     return _say(options, _link(link), _link_text(link))
 

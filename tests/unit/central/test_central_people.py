@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 from multidict import CIMultiDict
 
 from central_sync.app import people
@@ -118,6 +120,20 @@ async def test_a_users_link_sets_his_password_and_ends_his_sessions(open_house: 
         after = cookie_of(await send(house, "POST", "/api/fleet/setup", body))
         assert (await status(house, before), await status(house, after)) == (401, 200)
         assert (await try_password(house, "kim", PASSWORD)).status == 401
+
+
+async def test_without_argon2_logging_in_says_what_to_install(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "argon2", None)
+    async with open_house() as house:
+        link = {"token": await link_token(house), "login": "kim", "password": PASSWORD}
+        for answer in (
+            await send(house, "POST", "/api/fleet/setup", link),
+            await try_password(house, "kim", PASSWORD),
+        ):
+            assert (answer.status, answer.json["code"]) == (503, "no_argon2")
+            assert "pip install 'holdfast[central]'" in answer.json["detail"]
 
 
 async def test_weak_passwords_are_refused_with_what_to_do(open_house: OpenHouse) -> None:

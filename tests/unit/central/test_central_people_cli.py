@@ -150,3 +150,13 @@ def test_the_link_for_the_first_admin_is_printed_without_a_user_alone(central: R
     assert link[1].startswith("good once, until ")
     again = answer(central("user", "setup-link", "--json"))
     assert again["link"].startswith("/setup#")
+
+
+def test_without_argon2_a_link_comes_with_what_to_install(
+    central: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "argon2", None)
+    made = central("user", "create", "kim", "--role", "admin")
+    assert made.returncode == 0
+    assert "pip install 'holdfast[central]'" in made.stderr
+    assert "pip install 'holdfast[central]'" in central("user", "setup-link", "kim").stderr
