@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
+from central_sync.services.access.ratelimit import RateLimit
 from central_sync.services.audit.entries import Actor
 from central_sync.services.clock import Clock
 from central_sync.services.enrolment.views import (
@@ -16,8 +17,11 @@ from central_sync.services.enrolment.views import (
     CredentialView,
     Renewed,
 )
+from central_sync.services.errors import TooMany
 
 LIFE_SECONDS: Final = 90 * 86_400.0
+# Renewals of one device in the long run: each is an entry of the audit trail, which nobody shall fill.
+PER_DEVICE: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +76,13 @@ class CredentialService:
         self._clock = clock
         self._forget = forget
         self._life_ms = int(life_seconds * 1000)
+        self._by_device = RateLimit(PER_DEVICE, clock)
 
     async def renew(self, device: str, credential: str, key: str, actor: Actor) -> Renewed:
-        """Raises Conflict, Forbidden, Gone where the key cannot be had."""
+        """Raises Conflict, Forbidden, Gone where the key cannot be had, TooMany."""
+        wait = self._by_device.take(device)
+        if wait:
+            raise TooMany("rate_limited", "this device renews its credential all the time", wait)
         now = self._clock.wall_ms()
         wanted = Renewal(device, credential, bytes.fromhex(key), now + self._life_ms)
         new, expires = await self._store.renew(wanted, actor, now)
