@@ -217,7 +217,7 @@ class AgentDevice:
         digest = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
         try:
             async with self._sending:
-                await send_artifact(self.link.client, self.clock, command, name, data)
+                await send_artifact(self.link.client, self.clock, command, name, data, digest)
         except UplinkFault as fault:
             raise Failed("artifact_refused", f"the centre did not take the file: {fault}") from fault
         return ArtifactRef(name=name, size_bytes=len(data), sha256=digest)

@@ -29,6 +29,7 @@ from edge_agent.uplink.errors import (
     UplinkFault,
 )
 from edge_agent.wire.commands import CommandOffers
+from edge_agent.wire.messages import Message
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -227,8 +228,15 @@ class CommandReports:
         return max(self._failed.next(), least * (1 + _JITTER * self._random.random()))
 
 
-async def send_artifact(client: Exchange, clock: Clock, command: str, name: str, data: bytes) -> None:
-    """Sends a file until the centre has it. Raises the other UplinkFaults: then it never will.
+class _File(Message):
+    sha256: str
+
+
+async def send_artifact(
+    client: Exchange, clock: Clock, command: str, name: str, data: bytes, sha256: str
+) -> None:
+    """Sends a file until the centre says that it has these bytes. Raises the other UplinkFaults: then it
+    never will.
 
     name: as it is called for people.
     """
@@ -236,10 +244,11 @@ async def send_artifact(client: Exchange, clock: Clock, command: str, name: str,
     path = f"/commands/{quote(command, safe='')}/artifact?name={quote(name, safe='')}"
     while True:
         try:
-            await client.exchange("PUT", path, data, "application/octet-stream")
+            reply = await client.exchange("PUT", path, data, "application/octet-stream")
+            if parse_answer(_File, reply).sha256 == sha256:
+                return
+            await clock.sleep(backoff.next())
         except RetryAfter as fault:
             await clock.sleep(max(fault.delay_seconds, backoff.next()))
         except Unreachable:
             await clock.sleep(backoff.next())
-        else:
-            return

@@ -279,13 +279,15 @@ async def test_a_report_that_fails_again_and_again_holds_up_no_other() -> None:
 
 async def test_a_file_is_sent_until_the_centre_has_it() -> None:
     house = House()
-    house.centre.answers = [Unreachable("away"), RetryAfter("full", 3.0)]
-    task = asyncio.ensure_future(send_artifact(house.centre, house.clock, "c1", "a b.txt", b"x"))
+    portal = Reply(200, b"<html>", None, None, "")
+    stored = Reply(201, b'{"size_bytes":1,"sha256":"2d71"}', None, None, "")
+    house.centre.answers = [Unreachable("away"), RetryAfter("full", 3.0), portal, stored]
+    task = asyncio.ensure_future(send_artifact(house.centre, house.clock, "c1", "a b.txt", b"x", "2d71"))
     await house.clock.advance(60.0)
     await task
     assert [asked[1:3] for asked in house.centre.asked] == [
         ("PUT", "/commands/c1/artifact?name=a%20b.txt")
-    ] * 3
+    ] * 4
     house.centre.answers = [Refused("unknown", 404)]
     with pytest.raises(Refused):
-        await send_artifact(house.centre, house.clock, "c1", "a", b"x")
+        await send_artifact(house.centre, house.clock, "c1", "a", b"x", "2d71")
