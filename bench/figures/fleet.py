@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import contextlib
 import gc
-import hashlib
 import itertools
 import os
 import shutil
@@ -43,6 +42,7 @@ SENDING: Final = 2_000
 _NEW_A_SECOND: Final = 2_000
 _SETTLE_SECONDS: Final = 12.0
 _WINDOWS: Final = 5
+_FLOOR_SECONDS: Final = 10.0
 
 
 @dataclass(slots=True)
@@ -103,6 +103,27 @@ async def measure(directory: Path, agents: int, plan: Plan, seconds: float) -> H
             return await asyncio.to_thread(_drive, (host, int(port)), fleet, plan, seconds, centre, directory)
     finally:
         await centre.stop()
+
+
+async def floor(directory: Path, agents: int, plan: Plan, seconds: float) -> float:
+    """CPU µs a request of a server that reads nothing and answers all the same (bench/bare.py), from the same
+    generator and on the same core: what the kernel and the event loop take."""
+    allowed = sorted(os.sched_getaffinity(0))
+    bare = Child("bare", ["bench.bare"], directory / "bare.log")
+    with pinned(allowed[0]):
+        await bare.start()
+    try:
+        port = int((await bare.ready())["port"])
+        fleet = [Agent(n, f"plant-000-gateway-{n:05d}", "hf_000000000000_" + "a" * 43, "e" * 32)
+                 for n in range(agents)]  # fmt: skip
+        window = Window(ProcessTree(bare.pid))
+        sender = Fleet(("127.0.0.1", port), fleet, plan)
+        with pinned(allowed[-1]):
+            await asyncio.to_thread(sender.run, 1.0, 3.0, seconds, window.tick)
+        answered = sum(len(times) for times in sender.told.seconds.values())
+        return 1e6 * window.cores() * seconds / answered
+    finally:
+        await bare.stop()
 
 
 def _enrol(directory: Path, agents: int, plan: Plan) -> list[Agent]:
@@ -239,11 +260,13 @@ async def run(order: Order) -> list[Outcome]:
     connection a request and with connections that are kept, then agents that send samples."""
     if order.quick:
         plan = Plan(heartbeat_interval=2.0, poll_interval=4.0)
-        return [_cost(await measure(order.directory / "idle", 400, plan, order.seconds))]
+        bare = await floor(order.directory, 400, plan, order.seconds / 2)
+        return [_cost(await measure(order.directory / "idle", 400, plan, order.seconds), bare)]
     idle = await measure(order.directory / "idle", GOAL, Plan(), order.seconds)
     kept = await measure(order.directory / "kept", GOAL, Plan(linger=4.0), order.seconds)
+    bare = await floor(order.directory, 2_000, Plan(heartbeat_interval=2.0, poll_interval=4.0), 20.0)
     idle.details["with_kept_connections"] = {"cores": kept.cores, **kept.details}
-    found = [_outcome("fleet", idle, "heartbeat 30 s, config poll 60 s"), _cost(idle)]
+    found = [_outcome("fleet", idle, "heartbeat 30 s, config poll 60 s"), _cost(idle, bare)]
     samples = Plan(upload_interval=10.0, linger=15.0)
     sending = await measure(order.directory / "samples", SENDING, samples, order.seconds)
     return [*found, _outcome("fleet_samples", sending, "the same, and 200 samples every 10 s")]
@@ -261,21 +284,13 @@ def _outcome(name: str, held: Held, how: str) -> Outcome:
     )  # fmt: skip
 
 
-def _cost(held: Held) -> Outcome:
-    """CPU of a request, beside that of reading and hashing its body, which no centre can do without."""
-    agent = Agent(0, "plant-000-gateway-00000", "hf_000000000000_" + "a" * 43, "e" * 32)
-    body = agent.heartbeat()
-    rounds = 2_000
-    begin = time.process_time()
-    for _ in range(rounds):
-        hashlib.sha256(body).digest()
-        orjson.loads(body.partition(b"\r\n\r\n")[2])
-    bare = 1e6 * (time.process_time() - begin) / rounds
+def _cost(held: Held, bare: float) -> Outcome:
+    """CPU of a request, beside that of one to a server that reads nothing."""
     cost = 1e6 * held.cores / held.rate
     return Outcome(
         "fleet_cost", round(cost, 1), "µs of CPU a request", "", None,
         "two heartbeats to one config poll, a connection a request, kernel included",
-        Beside("orjson and SHA-256 of a heartbeat", round(bare, 1), "µs of CPU", round(cost / bare, 2)),
+        Beside("a bare uvloop server, same generator", round(bare, 1), "µs of CPU", round(cost / bare, 2)),
         held.details,
     )  # fmt: skip
 
@@ -294,9 +309,14 @@ def command(words: Sequence[str]) -> int:
                 linger=args.linger)  # fmt: skip
     SCRATCH.mkdir(parents=True, exist_ok=True)
     directory = Path(tempfile.mkdtemp(prefix="fleet-", dir=SCRATCH))
+    brisk = Plan(heartbeat_interval=2.0, poll_interval=4.0)
+    bare = asyncio.run(floor(directory, 1_000, brisk, _FLOOR_SECONDS))
     held = asyncio.run(measure(directory, args.agents, plan, args.seconds))
     shutil.rmtree(directory)
-    told = {"holds": held.holds, "cores": held.cores, "load": os.getloadavg()[0], **held.details}
+    told = {
+        "holds": held.holds, "cores": held.cores, "load": os.getloadavg()[0],
+        "bare_server_microseconds": round(bare, 1), **held.details,
+    }  # fmt: skip
     print(orjson.dumps(told).decode())
     return 0 if held.holds else 1
 

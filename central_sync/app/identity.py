@@ -1,5 +1,6 @@
 """Builds what knows who asks: tokens, people, sessions, rate limits."""
 
+import itertools
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,8 @@ from central_sync.store.sqlite import SqliteStore
 from central_sync.store.tokens import SqliteTokens
 from central_sync.store.users import SqliteUsers
 
-SAVE_SECONDS: Final = 60.0
+SAVE_SECONDS: Final = 60
+_LOOK_SECONDS: Final = 1.0
 
 
 class IdentityRoom:
@@ -51,11 +53,15 @@ class IdentityRoom:
         self.sessions.forget_owner(user)
 
     async def run(self) -> None:
-        """Keeps when tokens and sessions were last used."""
-        while True:
-            await self._clock.sleep(SAVE_SECONDS)
-            await self.tokens.save_used()
-            await self.sessions.save_used()
+        """Keeps when tokens and sessions were last used. Where all credentials were dropped, reads those of
+        the fleet anew: one by one they would cost a core for a minute."""
+        for turn in itertools.count(1):
+            await self._clock.sleep(_LOOK_SECONDS)
+            if self.tokens.is_empty:
+                await self.tokens.meet_devices()
+            if turn % SAVE_SECONDS == 0:
+                await self.tokens.save_used()
+                await self.sessions.save_used()
 
     def stop(self) -> None:
         self._passwords.stop()

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
-from central_sync.services.access.remembered import Remembered
+from central_sync.services.access.remembered import FRESH_SECONDS, Remembered
 from central_sync.services.access.roles import RANK, Identity, Role
 from central_sync.services.clock import Clock
 from central_sync.services.errors import Forbidden, Invalid, NotFound, Unauthenticated
@@ -20,6 +20,9 @@ from central_sync.services.errors import Forbidden, Invalid, NotFound, Unauthent
 DEVICE_ID: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,49}[a-z0-9])?")
 # When a token was last used is kept this coarsely.
 USED_STEP_MS: Final = 60_000
+# Each of a fleet's requests that finds its credential too old costs five others. Rights go by `forget` and by
+# the generation at once, and a credential's end is looked at each time.
+DEVICE_FRESH_SECONDS: Final = 3_600.0
 _TOKEN: Final = re.compile(r"hf_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 
 
@@ -113,6 +116,10 @@ def digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
+def _fresh_seconds(known: tuple[TokenRow, Identity]) -> float:
+    return FRESH_SECONDS if known[0].device is None else DEVICE_FRESH_SECONDS
+
+
 _NOBODY: Final[tuple[TokenRow | None, Identity]] = (None, Identity(""))
 
 
@@ -126,7 +133,7 @@ class TokenService:
     def __init__(self, store: TokenStore, clock: Clock, generation: Callable[[], object]) -> None:
         self._store = store
         self._clock = clock
-        self._known = Remembered(self._find, clock, generation)
+        self._known = Remembered(self._find, clock, generation, _fresh_seconds)
         self._used: dict[str, int] = {}
         self._first_use: Callable[[str, str], Awaitable[None]] | None = None
 
@@ -166,12 +173,17 @@ class TokenService:
         return identity
 
     async def meet_devices(self) -> None:
-        """At the start: the fleet's credentials in one go."""
+        """The fleet's credentials in one go: at the start, and after all were dropped (`is_empty`)."""
 
         async def read(limit: int) -> list[tuple[str, tuple[TokenRow, Identity]]]:
             return [(row.id, (row, row.identity)) for row in await self._store.device_tokens(limit)]
 
         await self._known.learn_all(read)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all were dropped since the last `meet_devices`."""
+        return self._known.was_emptied
 
     def is_of(self, token_id: str, secret: str, device: str) -> bool:
         """Whether this is known as the device's good credential, without a look into the database. False:
