@@ -36,10 +36,11 @@ async def heartbeat(call: Call[NoQuery]) -> web.Response:
 
 
 async def get_config(call: Call[NoQuery]) -> web.Response:
+    known = await call.services.configs.etag(call.device)
+    if known is not None and matches(call.request, known):
+        return web.Response(status=304, headers={"ETag": f'"{known}"'})
     row = await call.services.configs.get(call.device)
     headers = {"ETag": f'"{row.etag}"'}
-    if matches(call.request, row.etag):
-        return web.Response(status=304, headers=headers)
     return web.Response(body=row.body, content_type="application/json", headers=headers)
 
 

@@ -144,6 +144,14 @@ class SqliteConfigs:
     async def config(self, device: str) -> ConfigRow | None:
         return await self._database.quick(lambda connection: config(connection, device))
 
+    async def etag(self, device: str) -> str | None:
+        def find(connection: sqlite3.Connection) -> str | None:
+            sql = "SELECT config_etag FROM device WHERE id = ?"
+            row = connection.execute(sql, (device,)).fetchone()
+            return row[0] if row else None
+
+        return await self._database.quick(find)
+
     async def put_config(self, change: Change) -> ConfigWritten:
         return await self._database.write(
             lambda connection: self.put(connection, change),

@@ -127,6 +127,10 @@ class Known:
 class ConfigStore(Protocol):
     async def config(self, device: str) -> ConfigRow | None: ...
 
+    async def etag(self, device: str) -> str | None:
+        """Of the desired config."""
+        ...
+
     async def put_config(self, change: Change) -> ConfigWritten:
         """The desired config afterwards and whether it is new.
 
@@ -204,6 +208,10 @@ class ConfigService:
         if row is None:
             raise NotFound("no_config", f"the centre has no config for {device}")
         return row
+
+    async def etag(self, device: str) -> str | None:
+        """Of what `get` gives, without reading its body; None: the centre wants nothing of this device."""
+        return await self._store.etag(device)
 
     async def put(
         self,
