@@ -4,7 +4,7 @@ What needs the local file is a warning here and not a problem: whether `remote.m
 and what the secrets hold that the document names. Everything else is refused as the device would refuse it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -18,6 +18,9 @@ from edge_agent.config.validate import SettingsLookup, Validator
 PLACE: Final = Place("config")
 # Stands where a secret will be; no setting that takes a text refuses it for its form.
 _ANY_SECRET: Final = "secret"  # noqa: S105 stands for one
+
+# How objections to a text begin where a whole part of the document should be.
+_MORE_THAN_TEXT: Final = ("needs a list", "needs a mapping")
 
 
 @dataclass(slots=True)
@@ -43,15 +46,20 @@ def judge_sections(sections: Mapping[str, Any], lookup: SettingsLookup) -> Judge
     if "central" in tree:
         problems += central_problems(sections["central"], PLACE)
         validator.central(central_with(tree["central"], {"ca_file": None}))
-    problems += [each for each in validator.problems if each.path not in secrets.paths]
+    doubtful = [each for each in validator.problems if _may_pass(each, secrets.paths)]
+    problems += [each for each in validator.problems if not _may_pass(each, secrets.paths)]
     if problems:
         return Judged(in_order(problems))
-    doubtful = [each for each in validator.problems if each.path in secrets.paths]
     found = [*doubtful, *secrets.needed()]
     if "connections" in sections:
         document = Document(agent=AgentSettings(id="any")).model_copy(update={"connections": connections})
         found += unwise(document, tree, PLACE)
     return Judged([], in_order(found), connections)
+
+
+def _may_pass(problem: Problem, secrets: Container[str]) -> bool:
+    """Whether it depends on what the device's secret is. That it is a text, and no more, is known here."""
+    return problem.path in secrets and not problem.message.startswith(_MORE_THAN_TEXT)
 
 
 def _unknown(sections: Iterable[str]) -> Iterable[Problem]:

@@ -40,6 +40,20 @@ def test_a_secret_is_taken_for_one_that_the_device_has_and_told() -> None:
     assert (warning.path, "needs 'plc'" in warning.message) == ("connections[tank1].transport.host", True)
 
 
+@pytest.mark.parametrize(
+    ("section", "path"),
+    [
+        ({"secret": "x"}, "connections"),
+        ([{"secret": "x"}], "connections[0]"),
+        ([{**connection(), "transport": {"secret": "x"}}], "connections[tank1].transport"),
+        ([{**connection(), "groups": [{"secret": "x"}]}], "connections[tank1].groups[0]"),
+        ([{**connection(), "name": {"secret": "x"}}], "connections[0].name"),
+    ],
+)
+def test_a_secret_is_no_whole_part_of_a_document_and_no_name(section: Any, path: str) -> None:
+    assert path in paths(judged(connections=section))
+
+
 def test_a_document_without_end_and_variables_are_refused() -> None:
     deep: Any = {}
     for _ in range(200):
