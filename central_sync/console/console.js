@@ -241,7 +241,8 @@ function connectionRow(connection) {
   const units = connection.units.map((unit) => `${unit.unit_id ?? "–"} ${unit.state}`).join(", ");
   const errors = [connection.error, ...connection.units.map((unit) => unit.error)].filter(Boolean).join("; ");
   const shown = make("td");
-  shown.append(mark(connection.state));
+  // What was connected when an agent was heard last need not be so now.
+  shown.append(mark(state.devices.get(state.chosen)?.state === "offline" ? "unknown" : connection.state));
   row.append(
     make("th", connection.name, { scope: "row" }), make("td", connection.driver), make("td", connection.address), shown,
     make("td", units), make("td", connection.latency_ms == null ? "–" : `${connection.latency_ms.toFixed(1)} ms`, { class: "number" }),
@@ -340,9 +341,19 @@ function choose(device) {
   live();
 }
 
+// Whoever signs in next may see other devices, or none of these.
+function forgetFleet() {
+  state.chosen = null;
+  state.detail = null;
+  for (const known of [state.devices, state.values, state.rows]) known.clear();
+  for (const shown of ["totals", "devices", "values"]) byId(shown).replaceChildren();
+  byId("device").hidden = true;
+}
+
 function signIn(message = "") {
   forgetToken();
   state.stream?.abort();
+  forgetFleet();
   byId("main").hidden = true;
   byId("sign-out").hidden = true;
   byId("sign-in").hidden = false;

@@ -60,6 +60,8 @@ async def test_link_password_devices_sign_out_and_sign_in(tmp_path: Path) -> Non
 
         await tab.run("document.getElementById('sign-out').click()")
         await tab.wait_for("!document.getElementById('sign-in').hidden")
+        assert await tab.run("document.getElementById('totals').innerText") == ""
+        assert await tab.run("document.getElementById('devices').childElementCount") == 0
         assert await tab.run("fetch('/api/fleet/me').then((answer) => answer.status)") == 401
         await tab.call("Page.reload")
         await tab.wait_for("document.readyState === 'complete' && !document.getElementById('sign-in').hidden")
