@@ -19,6 +19,7 @@ from typing import Final, cast
 from aiohttp import web
 
 from central_sync.api.authentication import Gate
+from central_sync.api.lateness import Lateness
 from central_sync.api.problems import of_refusal
 from central_sync.api.server import Network, common_headers, is_proxy
 from central_sync.services.devices.service import DeviceService
@@ -43,14 +44,18 @@ _BEARER: Final = re.compile(r"Bearer hf_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 _ETAG: Final = re.compile(rb'"([0-9a-f]{32})"')
 
 
+def header_lines(secure: bool) -> bytes:
+    lines = [f"{name}: {value}\r\n" for name, value in common_headers(secure, "no-store").items()]
+    return "".join(lines).encode()
+
+
 class QuickAnswers:
     """Whole requests to whole answers, out of memory. secure: browsers shall insist on TLS."""
 
     def __init__(self, gate: Gate, devices: DeviceService, secure: bool) -> None:
         self._gate = gate
         self._devices = devices
-        lines = [f"{name}: {value}\r\n" for name, value in common_headers(secure, "no-store").items()]
-        self._headers = "".join(lines).encode()
+        self._headers = header_lines(secure)
         self._second = 0
         self._date = b""
         self._prefix = secrets.token_hex(4)
@@ -165,6 +170,12 @@ class Lane(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         assert self._transport is not None
+        refusal = self._door.refusal()
+        if refusal is not None:
+            self._door.left(self)
+            self._transport.write(refusal)
+            self._transport.close()
+            return
         answer = self._door.answer(data, self._peer)
         if answer is None:
             self._hand_over(self._transport, data)
@@ -195,10 +206,18 @@ class Door:
     """Where connections come in. `listen` once; `close` cleans the runner up too."""
 
     def __init__(
-        self, runner: web.AppRunner, quick: QuickAnswers | None, idle_seconds: float, proxies: Network | None
+        self,
+        runner: web.AppRunner,
+        quick: QuickAnswers | None,
+        idle_seconds: float,
+        proxies: Network | None,
+        secure: bool,
+        lateness: Lateness | None = None,
     ) -> None:
         """quick: None leaves everything to aiohttp. idle_seconds: how long a connection may say nothing.
-        proxies: the only peers answered here."""
+        proxies: the only peers answered here. secure: browsers shall insist on TLS."""
+        self._lateness = lateness or Lateness()
+        self._headers = header_lines(secure)
         self._runner = runner
         self._quick = quick
         self._idle_seconds = idle_seconds
@@ -212,6 +231,7 @@ class Door:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: Lane(self), host, port, ssl=tls, backlog=BACKLOG)
         self._sweep()
+        self._lateness.start()
         name, number, *_ = self._server.sockets[0].getsockname()
         return name, number
 
@@ -221,11 +241,16 @@ class Door:
             self._server.close()
         if self._sweeping is not None:
             self._sweeping.cancel()
+        self._lateness.stop()
         for lane in list(self._lanes):
             lane.close()
         await self._runner.cleanup()
 
     # --- for the lanes --------------------------------------------------------------------------------
+
+    def refusal(self) -> bytes | None:
+        """What everybody gets while the centre is behind."""
+        return self._lateness.answer(self._headers) if self._lateness.is_late else None
 
     def answer(self, data: bytes, peer: str | None) -> bytes | None:
         if self._quick is None:

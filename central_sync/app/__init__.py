@@ -247,7 +247,7 @@ async def _serve(
         # A line for each request is written where all of it is known.
         plain = settings.access_log != "all"
         quick = QuickAnswers(services.gate, services.devices, secure) if plain else None
-        door = Door(runner, quick, idle_seconds, settings.proxies)
+        door = Door(runner, quick, idle_seconds, settings.proxies, secure)
         return door, *await door.listen(host, port, tls)
     except OSError as error:
         await runner.cleanup()
