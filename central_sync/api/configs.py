@@ -201,7 +201,7 @@ ROUTES: Final[list[Route[Any]]] = [
         },
     ),
     Route(
-        "POST", "/api/fleet/configs/validate", "validate_config", Scope.VIEWER, "configs",
+        "POST", "/api/fleet/configs/validate", "validate_config", Scope.ENGINEER, "configs",
         "Say whether agents would take these sections, and change nothing",
         validate, NoQuery, {200: Answer("What the agent's rules say.", ConfigChecked)}, CONFIG,
         errors={
