@@ -71,7 +71,10 @@ def run(args: argparse.Namespace, context: Context) -> int:
         context.print(f"wrote {file}")
     for line in enrolled.to_do:
         context.print(line)
-    context.print(f"next: edge-agent run -c {path}; an agent that runs takes the credential up by itself")
+    # A section `central` that is new takes effect with a start; a new credential alone needs none.
+    needs_start = bool(enrolled.to_do) or str(path) in enrolled.written
+    running = "restart an agent that runs" if needs_start else "an agent that runs takes it up by itself"
+    context.print(f"next: edge-agent run -c {path}; {running}")
     return ExitCode.GOOD
 
 

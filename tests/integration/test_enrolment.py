@@ -163,6 +163,7 @@ async def test_a_device_enrols_renews_is_revoked_and_comes_back_without_a_loss(t
         token = await house.enrol_token("--device", DEVICE, "--label", "site=north")
         code, said = await house.enroll("--token", token)
         assert code == 0, said
+        assert "restart an agent that runs" in said
         assert "enrolled as press-1" in said
         text = house.config.read_text()
         assert text.startswith("# The press in hall 2.")
@@ -211,6 +212,7 @@ async def test_a_device_enrols_renews_is_revoked_and_comes_back_without_a_loss(t
         token = await house.enrol_token("--device", DEVICE)
         code, said = await house.enroll("--again", "--token", token)
         assert code == 0, said
+        assert "takes it up by itself" in said
         await until(lambda: house.more_than(before + 20), 60, "what was buffered, after enrolling again")
         _, stats = await house.ask("GET", f"/data/stats?device={DEVICE}")
         assert not stats["devices"][0]["gaps"]
