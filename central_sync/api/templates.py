@@ -11,7 +11,7 @@ from central_sync.api.config_jobs import KEY
 from central_sync.api.configs import BAD_CONFIG, UNCHECKED, author, written
 from central_sync.api.parameters import Cursor, Limit
 from central_sync.api.route import Answer, Body, Call, NoQuery, Query, Route
-from central_sync.services.access.roles import Scope
+from central_sync.services.access.roles import Scope, require_unlimited
 from central_sync.services.configs.jobs import ConfigJob
 from central_sync.services.configs.service import MAX_CONFIG_BYTES
 from central_sync.services.configs.templates import (
@@ -63,12 +63,15 @@ async def template(call: Call[NoQuery]) -> web.Response:
 
 
 async def replace(call: Call[NoQuery]) -> web.Response:
+    # Others apply it to devices that a limited engineer does not see.
+    require_unlimited(call.who)
     condition = precondition(call.request)
     wanted = await parse_document(await read_body(call.request, TEMPLATE), TemplateBody)
     return _tagged(await call.services.templates.replace(_template(call), wanted, condition, author(call)))
 
 
 async def delete(call: Call[NoQuery]) -> web.Response:
+    require_unlimited(call.who)
     await call.services.templates.delete(_template(call), author(call))
     return web.Response(status=204)
 
@@ -95,6 +98,8 @@ async def apply_to_many(call: Call[NoQuery]) -> web.Response:
 _UNKNOWN: Final = {404: "unknown_template"}
 _PATH: Final = "/api/fleet/tag-templates"
 
+_LIMITED: Final = {403: "limited: others use it on devices that you do not see"}
+
 ROUTES: Final[list[Route[Any]]] = [
     Route(
         "GET", _PATH, "tag_templates", Scope.VIEWER, "templates", "Tag templates",
@@ -120,14 +125,14 @@ ROUTES: Final[list[Route[Any]]] = [
         replace, NoQuery, {200: Answer("Its next version.", TemplateView)}, TEMPLATE,
         headers={"If-Match": "The ETag that was read; 412 where it is not the newest."},
         errors={
-            400: "bad_body, bad_etag, bad_template", **_UNKNOWN, 409: "name_taken", 412: "stale",
+            400: "bad_body, bad_etag, bad_template", **_LIMITED, **_UNKNOWN, 409: "name_taken", 412: "stale",
             413: "too_large",
         },
     ),
     Route(
         "DELETE", f"{_PATH}/{{template}}", "delete_tag_template", Scope.ENGINEER, "templates",
         "Delete a template; connections that it was used on keep what they have",
-        delete, NoQuery, {204: Answer("It is gone.")}, errors=_UNKNOWN,
+        delete, NoQuery, {204: Answer("It is gone.")}, errors={**_LIMITED, **_UNKNOWN},
     ),
     Route(
         "POST", f"{_PATH}/{{template}}/apply/{{connection}}", "apply_tag_template", Scope.ENGINEER,

@@ -38,11 +38,11 @@ async def test_a_bad_config_is_refused_before_it_is_saved_with_the_place_of_each
 async def test_a_dry_run_says_the_same_and_saves_nothing(open_house: OpenHouse) -> None:
     async with open_house() as house:
         path = "/api/fleet/configs/validate"
-        bad = await house.ask("POST", path, "viewer", b'{"connection": []}')
+        bad = await house.ask("POST", path, "admin", b'{"connection": []}')
         assert (bad.status, bad.json["valid"]) == (200, False)
         assert "did you mean 'connections'?" in bad.json["problems"][0]["message"]
         host = {"type": "tcp", "host": {"secret": "plc-host"}}
-        good = await house.ask("POST", path, "viewer", sections(connection(transport=host)))
+        good = await house.ask("POST", path, "admin", sections(connection(transport=host)))
         assert (good.json["valid"], good.json["problems"]) == (True, [])
         assert [each["path"] for each in good.json["warnings"]] == ["connections[press1].transport.host"]
 

@@ -6,6 +6,7 @@ import orjson
 
 from tests.unit.central.config_samples import connection, sections
 from tests.unit.central.conftest import House, OpenHouse
+from tests.unit.central.hands import give_token
 from tests.unit.central.test_config_jobs import devices, finished
 
 PATH = "/api/fleet/tag-templates"
@@ -54,6 +55,16 @@ async def test_templates_are_made_listed_changed_and_deleted(open_house: OpenHou
         assert (await house.ask("PUT", path, "admin", body, If_Match=f'"{one["etag"]}"')).status == 412
         assert (await house.ask("DELETE", f"{PATH}/{other['id']}", "admin")).status == 204
         assert (await house.ask("GET", f"{PATH}/{other['id']}", "viewer")).status == 404
+
+
+async def test_who_sees_some_devices_alone_changes_no_template_of_all(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        path = f"{PATH}/{(await made(house))['id']}"
+        await give_token(house, "north", "engineer", site="north")
+        refused = await house.ask("PUT", path, "north", orjson.dumps(TEMPLATE))
+        assert (refused.status, refused.json["code"]) == (403, "limited")
+        assert (await house.ask("DELETE", path, "north")).status == 403
+        assert (await house.ask("GET", path, "north")).status == 200
 
 
 async def test_a_template_may_use_its_own_parameters_alone(open_house: OpenHouse) -> None:
