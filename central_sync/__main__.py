@@ -1,5 +1,6 @@
 """`python -m central_sync` and the console script `central-sync`."""
 
+import contextlib
 import os
 import sys
 
@@ -14,7 +15,15 @@ def main() -> None:
         completion.answer(parser())
     from central_sync.cli.commands import run_command
 
-    sys.exit(run_command(sys.argv[1:]))
+    try:
+        code = run_command(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output has seen enough (`| head`). Nothing may be flushed at exit any more.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -256,3 +256,11 @@ def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
     path = tmp_path / "central.yaml"
     path.write_text("# nothing yet\n")
     assert load_settings(path, {}) == Settings()
+
+
+def test_whoever_reads_the_beginning_alone_breaks_nothing(tmp_path: Path) -> None:
+    pipe = f"{sys.executable} -m central_sync openapi | head -c 100"
+    result = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", pipe], capture_output=True, text=True, timeout=40, check=False
+    )
+    assert (result.returncode, len(result.stdout), result.stderr) == (0, 100, "")
