@@ -43,7 +43,7 @@ from tests.unit.config.sample_driver import lookup
         ("remote: {manage: connections}", "10:18: remote.manage: needs a list (got 'connections')"),
         (
             "remote: {manage: [conections]}",
-            "10:19: remote.manage[0]: needs one of connections, hooks (got 'conections'), did "
+            "10:19: remote.manage[0]: needs one of connections, hooks, central (got 'conections'), did "
             "you mean 'connections'?",
         ),
         ("central: {token: abcd}", "10:10: central.url: is missing"),
