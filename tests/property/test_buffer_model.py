@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from edge_agent.buffer.errors import NotStored
 from edge_agent.wire import ranges
 from edge_agent.wire.batch import Kind
-from edge_agent.wire.messages import LossReason
+from edge_agent.wire.messages import Head, Loss, LossReason
 from edge_agent.wire.ranges import Ranges
 from tests.unit.buffer.life import ALL_BYTES, Agent, Contents, Life, StoredBatch, frame, schema
 
@@ -45,12 +45,24 @@ class Sink:
     def __init__(self) -> None:
         self.received: dict[str, Ranges] = {}
         self.lost: dict[str, Ranges] = {}
+        self.records: dict[Name, list[Loss]] = {}
 
     def take(self, epoch: str, stored: StoredBatch) -> None:
+        self.records[epoch, stored.seq] = stored.losses
         self.received[epoch] = ranges.union(self.received.get(epoch, []), [(stored.seq, stored.seq)])
         for loss in stored.losses:
             if loss.epoch:
                 self.lost[loss.epoch] = ranges.union(self.lost.get(loss.epoch, []), loss.seqs)
+
+    def forget(self, epoch: str, seqs: Ranges) -> None:
+        """A loss goes with all records that told of it: a centre has both from one transaction."""
+        kept: Ranges = []
+        for (record_epoch, record_seq), losses in self.records.items():
+            if record_epoch != epoch or not ranges.contains(seqs, record_seq):
+                for loss in losses:
+                    kept = ranges.union(kept, loss.seqs if loss.epoch == epoch else [])
+        self.received[epoch] = ranges.subtract(self.received.get(epoch, []), seqs)
+        self.lost[epoch] = ranges.subtract(self.lost.get(epoch, []), ranges.subtract(seqs, kept))
 
     def settled(self, epoch: str) -> Ranges:
         return ranges.union(self.received.get(epoch, []), self.lost.get(epoch, []))
@@ -206,9 +218,10 @@ class BufferModel(RuleBasedStateMachine):
             return
         head = data.draw(st.sampled_from(heads))
         self.all_is_well()
-        forgotten = [data.draw(span(self.sink.received[head.epoch]))]
-        for book in (self.sink.received, self.sink.lost):
-            book[head.epoch] = ranges.subtract(book.get(head.epoch, []), forgotten)
+        self.restore_the_sink(head, [data.draw(span(self.sink.received[head.epoch]))])
+
+    def restore_the_sink(self, head: Head, forgotten: Ranges) -> None:
+        self.sink.forget(head.epoch, forgotten)
         missing = ranges.subtract([(1, head.floor - 1)], self.sink.settled(head.epoch))
         # What was acknowledged above the floor is asked for too, so that the model stays simple.
         missing = ranges.union(missing, forgotten)
@@ -419,6 +432,32 @@ def test_names_that_an_older_copy_of_the_disk_has_again_are_followed_like_any_ot
         model.cut_the_power(lying=True)
         model.all_is_well()
         assert model.agent.held().items() >= held.items()
+    finally:
+        model.teardown()
+
+
+def test_a_restored_sink_that_has_a_record_has_the_losses_that_it_tells_of() -> None:
+    """Both come with one transaction. The agent gives no second record where the first was delivered."""
+    model = BufferModel()
+    try:
+        model.begin(retain=0.0, quota=2 << 30)
+        for _ in range(2):
+            model.append(0, 1, 0)
+            model.flush(settle=False)
+        model.kill()
+        [old] = model.agent.outbox.heads()
+        model.run(model.agent.outbox.rename(old.no, [(2, 2)]))
+        model.renamed.add((old.epoch, 2))
+        old, new = model.agent.outbox.heads()
+        record = model.run(model.agent.outbox.fetch(new.no, [(2, 2)], ALL_BYTES))
+        [stored] = [each for each in Contents(model.life.database).batches if each.losses]
+        assert [stored.seq] == [item.seq for item in record]
+        model.sink.take(new.epoch, stored)
+        model.agent.outbox.acknowledge(new.no, [(2, 2)])
+        model.all_is_well()
+        model.restore_the_sink(old, [(2, 9)])
+        model.all_is_well()
+        assert model.agent.held() == {old.no: [(1, 1)], new.no: [(1, 1)]}
     finally:
         model.teardown()
 

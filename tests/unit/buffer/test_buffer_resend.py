@@ -1,5 +1,7 @@
 """A centre that asks again and again for the same costs neither records nor commits."""
 
+import pytest
+
 from edge_agent.buffer.ledger import Ledger, WrittenOff
 from edge_agent.wire.messages import LossReason
 from tests.unit.buffer.life import WHOLE, Agent, Life, schema
@@ -55,6 +57,41 @@ async def test_a_centre_that_lost_the_record_too_gets_the_record_again(life: Lif
     assert agent.held() == {1: [(3, 6)]}
     agent.outbox.acknowledge(1, WHOLE)
     assert agent.outbox.head(1).floor == 7
+    await agent.stop()
+
+
+@pytest.mark.parametrize("retained", [True, False])
+async def test_a_centre_from_before_the_record_of_new_names_learns_of_them_by_that_record_or_another(
+    life: Life, retained: bool
+) -> None:
+    """The record lies in another epoch than the names: the centre asks for each in its own."""
+    first = await life.start()
+    for n in (1, 2):
+        await first.commit(FAST, n)
+    await first.kill()
+    agent = await life.start()
+    [old] = agent.outbox.heads()
+    await agent.outbox.rename(old.no, [(2, 2)])
+    new = agent.outbox.current_epoch
+    for no in (old.no, new):
+        agent.outbox.acknowledge(no, WHOLE)
+    await agent.store.flush(settle=True)
+    if not retained:
+        await life.sql("DELETE FROM batch")
+    lacking = {old.no: [(2, 2)], new: [(1, 2)]}
+    for no, seqs in lacking.items():
+        await agent.outbox.resend(no, seqs)
+    if retained:
+        assert agent.held() == {new: [(1, 2)]}
+        told = {(loss.reason, loss.epoch, *loss.seqs) for loss in (await life.contents()).losses}
+        assert told == {(LossReason.RENAMED, old.epoch, (2, 2))}
+    else:
+        await agent.outbox.resend(old.no, [(2, 2)])
+        assert agent.held() == {new: [(3, 4)]}
+        told = {(loss.reason, loss.epoch, *loss.seqs) for loss in (await life.contents()).losses}
+        centre_forgot = LossReason.CENTRE_FORGOT
+        epochs = {head.no: head.epoch for head in agent.outbox.heads()}
+        assert told == {(centre_forgot, epochs[new], (1, 2)), (centre_forgot, old.epoch, (2, 2))}
     await agent.stop()
 
 
