@@ -27,13 +27,13 @@ demo: $(VENV)/.run  ## three simulated PLCs, a centre, an agent and a page; FOR=
 # Many crash tests wait for processes, so two files run at a time. Those that mount file systems need root:
 # they are in test-system and in crash.
 test: $(VENV)/.dev  ## unit, contract, property and short crash tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not root" tests/unit tests/contract tests/property tests/crash
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not root" tests/unit tests/contract tests/property tests/crash
 
 system-packages:
 	@tests/install-system-packages
 
 test-integration: $(VENV)/.dev system-packages  ## against software that others wrote; installs it (root)
-	$(BIN)/python -m pytest tests/integration
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/integration
 
 test-system: $(VENV)/.dev system-packages  ## the installed programs as a user runs them (root)
 	$(BIN)/python -m pytest tests/system
