@@ -35,11 +35,12 @@ class ConfigRoom:
         labels = SqliteTargets(store)
         targets, sight = TargetService(labels), Sight(labels)
         rows = SqliteConfigs(store, changed, settings.config_versions)
-        checks = CheckService(self._checker)
+        checks = self._checks = CheckService(self._checker)
         self.configs = ConfigService(rows, clock, checks)
         self.jobs = ConfigJobService(SqliteConfigJobs(store, rows), rows, checks, targets, clock)
         self.templates = TemplateService(SqliteTemplates(store), self.configs, self.jobs, targets, clock)
         self.mappings = MappingService(SqliteMappings(store), store, sight, clock)
 
     async def close(self) -> None:
+        await self._checks.close()
         await self._checker.close()

@@ -53,6 +53,13 @@ class CheckService:
             asked.add_done_callback(lambda done: self._keep(key, done))
         return await asyncio.shield(asked)
 
+    async def close(self) -> None:
+        """Gives up what is still being asked; nobody waits for it any more."""
+        asked = list(self._asked.values())
+        for each in asked:
+            each.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+
     async def require(self, sections: bytes) -> ConfigChecked:
         """Raises Invalid (`bad_config`) with all problems, and Busy."""
         checked = await self.check(sections)
