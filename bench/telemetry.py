@@ -9,7 +9,8 @@ import json
 import sys
 import threading
 
-import paho.mqtt.client as mqtt  # type: ignore[import-not-found, import-untyped, unused-ignore]
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
 _TELEMETRY = "v1/gateway/telemetry"
 _QUESTIONS = "v1/devices/me/rpc/request/"
@@ -29,14 +30,18 @@ def main() -> None:
         elif document.get("method") == "getSessionLimits":
             client.publish(_ANSWERS + message.topic.removeprefix(_QUESTIONS), json.dumps(_LIMITS), 1)
 
-    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+    client = mqtt.Client(CallbackAPIVersion.VERSION2)
     client.on_message = came
-    client.on_connect = lambda *_: client.subscribe([(_TELEMETRY, 1), (_QUESTIONS + "+", 1)])
+    client.on_connect = _subscribe
     client.connect("127.0.0.1", int(sys.argv[1]))
     client.loop_start()
     pause = threading.Event()
     while not pause.wait(_SECONDS):
         print(count, flush=True)
+
+
+def _subscribe(client: mqtt.Client, *_: object) -> None:
+    client.subscribe([(_TELEMETRY, 1), (_QUESTIONS + "+", 1)])
 
 
 if __name__ == "__main__":

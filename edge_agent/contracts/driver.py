@@ -10,9 +10,13 @@ device told something of at least one tag: a bad quality that the device itself 
 stale do not. A subscription lives by its newest sample or by the server's keepalive for this very
 subscription, never by that of its session or socket: those stay up over a subscription that has died. A
 driver that gets no such keepalives asks the server for samples of what has not changed either.
+
+A subscription is a plan like any other: the pipeline calls `read` at the group's interval, and the driver
+hands over what has come since the last call (`Reading.news`). So reconnecting, breakers, liveness and
+accounting are the same for what is polled and for what is sent.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
@@ -65,6 +69,25 @@ class Plan(Protocol):
 
 
 @dataclass(slots=True)
+class Part:
+    """Some tags' values at one moment: a piece of what a subscription brought.
+
+    tags: a byte for each tag of the schema, 1 where it is in this part, else 0.
+    row: as in a Reading, `schema.row_bytes` long, zeros for tags without a value and for those that are not
+      in this part; `b""` where no tag of the row has a value here.
+    text: one value for each tag that travels as JSON, None for those that are not in this part; None where
+      the schema has no such tag.
+    quality, source: ascending runs within the tags of this part.
+    """
+
+    tags: bytes
+    row: bytes
+    text: tuple[JsonValue, ...] | None = None
+    quality: tuple[QualityRun, ...] = ()
+    source: tuple[SourceRun, ...] = ()
+
+
+@dataclass(slots=True)
 class Reading:
     """What one `read` brought: a row, and what is wrong with it.
 
@@ -76,6 +99,12 @@ class Reading:
     unanswered: the unit did not answer a request in time. The driver then asks it nothing more in this
       read; the tags that were not read are bad_comm. The pipeline counts this against the unit.
     errors: what went wrong, for people, by what it concerns (`holding 100..101` → `illegal data address`).
+
+    Of a subscription, where `news` is not None:
+    news: what came since the last read, in order; each tag is in a part at most once, and its changes are in
+      the order of the parts. `row`, `text`, `quality` and `source` of the Reading itself are empty then.
+    alive: the server spoke for this very subscription since the last read, be it only a keepalive.
+    lost: what cannot come any more, for people: each becomes an event in the device's history.
     """
 
     row: bytes
@@ -84,6 +113,9 @@ class Reading:
     source: tuple[SourceRun, ...] = ()
     unanswered: bool = False
     errors: dict[str, str] | None = None
+    news: tuple[Part, ...] | None = None
+    alive: bool = True
+    lost: tuple[str, ...] = ()
 
 
 class Driver(Protocol):
@@ -95,6 +127,10 @@ class Driver(Protocol):
 
     async def read(self, plan: Any) -> Reading:
         """Reads a group once. A bad tag yields bad quality; a lost link raises NotConnected.
+
+        The first read of a subscription after `connect` makes it, and may wait for first values as long as
+        the transport's time-out; later ones only hand over what is there. What the driver holds between two
+        reads is bounded, and what it had to drop is told in `lost`.
 
         A reply that comes late, twice, cut short or from somebody else never becomes a value of this or
         of a later reading. Where the protocol cannot tell such replies apart (no transaction id), the
@@ -131,6 +167,56 @@ class Identifying(Protocol):
         ...
 
 
+@runtime_checkable
+class Writing(Protocol):
+    """A driver that can write. A target is what `DriverSpec.target` made of one tag: opaque, picklable.
+
+    Values are raw, as the schema holds them before scale, offset and enum; their type and range were
+    checked against the tag's. Only the pipeline calls these, and only for tags of the local allow-list.
+    """
+
+    async def write(self, target: Any, value: JsonValue) -> None:
+        """Sends one write request, once. Returns where the device acknowledged it.
+
+        Raises NotConnected where nothing was sent, WriteRefused where the device said no, and WriteUnknown
+        where the request may or may not have been carried out: no answer in time, a link that broke, a
+        cancellation. It is never sent again by itself.
+        """
+        ...
+
+    async def read_target(self, target: Any) -> JsonValue:
+        """The raw value that the device holds now, for reading back. Raises NotConnected, and Unsupported
+        where it cannot be read."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Browsed:
+    """Something that a server offers. path: of names, from where browsing began. address: as a tag has it.
+
+    is_tag: it has a value; else it is a folder. type: the tag's, empty where no type of ours fits.
+    """
+
+    path: tuple[str, ...]
+    address: str
+    is_tag: bool
+    type: str = ""
+    count: int = 1
+    writable: bool = False
+    unit: str = ""
+    description: str = ""
+
+
+@runtime_checkable
+class Browsing(Protocol):
+    """A driver whose protocol tells what there is."""
+
+    def browse(self, start: str, depth: int) -> AsyncIterator[Browsed]:
+        """What stands under `start` (an address; empty: the root), at most `depth` levels down, each thing
+        once. Raises NotConnected, and ConfigError for a start that cannot be."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class DriverSpec:
     """What the registry knows about a driver.
@@ -138,6 +224,9 @@ class DriverSpec:
     settings: the connection's model, a subclass of `config.models.ConnectionSettings`.
     plan: (connection settings, group settings) → Plan; raises ConfigError for what can never work.
     factory: connection settings → Driver, without I/O.
+    requires: libraries that only the factory's driver imports, so that checking a config needs none of them.
+    target: (connection, group, tag settings) → what `Writing.write` needs to know of the tag; raises
+      ConfigError for a tag that can never be written. None: the driver cannot write.
     """
 
     name: str
@@ -146,3 +235,5 @@ class DriverSpec:
     capabilities: frozenset[Capability]
     plan: Callable[[Any, Any], Plan]
     factory: Callable[[Any], Driver]
+    requires: tuple[str, ...] = ()
+    target: Callable[[Any, Any, Any], Any] | None = None

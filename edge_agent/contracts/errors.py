@@ -22,5 +22,14 @@ class Unsupported(Exception):
     """The peer or the driver cannot do what was asked; asking again is useless."""
 
 
+class WriteRefused(Exception):
+    """The device said no to a write: nothing has changed there. The message is for people."""
+
+
+class WriteUnknown(Exception):
+    """A write may or may not have been carried out. Never send it again by itself: look, and let people
+    decide. The message is for people."""
+
+
 class InvariantBroken(Exception):
     """The program contradicts itself: exit, so that systemd starts it afresh."""

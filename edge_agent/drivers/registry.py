@@ -9,15 +9,18 @@ import difflib
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from typing import Final
 
 from edge_agent.contracts.driver import DriverSpec
 from edge_agent.contracts.errors import ConfigError
 
 ENTRY_POINT_GROUP: Final = "holdfast.drivers"
-TABLE: Final[Mapping[str, str]] = {"modbus": "edge_agent.drivers.modbus:SPEC"}
+TABLE: Final[Mapping[str, str]] = {
+    "modbus": "edge_agent.drivers.modbus:SPEC",
+}
 # Drivers whose libraries come with the bare distribution; an extra of its name brings any other's.
-_BARE: Final = frozenset({"modbus"})
+_BARE: Final = frozenset({"host", "http", "modbus", "xgt"})
 
 
 def names() -> tuple[str, ...]:
@@ -26,7 +29,7 @@ def names() -> tuple[str, ...]:
 
 
 def lookup(name: str) -> DriverSpec:
-    """The driver of this name, imported now.
+    """The driver of this name, imported now; what it `requires` is not.
 
     Raises ConfigError for an unknown name, with the nearest known one, and for a library that is not
     installed, with the command that installs it.
@@ -55,10 +58,15 @@ def _load(point: EntryPoint) -> DriverSpec:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("edge_agent"):
             raise
-        wanted = "holdfast" if point.name in _BARE else f"holdfast[{point.name}]"
-        raise ConfigError(
-            f"driver {point.name!r} needs the library {error.name!r}: pip install '{wanted}'"
-        ) from error
+        raise _lacking(point.name, error.name) from error
     if not isinstance(spec, DriverSpec):
         raise ConfigError(f"driver {point.name!r}: {point.value} is not a DriverSpec")
+    for library in spec.requires:
+        if find_spec(library) is None:
+            raise _lacking(point.name, library)
     return spec
+
+
+def _lacking(driver: str, library: str | None) -> ConfigError:
+    wanted = "holdfast" if driver in _BARE else f"holdfast[{driver}]"
+    return ConfigError(f"driver {driver!r} needs the library {library!r}: pip install '{wanted}'")

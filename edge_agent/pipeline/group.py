@@ -5,13 +5,16 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from edge_agent.config.models import Deadband
-from edge_agent.contracts.driver import Plan, Reading
+from edge_agent.contracts.driver import Part, Plan, Reading
 from edge_agent.contracts.frames import FrameSink
 from edge_agent.contracts.status import LatestValue
 from edge_agent.pipeline import finite
 from edge_agent.pipeline.deadband import DeadbandFilter
 from edge_agent.pipeline.errors import BadReading
+from edge_agent.pipeline.merged import Merged
+from edge_agent.wire.batch import Kind
 from edge_agent.wire.frame import Frame, JsonValue, bitmap
+from edge_agent.wire.messages import Event
 from edge_agent.wire.quality import Quality, QualityRun, whole
 from edge_agent.wire.schema import Schema, TagSchema
 from edge_agent.wire.values import read_value
@@ -100,6 +103,7 @@ class Group:
         self._counts = counts
         self._sink = sink
         self._newest: _Newest | None = None
+        self._merged: Merged | None = None  # of a subscription: what each tag has now, and since when
         self._silence: tuple[QualityRun, ...] = ()
         self._silent_since = 0
         # When the device told something of a tag last, and when a cycle ended last, whatever it brought.
@@ -118,6 +122,9 @@ class Group:
         planned_ns: when the read was due. The deadband's intervals are measured between these, because
         a `min_interval` of five cycles would otherwise be six whenever the sixth came a little early.
         """
+        if reading.news is not None:
+            self._take_news(reading, reading.news, mono_ns, wall_ms)
+            return
         if len(reading.row) != self._row_bytes or self._texts or reading.quality:
             self._check(reading)
         reading = self._finite(reading)
@@ -126,7 +133,38 @@ class Group:
             self.heard_ns, self.heard_ms = mono_ns, wall_ms
         self._take(reading, mono_ns, wall_ms, mono_ns if planned_ns is None else planned_ns)
 
+    def _take_news(self, reading: Reading, news: tuple[Part, ...], mono_ns: int, wall_ms: int) -> None:
+        """What a subscription brought: a frame for each part."""
+        if news or reading.alive:
+            self.cycled_ns = mono_ns
+            self.heard_ns, self.heard_ms = mono_ns, wall_ms
+        for text in reading.lost:
+            self._tell_lost(text, wall_ms)
+        for part in news:
+            piece = Reading(part.row, part.text, part.quality, part.source)
+            self._check(piece, part.tags)
+            piece = self._finite(piece)
+            if self._merged is None:
+                self._merged = Merged(self.schema)
+            whole_ = self._merged.add(piece, part.tags, wall_ms)
+            self._newest, self._silence = _Newest(whole_, mono_ns, wall_ms), ()
+            self._emit(whole_, mono_ns, wall_ms, mono_ns, piece, part.tags)
+        if self._newest is not None and reading.alive and self._merged is not None:
+            # The server stands by what it sent: nothing has changed since.
+            self._newest = replace(self._newest, mono_ns=mono_ns)
+
+    def _tell_lost(self, text: str, wall_ms: int) -> None:
+        event = Event(
+            time=wall_ms,
+            code="changes_lost",
+            message=f"{self.schema.connection}.{self.schema.group}: {text}"[:1000],
+            connection=self.schema.connection,
+            data={"group": self.schema.group},
+        )
+        self._sink.record(Kind.EVENT, event.model_dump(mode="json"))
+
     def _take(self, reading: Reading, mono_ns: int, wall_ms: int, planned_ns: int) -> None:
+        self._merged = None
         self._newest = _Newest(reading, mono_ns, wall_ms)
         if not reading.row and _is_whole(reading.quality, self._tags):
             if self._silence == reading.quality and mono_ns - self._silent_since < REPEAT_BAD_NS:
@@ -149,9 +187,14 @@ class Group:
         text = (None,) * self._texts if self._texts else None
         self._take(Reading(b"", text, whole(self._tags, quality)), mono_ns, wall_ms, mono_ns)
 
-    def _check(self, reading: Reading) -> None:
-        """A reading that contradicts its schema would make the batch that holds it unreadable."""
+    def _check(self, reading: Reading, tags: bytes | None = None) -> None:
+        """A reading that contradicts its schema would make the batch that holds it unreadable.
+
+        tags: those of a part, a byte each.
+        """
         name = f"{self.schema.connection}.{self.schema.group}"
+        if tags is not None and (len(tags) != self._tags or not any(tags)):
+            raise BadReading(f"{name}: a part of {len(tags)} tags for {self._tags}, or of none")
         end = nulls = 0
         for run in reading.quality:
             if run.first < end or run.count < 1 or run.first + run.count > self._tags:
@@ -159,7 +202,8 @@ class Group:
             end = run.first + run.count
             if run.null:
                 nulls += max(0, min(end, self.schema.fixed_tags) - run.first)
-        if len(reading.row) != self._row_bytes and (reading.row or nulls < self.schema.fixed_tags):
+        fixed = self.schema.fixed_tags if tags is None else sum(tags[: self.schema.fixed_tags])
+        if len(reading.row) != self._row_bytes and (reading.row or nulls < fixed):
             raise BadReading(f"{name}: {len(reading.row)} bytes for a row of {self._row_bytes}")
         if len(reading.text or ()) != self._texts:
             raise BadReading(f"{name}: {len(reading.text or ())} texts for {self._texts} tags")
@@ -175,23 +219,36 @@ class Group:
         row, text, quality = finite.mark_bad(self.schema, reading.row, reading.text, reading.quality, bad)
         return replace(reading, row=row, text=text, quality=quality)
 
-    def _emit(self, reading: Reading, mono_ns: int, wall_ms: int, planned_ns: int) -> None:
-        account, tags = self._account, self._tags
-        account.read += tags
-        self._counts.read += tags
+    def _emit(
+        self, reading: Reading, mono_ns: int, wall_ms: int, planned_ns: int,
+        piece: Reading | None = None, came: bytes = b"",
+    ) -> None:  # fmt: skip
+        """reading: of the whole group, by which the deadband judges. piece: of a subscription, what came of
+        it, for the tags `came`."""
+        account = self._account
+        read = tags = self._tags
         present: bytes | None = None
+        chosen: bytes | bytearray = came
+        if piece is not None:
+            read = came.count(1)
         if self._filter is not None:
             chosen = self._filter.select(reading.row, reading.text, reading.quality, planned_ns)
-            held = chosen.count(0)
-            account.suppressed += held
-            self._counts.suppressed += held
-            if held == tags:
-                return
-            present = bitmap(list(chosen)) if held else None
+            if piece is not None:
+                chosen = bytes(a & b for a, b in zip(chosen, came, strict=True))
+        held = read - chosen.count(1) if chosen else 0
+        account.read += read
+        self._counts.read += read
+        account.suppressed += held
+        self._counts.suppressed += held
+        if held == read:
+            return
+        if chosen and chosen.count(1) < tags:
+            present = bitmap(list(chosen))
+        shown = reading if piece is None else piece
         account.frames += 1
         frame = Frame(
-            account.frames, mono_ns, wall_ms, reading.row, account.read, account.suppressed,
-            present, reading.text, reading.quality, reading.source,
+            account.frames, mono_ns, wall_ms, shown.row or reading.row, account.read, account.suppressed,
+            present, shown.text, shown.quality, shown.source,
         )  # fmt: skip
         self._counts.framed += account.read - account.suppressed
         account.read = account.suppressed = 0
@@ -218,7 +275,7 @@ class Group:
                 tag=tag.name,
                 value=self._value(newest.reading, index, tag, marks.get(index)),
                 quality=_shown(marks.get(index), is_fresh=is_fresh).label,
-                time=newest.wall_ms,
+                time=newest.wall_ms if self._merged is None else self._merged.came_ms[index],
                 unit=tag.unit,
             )
             for index, tag in tags.items()

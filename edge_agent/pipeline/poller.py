@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 
 from edge_agent.contracts.clock import Clock
-from edge_agent.contracts.driver import Driver, Reading
+from edge_agent.contracts.driver import Driver, Part, Reading
 from edge_agent.contracts.errors import NotConnected
 from edge_agent.contracts.status import LatestValue
 from edge_agent.pipeline.breaker import BreakerState
@@ -233,7 +233,7 @@ class Poller:
         if reading.unanswered:
             error = next(iter((reading.errors or {}).values()), "no answer")
             self._unit_failed(item.unit, error)
-        else:
+        elif reading.news is None or reading.news or reading.alive:  # else a subscription brought nothing
             self._answered(item, reading, started)
         item.group.take(reading, self._clock.mono_ns(), self._clock.wall_ms(), planned_ns)
 
@@ -403,5 +403,7 @@ class Poller:
         )
 
 
-def _has_values(reading: Reading) -> bool:
+def _has_values(reading: Reading | Part) -> bool:
+    if isinstance(reading, Reading) and reading.news is not None:
+        return reading.alive or any(map(_has_values, reading.news))
     return bool(reading.row) or any(value is not None for value in reading.text or ())

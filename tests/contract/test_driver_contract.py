@@ -1,14 +1,15 @@
 """What every driver must do, whatever its protocol (contracts/driver.py).
 
-A driver joins by a `Peer` in PEERS: its simulator with the faults that the suite asks for. Each group
-that a peer offers holds values that no other group holds, so that an answer to another question is seen.
+A driver joins by a `Peer` in tests/contract/peers: its simulator with the faults that the suite asks for.
+Each group that a peer offers holds values that no other group holds, so that an answer to another question
+is seen.
 """
 
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
@@ -16,112 +17,10 @@ from edge_agent.contracts.driver import Capability, Driver, DriverSpec, Plan, Re
 from edge_agent.contracts.errors import NotConnected
 from edge_agent.drivers.registry import lookup
 from edge_agent.wire.quality import Quality, QualityRun, whole
+from tests.contract.peers import PEERS
+from tests.contract.peers.contract import Peer
 
 SERVED_WITHIN_SECONDS = 5.0
-
-
-class Peer(Protocol):
-    """A simulated PLC of one protocol. `start` after `stop` listens at the same address.
-
-    connects: there are connections, which the peer may refuse or forget. address: names it in errors.
-    groups: two groups of good tags; `bad_group`: one whose tag number `bad_tag` of three does not exist.
-    """
-
-    driver: str
-    timeout_seconds: float
-    connects: bool
-    address: str
-
-    async def start(self) -> None: ...
-    async def stop(self) -> None: ...
-    def settings(self) -> dict[str, Any]: ...
-    def groups(self) -> list[dict[str, Any]]: ...
-    def bad_group(self) -> dict[str, Any]: ...
-    def be_silent(self) -> None: ...
-    def answer_again(self) -> None: ...
-    def be_late_once(self) -> None: ...
-    def freeze_connections(self) -> None: ...
-    def requests(self) -> int: ...
-    def row(self, group: int) -> bytes: ...
-
-
-class ModbusPeer:
-    """The Modbus simulator; values do not move, because its clock stands still."""
-
-    driver = "modbus"
-    timeout_seconds = 0.1
-
-    def __init__(self, framing: str, line: str = "") -> None:
-        from edge_agent.drivers.modbus.simulator.server import Simulator, SimulatorConfig
-
-        self.connects = framing in ("tcp", "rtu_over_tcp")
-        self.address = line or "127.0.0.1"
-        self._framing = framing
-        self._line = line
-        self._simulator = Simulator(SimulatorConfig(framing=framing, serial=line, wall_ms=lambda: 0))
-
-    async def start(self) -> None:
-        await self._simulator.start()
-
-    async def stop(self) -> None:
-        await self._simulator.stop()
-
-    def settings(self) -> dict[str, Any]:
-        port = self._simulator.ports[0] if self._simulator.ports else 1
-        timeout = f"{self.timeout_seconds * 1000:g}ms"
-        transport: dict[str, Any] = {"type": self._framing, "timeout": timeout}
-        if self._framing == "serial":
-            transport |= {"port": self._line, "baud": 1_000_000}
-        else:
-            transport |= {"host": "127.0.0.1", "port": port}
-        return {"name": "plc", "driver": self.driver, "transport": transport}
-
-    def groups(self) -> list[dict[str, Any]]:
-        # Two requests for the first group: more than 125 registers.
-        return [_registers("one", range(200)), _registers("two", range(1000, 1125))]
-
-    def bad_group(self) -> dict[str, Any]:
-        from edge_agent.drivers.modbus.simulator.faults import Fault, FaultKind
-
-        self._simulator.faults.add(Fault(FaultKind.EXCEPTION, code=2, area="holding", ranges=((2001, 2001),)))
-        return _registers("bad", range(2000, 2003))
-
-    def be_silent(self) -> None:
-        from edge_agent.drivers.modbus.simulator.faults import Fault, FaultKind
-
-        self._simulator.faults.add(Fault(FaultKind.SILENCE))
-
-    def answer_again(self) -> None:
-        self._simulator.faults.clear()
-
-    def be_late_once(self) -> None:
-        from edge_agent.drivers.modbus.simulator.faults import Fault, FaultKind
-
-        self._simulator.faults.add(Fault(FaultKind.DELAY, seconds=1.5 * self.timeout_seconds, times=1))
-
-    def freeze_connections(self) -> None:
-        self._simulator.freeze_connections()
-
-    def requests(self) -> int:
-        return self._simulator.counters.requests
-
-    def row(self, group: int) -> bytes:
-        addresses = (range(200), range(1000, 1125))[group]
-        return b"".join((31 * address & 0xFFFF).to_bytes(2) for address in addresses)
-
-
-def _registers(name: str, addresses: range) -> dict[str, Any]:
-    tags = [{"name": f"t{number}", "address": f"holding:{number}"} for number in addresses]
-    return {"name": name, "interval": "1s", "tags": tags}
-
-
-# Each takes a directory of its own.
-PEERS: dict[str, Callable[[Path], Peer]] = {
-    "modbus-tcp": lambda _: ModbusPeer("tcp"),
-    "modbus-rtu-over-tcp": lambda _: ModbusPeer("rtu_over_tcp"),
-    "modbus-udp": lambda _: ModbusPeer("udp"),
-    "modbus-serial": lambda directory: ModbusPeer("serial", str(directory / "line")),
-}
 
 
 @pytest.fixture(params=PEERS)

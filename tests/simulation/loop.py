@@ -48,6 +48,8 @@ class _NoSockets(selectors.SelectSelector):
 class VirtualLoop(asyncio.SelectorEventLoop):
     """busy: whether real threads owe an answer. thread_of: how an executor behaves; asked once for each."""
 
+    _scheduled: list[asyncio.TimerHandle]  # the base class's own heap
+
     def __init__(self) -> None:
         selector = _NoSockets()
         selector.loop = self
@@ -72,7 +74,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         elif timeout is None:
             raise Stuck("every task waits for another one")
         else:
-            self._now += timeout
+            # The timer's own time, not a sum of waits: how often the loop woke on the way must not show in
+            # the last bit of the time, which decides how a time is rounded.
+            self._now = self._scheduled[0].when()
 
     def settle(self) -> None:
         """Takes the answers of real threads until none is owed."""

@@ -1,0 +1,10 @@
+"""The peers that every driver is held to the contract with: one module each."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.contract.peers import modbus
+from tests.contract.peers.contract import Peer
+
+# Each takes a directory of its own.
+PEERS: dict[str, Callable[[Path], Peer]] = {**modbus.PEERS}
