@@ -170,7 +170,7 @@ class Agent:
     def _start_parts(self, ending: Ending, watchdog: Watchdog) -> None:
         """What works without anybody else."""
         crew = ending.crew
-        workshop = Workshop(self._clock, self._store, directory=self._directory)
+        workshop = Workshop(self._clock, self._store, directory=self._directory, state=self._database.parent)
         self._connections = ending.connections = ConnectionSet(crew, workshop, self._store)
         writer = Role(essential=True, pulse=self._store.pulse, quiet_seconds=WRITER_SECONDS)
         crew.start(WRITER, self._store.run_flushes, writer)

@@ -62,7 +62,8 @@ async def examine_site(
     starting: Callable[[str], None] = _ignore,
 ) -> list[Outcome]:
     """As `examine`, of a config that was read."""
-    asker = _Asker(site.directory)
+    state = site.directory if site.document is None else site.database.parent
+    asker = _Asker(site.directory, state)
     return await run_checks(checks(asker, direct=direct), site, only, tell, starting)
 
 
@@ -127,14 +128,15 @@ def _running(config: Head | Loaded | None) -> tuple[AgentStatus | None, str]:
 class _Asker:
     """Implements doctor.connections.Asker with the drivers."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, state: Path) -> None:
         self._directory = directory
+        self._state = state
 
     def line(self, connection: ConnectionSettings) -> str:
         return address_of(connection) or connection.name
 
     async def ask(self, connection: ConnectionSettings) -> Asked:
-        settings = located(connection, self._directory)
+        settings = located(connection, self._directory, self._state)
         try:
             driver: Driver = registry.lookup(settings.driver).factory(settings)
         except ConfigError as error:

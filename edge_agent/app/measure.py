@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 from edge_agent.app.offline import line_of
 from edge_agent.config.load import Loaded
@@ -26,19 +25,19 @@ async def measure(loaded: Loaded, warn: Callable[[str], None]) -> Seconds:
         if settings.enabled:
             lines.setdefault(line_of(settings), []).append(settings)
     found = await asyncio.gather(
-        *(_measure_line(connections, loaded.directory, warn) for connections in lines.values())
+        *(_measure_line(connections, loaded, warn) for connections in lines.values())
     )
     return {name: seconds for line in found for name, seconds in line.items()}
 
 
 async def _measure_line(
-    connections: Iterable[ConnectionSettings], directory: Path, warn: Callable[[str], None]
+    connections: Iterable[ConnectionSettings], loaded: Loaded, warn: Callable[[str], None]
 ) -> Seconds:
     found: Seconds = {}
     for settings in connections:
         spec = registry.lookup(settings.driver)
         plans = [plan_group(spec, settings, group) for group in groups_of(settings)]
-        driver: Driver = spec.factory(located(settings, directory))
+        driver: Driver = spec.factory(located(settings, loaded.directory, loaded.state_directory))
         try:
             await driver.connect()
             for plan in plans:

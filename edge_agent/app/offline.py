@@ -91,7 +91,10 @@ async def read_once(loaded: Loaded, connection: str | None, warn: Callable[[str]
         known = ", ".join(each.name for each in loaded.document.connections if each.enabled) or "none"
         raise ConfigError(f"there is no enabled connection {connection!r}; there are: {known}")
     results = await asyncio.gather(
-        *(_read_connection(located(settings, loaded.directory)) for settings in chosen)
+        *(
+            _read_connection(located(settings, loaded.directory, loaded.state_directory))
+            for settings in chosen
+        )
     )
     faults = [result.fault for result in results if result.fault is not None]
     if faults and len(faults) == len(results):

@@ -103,8 +103,11 @@ def _connection_warnings(document: Document, root: Any, place: Place) -> Iterato
         yield Problem(spot.place, "connections", "nothing is polled: there is no connection")
     ends: dict[tuple[str, ...], ConnectionSettings] = {}
     for index, connection in enumerate(document.connections):
+        if not connection.enabled:
+            continue
+        yield from _transport_doubts(connection, index, root, place)
         end = _far_end(connection)
-        if not end or not connection.enabled:
+        if not end:
             continue
         first = ends.setdefault(end, connection)
         if first is not connection:
@@ -114,6 +117,16 @@ def _connection_warnings(document: Document, root: Any, place: Place) -> Iterato
                 "stations behind one gateway are groups of one connection, each with its unit_id"
             )
             yield Problem(spot.place, spot.path, text)
+
+
+def _transport_doubts(
+    connection: ConnectionSettings, index: int, root: Any, place: Place
+) -> Iterator[Problem]:
+    """What a driver's transport finds unwise in itself."""
+    doubts = getattr(getattr(connection, "transport", None), "doubts", tuple)
+    for path, text in doubts():
+        spot = locate(root, ("connections", index, "transport", *path), place)
+        yield Problem(spot.place, spot.path, text)
 
 
 def _far_end(connection: ConnectionSettings) -> tuple[str, ...]:

@@ -47,6 +47,11 @@ class Loaded:
         """What relative paths in the document are relative to."""
         return self.files[0].parent
 
+    @property
+    def state_directory(self) -> Path:
+        """Where the agent keeps its own files: beside the buffer's database."""
+        return (self.directory / self.document.buffer.path).parent
+
 
 def load(path: Path, lookup: SettingsLookup, environ: Mapping[str, str]) -> Loaded:
     """Reads and validates the config at `path`. Raises ConfigErrors, and nothing else."""

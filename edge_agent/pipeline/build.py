@@ -30,7 +30,7 @@ from edge_agent.wire.schema import Schema
 class Workshop:
     """What all pollers of a run share; it outlives reloads, so that counts and numbers go on.
 
-    directory: what files in the connections' settings are relative to.
+    directory: what files in the connections' settings are relative to. state: where the agent keeps its own.
     """
 
     clock: Clock
@@ -40,6 +40,7 @@ class Workshop:
     lateness: Lateness = field(default_factory=Lateness)
     phases: "count[int]" = field(default_factory=count)
     directory: Path = field(default_factory=Path)
+    state: Path = field(default_factory=Path)
 
 
 def groups_of(connection: ConnectionSettings) -> Sequence[GroupSettings]:
@@ -68,13 +69,18 @@ def address_of(connection: ConnectionSettings) -> str:
     return f"{host}:{port}" if port is not None else str(host)
 
 
-def located(connection: ConnectionSettings, directory: Path) -> ConnectionSettings:
-    """With the files that its transport names, if it names any, relative to `directory`."""
-    transport = transport_of(connection)
-    beside = getattr(transport, "beside", None)
-    if beside is None:
-        return connection
-    return connection.model_copy(update={"transport": beside(directory)})
+def located(connection: ConnectionSettings, directory: Path, state: Path) -> ConnectionSettings:
+    """With the files that its transport names, if it names any, relative to `directory`.
+
+    state: the directory of the buffer's database, for a transport that keeps files of its own.
+    """
+    transport: Any = transport_of(connection)
+    settled = transport
+    if hasattr(settled, "beside"):
+        settled = settled.beside(directory)
+    if hasattr(settled, "kept_in"):
+        settled = settled.kept_in(state)
+    return connection if settled is transport else connection.model_copy(update={"transport": settled})
 
 
 def plan_group(spec: DriverSpec, connection: ConnectionSettings, group: GroupSettings) -> Plan:
@@ -150,7 +156,7 @@ def build_poller(drawn: Blueprint, spec: DriverSpec, workshop: Workshop) -> tupl
             )
         )
     line = Line(connection.name, spec.name, address_of(connection), connect_cap_seconds=8 * timeout)
-    settled = located(connection, workshop.directory)
+    settled = located(connection, workshop.directory, workshop.state)
     poller = Poller(
         line,
         lambda: spec.factory(settled),

@@ -63,13 +63,13 @@ def test_files_and_queues_are_refused_by_name(address: str, text: str) -> None:
 
 def test_tls_files_are_relative_to_the_config() -> None:
     made = connection({"type": "tls", "host": "h", "ca_file": "ca.pem", "cert_file": "/etc/agent.pem"})
-    transport = located(made, Path("/srv/site")).transport  # type: ignore[attr-defined]
+    transport = located(made, Path("/srv/site"), Path("/srv/state")).transport  # type: ignore[attr-defined]
     assert isinstance(transport, TlsTransport)
     assert transport.ca_file == "/srv/site/ca.pem"
     assert transport.cert_file == "/etc/agent.pem"
     assert transport.key_file is None
     plain = connection({"host": "h"})
-    assert located(plain, Path("/srv/site")) is plain
+    assert located(plain, Path("/srv/site"), Path("/srv/state")) is plain
 
 
 @pytest.mark.parametrize(
