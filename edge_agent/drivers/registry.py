@@ -18,6 +18,7 @@ from edge_agent.contracts.errors import ConfigError
 ENTRY_POINT_GROUP: Final = "holdfast.drivers"
 TABLE: Final[Mapping[str, str]] = {
     "modbus": "edge_agent.drivers.modbus:SPEC",
+    "opcua": "edge_agent.drivers.opcua:SPEC",
 }
 # Drivers whose libraries come with the bare distribution; an extra of its name brings any other's.
 _BARE: Final = frozenset({"host", "http", "modbus", "xgt"})
