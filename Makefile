@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 FOR    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test crash test-integration test-system soak fuzz-api bench fleet lint format docs clean system-packages
+.PHONY: help demo test crash test-integration test-system soak fuzz fuzz-api bench fleet lint format docs clean system-packages
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -48,6 +48,9 @@ crash: $(VENV)/.dev  ## crash tests in their long form (root): N=1000 kills, FOR
 
 fuzz-api: $(VENV)/.dev  ## schemathesis over the whole API, with all border cases: EXAMPLES=50
 	HOLDFAST_API_EXAMPLES=$(or $(EXAMPLES),50) $(BIN)/python -m pytest -s tests/integration/test_openapi_schemathesis.py
+
+fuzz: $(VENV)/.dev  ## decoders against bytes that make no sense: FOR=60 seconds each, ONLY="name name", OUT=build/fuzz
+	$(BIN)/python -m tests.fuzz $(ONLY) --for $(or $(FOR),60) $(if $(OUT),--out $(OUT))
 
 soak: $(VENV)/.dev  ## agent and centre over a link that breaks at random, for an hour: FOR=3600 SEED= OUT=soak.jsonl
 	HOLDFAST_SOAK_SECONDS=$(or $(FOR),3600) HOLDFAST_SOAK_OUT=$(or $(OUT),soak.jsonl) $(if $(SEED),SEED=$(SEED)) \
