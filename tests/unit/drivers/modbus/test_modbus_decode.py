@@ -2,7 +2,8 @@
 
 import pytest
 
-from edge_agent.drivers.modbus.decode import Place, RowProgram, spread, string
+from edge_agent.drivers.cutting import spread
+from edge_agent.drivers.modbus.decode import Place, RowProgram, string
 
 
 def test_bits_are_spread_lowest_first() -> None:

@@ -85,7 +85,7 @@ def test_blocks_are_merged_up_to_125_registers() -> None:
     connection = connection_of(tags)
     made = plan(connection, connection.groups[0])
     assert [(block.start, block.count) for block in made.blocks] == [(125 * i, 125) for i in range(8)]
-    assert made.program.registers is None  # the replies, one behind the other, are the row
+    assert made.program.cut.values is None  # the replies, one behind the other, are the row
 
 
 def test_coils_are_merged_up_to_2000() -> None:
@@ -100,7 +100,7 @@ def test_a_row_is_laid_out_by_address_whatever_order_the_tags_are_written_in() -
     connection = connection_of(tags)
     made = plan(connection, connection.groups[0])
     assert [tag.name for tag in made.schema.tags] == ["t0", "t1", "t2", "t3"]
-    assert made.program.registers is None
+    assert made.program.cut.values is None
 
 
 def test_a_value_that_no_request_may_hold_is_refused() -> None:
