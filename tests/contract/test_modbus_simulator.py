@@ -73,16 +73,36 @@ async def test_many_ports_are_one_process() -> None:
                 assert len(await peer.ask(READ_TWO)) == 7
 
 
-async def test_writes_are_counted_and_change_nothing() -> None:
+# Functions 6, 16, 5, 15 and 22, each at address 10.
+ALL_WRITES = [
+    bytes((6, 0, 10, 0, 99)),
+    bytes((16, 0, 10, 0, 1, 2, 0, 98)),
+    bytes((5, 0, 10, 0xFF, 0)),
+    bytes((15, 0, 10, 0, 1, 1, 1)),
+    bytes((22, 0, 10, 0xFF, 0xF0, 0, 0x05)),
+]
+
+
+@pytest.mark.writes
+async def test_writes_are_counted_and_refused() -> None:
     async with Simulator(still()) as simulator, client(simulator.ports[0]) as peer:
         before = await peer.ask(READ_TWO)
-        assert await peer.ask(bytes((6, 0, 10, 0, 99))) == bytes((1, 6, 0, 10, 0, 99))
-        assert await peer.ask(bytes((16, 0, 10, 0, 1, 2, 0, 99))) == bytes((1, 16, 0, 10, 0, 1))
-        assert await peer.ask(bytes((5, 0, 10, 0xFF, 0))) == bytes((1, 5, 0, 10, 0xFF, 0))
-        assert await peer.ask(bytes((15, 0, 10, 0, 1, 1, 1))) == bytes((1, 15, 0, 10, 0, 1))
+        for number, pdu in enumerate(ALL_WRITES, start=1):
+            assert await peer.ask(pdu) == bytes((1, pdu[0] | 0x80, 1))
+            assert simulator.counters.write_requests == number
         assert await peer.ask(READ_TWO) == before
-        assert simulator.counters.write_requests == 4
-        assert simulator.counters.requests == 6
+
+
+@pytest.mark.writes
+async def test_where_it_was_told_to_it_takes_writes_which_stand_over_the_formulas() -> None:
+    async with Simulator(still(writable=True)) as simulator, client(simulator.ports[0]) as peer:
+        for pdu in ALL_WRITES[:4]:
+            assert await peer.ask(pdu) == bytes((1, *pdu[:5]))
+        assert await peer.ask(ALL_WRITES[4]) == bytes((1,)) + ALL_WRITES[4]
+        assert (await peer.ask(READ_TWO))[3:5] == (98 & 0xFFF0 | 0x05).to_bytes(2)
+        assert (await peer.ask(bytes((1, 0, 10, 0, 1))))[3:] == b"\x01"
+        assert simulator.held("holding", 10) == 98 & 0xFFF0 | 0x05
+        assert simulator.counters.write_requests == 5
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
-"""Reads plans from a station: the I/O of the driver. What it decides stands in plan, split and harvest.
+"""Reads plans from a station, and writes: the driver's I/O. What it decides: plan, split, harvest, write.
 
 One request is in flight at a time. The one exception to «drivers do not reconnect»: where the peer has
 closed a connection on which it had answered before, and no byte of an answer is missing, the driver opens
 it again, once for each request. Some PLCs close after every reply, and a plan of two requests would
-otherwise never complete.
+otherwise never complete. A request to write is sent over the new one only where it was not sent before.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 from edge_agent.contracts.driver import Identity, Reading
-from edge_agent.contracts.errors import NotConnected
+from edge_agent.contracts.errors import NotConnected, Unsupported, WriteUnknown
 from edge_agent.drivers.modbus.errors import DeviceError, Refused, Unanswered, exception_text
 from edge_agent.drivers.modbus.framing import rtu_framer
 from edge_agent.drivers.modbus.harvest import Harvest
@@ -25,6 +25,8 @@ from edge_agent.drivers.modbus.plan import Block, ModbusPlan
 from edge_agent.drivers.modbus.settings import ModbusConnection
 from edge_agent.drivers.modbus.split import Part, Trail
 from edge_agent.drivers.modbus.transports import is_serial_line
+from edge_agent.drivers.modbus.write import ModbusTarget, check_reply, decode, encode
+from edge_agent.wire.frame import JsonValue
 
 # Requests that one read may spend on finding out what a station refuses; the rest waits for the next.
 PROBES_PER_READ: Final = 32
@@ -34,7 +36,7 @@ _EXCEPTION_BIT: Final = 0x80
 
 
 class ModbusDriver:
-    """Implements contracts.driver.Driver.
+    """Implements contracts.driver.Driver, Identifying and Writing.
 
     monotonic: seconds, for asking refused tags again.
     """
@@ -102,6 +104,36 @@ class ModbusDriver:
             except Unanswered:
                 return None
         return said.identity if said.identity != Identity() else None
+
+    async def write(self, target: ModbusTarget, value: JsonValue) -> None:
+        request = encode(target, value)
+        if self._delay:
+            await asyncio.sleep(self._delay)
+        reply = await self._send_once(target.unit_id, request)
+        check_reply(request, reply)
+
+    async def read_target(self, target: ModbusTarget) -> JsonValue:
+        try:
+            return decode(target, await self._ask(target.unit_id, target.block))
+        except Unanswered as error:
+            raise NotConnected(str(error)) from error
+        except (Refused, DeviceError, UnicodeError) as error:
+            raise Unsupported(str(error)) from error
+
+    async def _send_once(self, unit_id: int, request: bytes) -> bytes:
+        """Raises NotConnected where nothing was sent, and WriteUnknown where something was."""
+        link = self._link
+        if link is not None and link.lost and link.peer_closed:
+            link = await self._reopened(link)
+        if link is None:
+            raise NotConnected("not connected")
+        sent = link.sent
+        try:
+            return await link.request(unit_id, request)
+        except (NotConnected, Unanswered) as error:
+            if link.sent == sent:
+                raise NotConnected(str(error)) from error
+            raise WriteUnknown(str(error)) from error
 
     async def _read_parts(self, harvest: Harvest, index: int, trail: Trail) -> bool:
         """Reads a block in parts. Returns False where the unit does not answer any more."""
@@ -172,12 +204,15 @@ class ModbusDriver:
         except NotConnected:
             if not link.peer_closed:
                 raise
+        return await (await self._reopened(link)).request(unit_id, pdu)
+
+    async def _reopened(self, link: Link) -> Link:
         fresh = await self._open()
         if self._link is not link:  # closed meanwhile
             fresh.drop("closed")
             raise NotConnected("closed")
         self._link = fresh
-        return await fresh.request(unit_id, pdu)
+        return fresh
 
     async def _open(self) -> Link:
         return await open_link(self._transport, self._late)

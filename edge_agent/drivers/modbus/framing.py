@@ -21,6 +21,8 @@ _LENGTHS: Final = range(3, 255)
 _RTU_EXCEPTION_BYTES: Final = 5
 _EXCEPTION_BIT: Final = 0x80
 _IDENTIFICATION: Final = 0x2B
+# Replies to functions that write, as RTU frames.
+_WRITE_REPLY_BYTES: Final = {5: 8, 6: 8, 15: 8, 16: 8, 22: 10}
 # Unit, function, MEI type, code, conformity, more follows, next object, number of objects; then objects
 # of id, length and value (Modbus Application Protocol V1.1b3, 6.21).
 _IDENTIFICATION_HEAD_BYTES: Final = 8
@@ -163,10 +165,13 @@ class RtuFraming:
 def rtu_reply_bytes(data: bytes) -> int | None:
     """How long the RTU frame is that begins with `data`, its checksum included; None: not yet known.
 
-    Needs three bytes at least. Knows the replies to functions that read, identification, and exceptions.
+    Needs three bytes at least. Knows the replies to functions that read and write, identification, and
+    exceptions.
     """
     if data[1] & _EXCEPTION_BIT:
         return _RTU_EXCEPTION_BYTES
+    if size := _WRITE_REPLY_BYTES.get(data[1]):
+        return size
     if data[1] != _IDENTIFICATION:
         return 3 + data[2] + _CRC_BYTES
     end = _IDENTIFICATION_HEAD_BYTES

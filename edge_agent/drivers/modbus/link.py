@@ -27,11 +27,13 @@ class Link:
     """Once `lost` has a reason, it stays lost.
 
     peer_closed: the peer ended it, after it had answered, and no answer was begun.
+    sent: how many requests went out, or may have.
     """
 
     def __init__(self, framing: Framing, timeout_seconds: float) -> None:
         self.lost = ""
         self.peer_closed = False
+        self.sent = 0
         self.names_replies = framing.names_replies
         self._framing = framing
         self._timeout = timeout_seconds
@@ -54,6 +56,7 @@ class Link:
         self._deadline = self._loop.time() + self._timeout + self._wire_seconds(pdu)
         if self._timer is None or self._timer.when() > self._deadline:
             self._set_timer()
+        self.sent += 1
         self._send(self._framing.request(unit_id, pdu))
         try:
             answer = await self._reply

@@ -159,12 +159,13 @@ def _by_address(tag: ModbusTag) -> tuple[Area, int, int]:
     return place.area, place.number, place.bit or 0
 
 
-def _order(connection: ModbusConnection, tag: ModbusTag) -> Order:
+def order_of(connection: ModbusConnection, tag: ModbusTag) -> Order:
+    """Where the bytes of its values stand."""
     return _ORDERS[tag.byte_order or connection.byte_order, tag.word_order or connection.word_order]
 
 
 def _tag_schema(connection: ModbusConnection, tag: ModbusTag) -> TagSchema:
-    order = _order(connection, tag)
+    order = order_of(connection, tag)
     if tag.type.size < 2:
         order = Order.DCBA
     elif tag.type.size == 2:  # one register has no word order: equal meanings get equal schemas

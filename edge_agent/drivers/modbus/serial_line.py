@@ -21,6 +21,7 @@ from edge_agent.drivers.modbus.serial_framing import SerialFraming
 from edge_agent.drivers.modbus.serial_port import close_port, open_port
 from edge_agent.drivers.modbus.timing import SerialTiming, reply_data_bytes, reply_frame_bytes
 from edge_agent.drivers.modbus.transports import SerialTransport
+from edge_agent.drivers.modbus.write import WRITE_COILS, WRITE_REGISTERS
 
 _REQUEST_OVERHEAD_BYTES = 3
 _READ_BYTES = 4096
@@ -57,7 +58,7 @@ class SerialLink(Link):
                 raise Unanswered("the line does not fall silent")
             await self._rest(self._silent_from - now)
         self._unit = unit_id
-        self._mistakable = reply_data_bytes(pdu) is not None
+        self._mistakable = reply_data_bytes(pdu) is not None or pdu[0] in (WRITE_COILS, WRITE_REGISTERS)
         return await super().request(unit_id, pdu)
 
     async def _rest(self, seconds: float) -> None:
@@ -126,7 +127,7 @@ class SerialLink(Link):
         super()._abandon(why)
 
     def _expect_late(self) -> None:
-        """A late reply to a function that reads nothing is no reply to one that does."""
+        """A late reply to a function that neither reads nor writes is no reply to one that does."""
         if self._mistakable:
             self._late[self._unit] = self._loop.time() + self._timeout
 

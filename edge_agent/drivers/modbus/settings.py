@@ -171,6 +171,11 @@ class ModbusConnection(ConnectionSettings):
     inter_request_delay: Duration = Field(
         Seconds(0), description="Pause before each request, for slow stations.", examples=["20ms"]
     )
+    write_function: Literal["single", "multiple"] = Field(
+        "single",
+        description="How one value is written: by functions 5 and 6, or by 15 and 16 as several are. "
+        "multiple: for stations that know only these. On a serial line it is always multiple.",
+    )
     identify: bool = Field(
         True,
         description="Whether stations are asked for vendor, product and revision (function 43/14) in a pause "

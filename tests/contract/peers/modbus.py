@@ -1,10 +1,13 @@
 """The Modbus simulator as a peer of the contract suite."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.contract.peers.contract import Peer
+from edge_agent.wire.frame import JsonValue
+from tests.contract.peers.contract import Peer, WriteTarget
+
+_WRITTEN = 3000
 
 
 class ModbusPeer:
@@ -12,6 +15,8 @@ class ModbusPeer:
 
     driver = "modbus"
     timeout_seconds = 0.1
+    subscribes = False
+    source_times = False
 
     def __init__(self, framing: str, line: str = "") -> None:
         from edge_agent.drivers.modbus.simulator.server import Simulator, SimulatorConfig
@@ -20,7 +25,13 @@ class ModbusPeer:
         self.address = line or "127.0.0.1"
         self._framing = framing
         self._line = line
-        self._simulator = Simulator(SimulatorConfig(framing=framing, serial=line, wall_ms=lambda: 0))
+        self._simulator = Simulator(
+            SimulatorConfig(framing=framing, serial=line, wall_ms=lambda: 0, writable=True)
+        )
+        self.write_target: WriteTarget | None = WriteTarget(
+            {"name": "out", "interval": "1s", "tags": [{"name": "set", "address": f"holding:{_WRITTEN}"}]},
+            (1234, 4321),
+        )
 
     async def start(self) -> None:
         await self._simulator.start()
@@ -64,8 +75,36 @@ class ModbusPeer:
     def freeze_connections(self) -> None:
         self._simulator.freeze_connections()
 
+    def refuse_writes(self) -> None:
+        from edge_agent.drivers.modbus.simulator.faults import Fault, FaultKind
+
+        here = ((_WRITTEN, _WRITTEN),)
+        self._simulator.faults.add(
+            Fault(FaultKind.EXCEPTION, code=3, area="holding", ranges=here, writes=True)
+        )
+
+    def lose_write_reply(self) -> None:
+        from edge_agent.drivers.modbus.simulator.faults import Fault, FaultKind
+
+        self._simulator.faults.add(Fault(FaultKind.LOST_REPLY, writes=True, times=1))
+
+    def kill_subscriptions(self) -> None:
+        raise AssertionError("Modbus has no subscriptions")
+
+    def change(self, values: Sequence[JsonValue]) -> None:
+        raise AssertionError("Modbus sends nothing by itself")
+
     def requests(self) -> int:
         return self._simulator.counters.requests
+
+    def writes(self) -> int:
+        return self._simulator.counters.write_requests
+
+    def written(self) -> JsonValue:
+        return self._simulator.held("holding", _WRITTEN)
+
+    def source_ms(self, group: int) -> int | None:
+        return None
 
     def row(self, group: int) -> bytes:
         addresses = (range(200), range(1000, 1125))[group]

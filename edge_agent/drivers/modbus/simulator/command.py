@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="JSON",
         help='such as {"kind": "silence", "units": [3]}',
     )
+    parser.add_argument("--writable", action="store_true", help="take writes; default: they are refused")
     parser.add_argument("--control", type=int, metavar="PORT", help="take orders as JSON lines; 0: any port")
     parser.add_argument("--json", action="store_true", help="print the ports as JSON when ready")
 
@@ -66,6 +67,7 @@ def _config(args: argparse.Namespace) -> SimulatorConfig:
         units=frozenset(int(unit) for unit in args.units.split(",") if unit),
         tick_ms=args.tick_ms,
         latency_seconds=args.latency_ms / 1000,
+        writable=args.writable,
         signals=tuple(
             Signal(**{**values, "kind": Kind(values.get("kind", "default")), "tick_ms": args.tick_ms})
             for values in signals

@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class FaultKind(StrEnum):
     """`missing`: only the addresses in `ranges` exist; the `cut` kinds close the connection at once,
-    after the reply, or within it. The others say what happens to the reply."""
+    after the reply, or within it. `lost_reply`: what is asked is done, and nothing comes back. The others
+    say what happens to the reply."""
 
     SILENCE = "silence"
     DELAY = "delay"
@@ -20,16 +21,29 @@ class FaultKind(StrEnum):
     WRONG_LENGTH = "wrong_length"
     REPEAT = "repeat"
     TRUNCATE = "truncate"
+    LOST_REPLY = "lost_reply"
     CUT = "cut"
     CUT_AFTER = "cut_after"
     CUT_WITHIN = "cut_within"
+
+
+class Asked(NamedTuple):
+    """A request, as faults judge it. last: the last of its addresses. writes: it asks to write."""
+
+    port: int
+    unit: int
+    area: str
+    first: int
+    last: int
+    writes: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
     """seconds: of a delay. code: of an exception. units, ports: whom it concerns (indexes of ports);
     empty: all. area, ranges: inclusive addresses, which `missing` spares and an exception hits where it
-    has some. times: requests that it hits before it ends; None: it stays."""
+    has some. writes: true: it hits requests to write alone. times: requests that it hits before it ends;
+    None: it stays."""
 
     kind: FaultKind
     seconds: float = 0.0
@@ -38,6 +52,7 @@ class Fault:
     ports: frozenset[int] = frozenset()
     area: str = ""
     ranges: tuple[tuple[int, int], ...] = ()
+    writes: bool = False
     times: int | None = None
 
     @classmethod
@@ -52,14 +67,14 @@ class Fault:
             **known,
         )
 
-    def concerns(self, port: int, unit: int, area: str, first: int, last: int) -> bool:
-        if (self.units and unit not in self.units) or (self.ports and port not in self.ports):
+    def concerns(self, asked: Asked) -> bool:
+        if (self.units and asked.unit not in self.units) or (self.ports and asked.port not in self.ports):
             return False
-        if self.area and area != self.area:
+        if (self.area and asked.area != self.area) or (self.writes and not asked.writes):
             return False
         if self.kind is FaultKind.MISSING:
-            return not _covered(self.ranges, first, last)
-        return not self.ranges or any(low <= last and high >= first for low, high in self.ranges)
+            return not _covered(self.ranges, asked.first, asked.last)
+        return not self.ranges or any(low <= asked.last and high >= asked.first for low, high in self.ranges)
 
 
 def _covered(ranges: Iterable[tuple[int, int]], first: int, last: int) -> bool:
@@ -98,11 +113,11 @@ class Faults:
         self._active.clear()
         self._left.clear()
 
-    def hit(self, port: int, unit: int, area: str, first: int, last: int) -> dict[FaultKind, Fault]:
+    def hit(self, asked: Asked) -> dict[FaultKind, Fault]:
         """The faults that this request meets, counted off. The newest of a kind wins."""
         met: dict[FaultKind, Fault] = {}
         for number, fault in list(self._active.items()):
-            if not fault.concerns(port, unit, area, first, last):
+            if not fault.concerns(asked):
                 continue
             met[fault.kind] = fault
             if number in self._left:

@@ -11,6 +11,7 @@ from typing import Final, Self
 from edge_agent.drivers.modbus.simulator.faults import Faults
 from edge_agent.drivers.modbus.simulator.image import Image
 from edge_agent.drivers.modbus.simulator.lines import DatagramStations, SerialLine
+from edge_agent.drivers.modbus.simulator.memory import Memory
 from edge_agent.drivers.modbus.simulator.signals import Signal
 from edge_agent.drivers.modbus.simulator.station import Counters, Station, World
 
@@ -28,6 +29,7 @@ class SimulatorConfig:
     framing: tcp, rtu_over_tcp, udp or serial. serial: for that framing, the port or the name of a new
     pseudo-terminal (SerialLine). units: the stations that exist behind each port; empty: all.
     latency_seconds: how long a station takes for a request, one after the other on each connection.
+    writable: stations take writes, which then stand over the formulas; else they answer «illegal function».
     """
 
     host: str = "127.0.0.1"
@@ -39,6 +41,7 @@ class SimulatorConfig:
     tick_ms: int = 1000
     latency_seconds: float = 0.0
     signals: tuple[Signal, ...] = ()
+    writable: bool = False
     wall_ms: Callable[[], int] = field(default=_wall_ms)
 
     def __post_init__(self) -> None:
@@ -63,6 +66,7 @@ class Simulator:
         self._datagrams: list[DatagramStations] = []
         self._stations: set[Station] = set()
         self._image = Image(self.config.signals)
+        self._memory = Memory() if self.config.writable else None
 
     async def start(self) -> None:
         """Raises OSError where a port is taken."""
@@ -73,7 +77,7 @@ class Simulator:
         world = World(
             config.framing in ("rtu_over_tcp", "serial"), config.units, config.tick_ms,
             config.latency_seconds, config.wall_ms,
-            self._image, self.faults, self.counters, self.recent, self._stations,
+            self._image, self._memory, self.faults, self.counters, self.recent, self._stations,
         )  # fmt: skip
         if config.framing == "serial":
             self.line = SerialLine(config.serial, Station(world, 0))
@@ -120,6 +124,10 @@ class Simulator:
     @property
     def connections(self) -> int:
         return len(self._stations)
+
+    def held(self, area: str, address: int, *, port: int = 0, unit: int = 1) -> int | None:
+        """What was written there; None: nothing was. port: its index."""
+        return None if self._memory is None else self._memory.held(port, unit, area, address)
 
     def drop_connections(self) -> None:
         for station in list(self._stations):

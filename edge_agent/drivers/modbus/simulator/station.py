@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple, cast
 
-from edge_agent.drivers.modbus.simulator.faults import Fault, FaultKind, Faults
+from edge_agent.drivers.modbus.simulator.faults import Asked, Fault, FaultKind, Faults
 from edge_agent.drivers.modbus.simulator.framing import (
     Request,
     RtuStationFraming,
@@ -14,9 +14,10 @@ from edge_agent.drivers.modbus.simulator.framing import (
     TcpStationFraming,
 )
 from edge_agent.drivers.modbus.simulator.image import AREAS, Image
+from edge_agent.drivers.modbus.simulator.memory import WRITES, Bad, Memory, written
+from edge_agent.drivers.write_tally import tell_write
 
 _MOST_READ: Final = {1: 2000, 2: 2000, 3: 125, 4: 125}
-_WRITES: Final = {5: "coil", 6: "holding", 15: "coil", 16: "holding"}
 _SPACE: Final = 65_536
 _IDENTIFY: Final = b"\x2b\x0e"
 # Conformity level 1, nothing follows, three objects of id, length and text.
@@ -26,7 +27,10 @@ _ILLEGAL_FUNCTION, _ILLEGAL_ADDRESS, _ILLEGAL_VALUE = 1, 2, 3
 
 @dataclass(slots=True)
 class Counters:
-    """What was asked of all stations, and how many connections there were."""
+    """What was asked of all stations, and how many connections there were.
+
+    write_requests: those that ask to write, carried out or not.
+    """
 
     requests: int = 0
     write_requests: int = 0
@@ -34,7 +38,8 @@ class Counters:
 
 
 class World(NamedTuple):
-    """What all stations of a simulator share. is_rtu: frames without transaction ids."""
+    """What all stations of a simulator share. is_rtu: frames without transaction ids. memory: None where
+    stations refuse to be written."""
 
     is_rtu: bool
     units: frozenset[int]
@@ -42,6 +47,7 @@ class World(NamedTuple):
     latency_seconds: float
     wall_ms: Callable[[], int]
     image: Image
+    memory: Memory | None
     faults: Faults
     counters: Counters
     recent: deque[tuple[int, bytes]]
@@ -79,21 +85,24 @@ class Station(asyncio.Protocol):
             if self.frozen or self._transport is None:
                 return
             world.counters.requests += 1
+            if request.pdu[0] in WRITES:
+                world.counters.write_requests += 1
+                tell_write("modbus", f"unit {request.unit}, {request.pdu.hex(' ')}")
             world.recent.append((request.unit, request.pdu))
             if world.units and request.unit not in world.units:
                 continue
             if world.faults:
                 self._err(request)
             else:
-                answer = self._answer(request.pdu)
+                answer = self._answer(request.unit, request.pdu)
                 self._send(self._framing.reply(request.transaction, request.unit, answer))
 
     # --- answers --------------------------------------------------------------------------------------
 
-    def _answer(self, pdu: bytes) -> bytes:
+    def _answer(self, unit: int, pdu: bytes) -> bytes:
         function = pdu[0]
-        if function in _WRITES:
-            return self._accept_write(pdu)
+        if function in WRITES:
+            return self._write_answer(unit, pdu)
         if pdu[:2] == _IDENTIFY:
             return _IDENTITY
         if function not in AREAS:
@@ -103,14 +112,27 @@ class Station(asyncio.Protocol):
             return bytes((function | 0x80, _ILLEGAL_VALUE))
         if start + count > _SPACE:
             return bytes((function | 0x80, _ILLEGAL_ADDRESS))
-        world = self._world
-        data = world.image.read(function, start, count, world.wall_ms() // world.tick_ms)
+        data = self._read(unit, function, start, count)
         return bytes((function, len(data))) + data
 
-    def _accept_write(self, pdu: bytes) -> bytes:
-        """Writes change nothing: the values are formulas. They are counted, so that a test sees them."""
-        self._world.counters.write_requests += 1
-        return pdu[:5]
+    def _read(self, unit: int, function: int, start: int, count: int) -> bytes:
+        world = self._world
+        data = world.image.read(function, start, count, world.wall_ms() // world.tick_ms)
+        if world.memory is None:
+            return data
+        return world.memory.over(self._port, unit, AREAS[function], start, count, data)
+
+    def _write_answer(self, unit: int, pdu: bytes) -> bytes:
+        memory = self._world.memory
+        if memory is None:
+            return bytes((pdu[0] | 0x80, _ILLEGAL_FUNCTION))
+        try:
+            order = written(pdu)
+        except Bad as bad:
+            return bytes((pdu[0] | 0x80, bad.code))
+        before = 0 if order.masks is None else int.from_bytes(self._read(unit, 3, order.start, 1))
+        memory.store(self._port, unit, order, before)
+        return pdu if order.masks is not None else pdu[:5]
 
     def _send(self, data: bytes, delay_seconds: float = 0.0, *, last: bool = False) -> None:
         delay_seconds += self._world.latency_seconds
@@ -138,11 +160,14 @@ class Station(asyncio.Protocol):
         if FaultKind.CUT in met:
             self.abort()
             return
-        pdu = self._answer(request.pdu)
-        if FaultKind.MISSING in met:
-            pdu = bytes((request.pdu[0] | 0x80, _ILLEGAL_ADDRESS))
         if fault := met.get(FaultKind.EXCEPTION):
             pdu = bytes((request.pdu[0] | 0x80, fault.code))
+        elif FaultKind.MISSING in met:
+            pdu = bytes((request.pdu[0] | 0x80, _ILLEGAL_ADDRESS))
+        else:
+            pdu = self._answer(request.unit, request.pdu)
+        if FaultKind.LOST_REPLY in met:
+            return
         data = self._distorted(request, pdu, met)
         delay = met[FaultKind.DELAY].seconds if FaultKind.DELAY in met else 0.0
         self._send(data, delay, last=FaultKind.CUT_AFTER in met or FaultKind.CUT_WITHIN in met)
@@ -150,9 +175,10 @@ class Station(asyncio.Protocol):
     def _faults_of(self, request: Request) -> dict[FaultKind, Fault]:
         pdu = request.pdu
         first = pdu[1] << 8 | pdu[2] if len(pdu) >= 3 else 0
-        count = pdu[3] << 8 | pdu[4] if len(pdu) >= 5 and pdu[0] not in (5, 6) else 1
-        area = AREAS.get(pdu[0]) or _WRITES.get(pdu[0], "")
-        return self._world.faults.hit(self._port, request.unit, area, first, first + count - 1)
+        count = pdu[3] << 8 | pdu[4] if len(pdu) >= 5 and pdu[0] not in (5, 6, 22) else 1
+        area = AREAS.get(pdu[0]) or WRITES.get(pdu[0], "")
+        asked = Asked(self._port, request.unit, area, first, first + count - 1, pdu[0] in WRITES)
+        return self._world.faults.hit(asked)
 
     def _distorted(self, request: Request, pdu: bytes, met: dict[FaultKind, Fault]) -> bytes:
         transaction, unit = request.transaction, request.unit
