@@ -44,7 +44,8 @@ class Outbox(Protocol):
         ...
 
     async def fetch(self, epoch_no: int, wanted: Ranges, max_bytes: int) -> list[BatchItem]:
-        """The first batches of `wanted`, ascending, as many as fit `max_bytes`, but at least one.
+        """The first batches of `wanted`, ascending, within `max_bytes`, but at least one. There may be fewer
+        than would fit: those that are in memory come without the others.
 
         A batch that cannot be read any more is left out; the buffer accounts for it. None at all: all of
         them are gone, or nothing can be read at present; ask again later.

@@ -56,11 +56,15 @@ class Sink:
 
     def forget(self, epoch: str, seqs: Ranges) -> None:
         """A loss goes with all records that told of it: a centre has both from one transaction."""
+        self.records = {
+            (record_epoch, record_seq): losses
+            for (record_epoch, record_seq), losses in self.records.items()
+            if record_epoch != epoch or not ranges.contains(seqs, record_seq)
+        }
         kept: Ranges = []
-        for (record_epoch, record_seq), losses in self.records.items():
-            if record_epoch != epoch or not ranges.contains(seqs, record_seq):
-                for loss in losses:
-                    kept = ranges.union(kept, loss.seqs if loss.epoch == epoch else [])
+        for losses in self.records.values():
+            for loss in losses:
+                kept = ranges.union(kept, loss.seqs if loss.epoch == epoch else [])
         self.received[epoch] = ranges.subtract(self.received.get(epoch, []), seqs)
         self.lost[epoch] = ranges.subtract(self.lost.get(epoch, []), ranges.subtract(seqs, kept))
 
@@ -127,9 +131,11 @@ class BufferModel(RuleBasedStateMachine):
         while heads := [head for head in self.agent.outbox.heads() if head.held]:
             stored = {(each.epoch_no, each.seq): each for each in Contents(self.life.database).batches}
             for head in heads:
-                for item in self.run(self.agent.outbox.fetch(head.no, head.held, ALL_BYTES)):
+                items = self.run(self.agent.outbox.fetch(head.no, head.held, ALL_BYTES))
+                assert items
+                for item in items:
                     self.sink.take(head.epoch, stored[head.no, item.seq])
-                self.agent.outbox.acknowledge(head.no, head.held)
+                self.agent.outbox.acknowledge(head.no, ranges.of_numbers(item.seq for item in items))
         assert all(head.floor == head.next for head in self.agent.outbox.heads())
         report = self.agent.store.report()
         assert (report.pending_batches, report.pending_bytes, report.pending_samples) == (0, 0, 0)
