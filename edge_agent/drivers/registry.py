@@ -17,6 +17,7 @@ from edge_agent.contracts.errors import ConfigError
 
 ENTRY_POINT_GROUP: Final = "holdfast.drivers"
 TABLE: Final[Mapping[str, str]] = {
+    "http": "edge_agent.drivers.http:SPEC",
     "modbus": "edge_agent.drivers.modbus:SPEC",
     "opcua": "edge_agent.drivers.opcua:SPEC",
 }

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.contract.peers import modbus
+from tests.contract.peers import http, modbus
 from tests.contract.peers.contract import Peer
 
 # Each takes a directory of its own.
-PEERS: dict[str, Callable[[Path], Peer]] = {**modbus.PEERS}
+PEERS: dict[str, Callable[[Path], Peer]] = {**modbus.PEERS, **http.PEERS}
