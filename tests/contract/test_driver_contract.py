@@ -2,92 +2,26 @@
 
 A driver joins by a `Peer` in tests/contract/peers: its simulator with the faults that the suite asks for.
 Each group that a peer offers holds values that no other group holds, so that an answer to another question
-is seen.
+is seen. Writing, subscriptions and reconnecting have files of their own beside this one.
 """
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
-from typing import Any
+from collections.abc import Awaitable
 
 import pytest
 
-from edge_agent.contracts.driver import Capability, Driver, DriverSpec, Plan, Reading
+from edge_agent.contracts.driver import Capability, Reading, Writing
 from edge_agent.contracts.errors import NotConnected
-from edge_agent.drivers.registry import lookup
-from edge_agent.wire.quality import Quality, QualityRun, whole
-from tests.contract.peers import PEERS
+from edge_agent.wire.quality import Quality, whole
+from tests.contract.driver_bench import Bench, lost, until
 from tests.contract.peers.contract import Peer
-
-SERVED_WITHIN_SECONDS = 5.0
-
-
-@pytest.fixture(params=PEERS)
-async def peer(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Peer]:
-    made = PEERS[request.param](tmp_path)
-    await made.start()
-    yield made
-    await made.stop()
-
-
-class Bench:
-    """A driver, connected to nothing yet, and plans of the peer's groups."""
-
-    def __init__(self, peer: Peer, groups: list[dict[str, Any]]) -> None:
-        self.spec: DriverSpec = lookup(peer.driver)
-        settings: Any = self.spec.settings.model_validate({**peer.settings(), "groups": groups})
-        self.driver: Driver = self.spec.factory(settings)
-        self.plans: list[Plan] = [self.spec.plan(settings, group) for group in settings.groups]
-
-    async def reach(self) -> None:
-        """Where a protocol has no connections, only a request shows that nobody is there."""
-        await self.driver.connect()
-        await self.driver.read(self.plans[0])
-
-    async def heal(self, plan: Plan) -> Reading:
-        """Reads as the pipeline does, connecting after each NotConnected, until a reading is good."""
-        async with asyncio.timeout(SERVED_WITHIN_SECONDS):
-            while True:
-                try:
-                    reading = await self.driver.read(plan)
-                    if not reading.quality:
-                        return reading
-                except NotConnected:
-                    await self._connect()
-
-    async def _connect(self) -> None:
-        try:
-            await self.driver.connect()
-        except NotConnected:
-            await asyncio.sleep(0)
-
-
-@pytest.fixture
-async def bench(peer: Peer) -> AsyncIterator[Bench]:
-    made = Bench(peer, peer.groups())
-    yield made
-    await made.driver.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(SERVED_WITHIN_SECONDS):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
-async def lost(read: Callable[[], Awaitable[Reading]]) -> None:
-    """Reads until the driver says that it has no link."""
-    async with asyncio.timeout(SERVED_WITHIN_SECONDS):
-        while True:
-            try:
-                await read()
-            except NotConnected:
-                return
 
 
 def test_planning_needs_no_peer(peer: Peer, bench: Bench) -> None:
     assert Capability.READ in bench.spec.capabilities
+    writes = Capability.WRITE in bench.spec.capabilities
+    assert writes == isinstance(bench.driver, Writing) == (bench.spec.target is not None)
     assert peer.requests() == 0
     for plan in bench.plans:
         assert plan.requests
@@ -97,7 +31,7 @@ def test_planning_needs_no_peer(peer: Peer, bench: Bench) -> None:
 async def test_reads_what_the_peer_holds(peer: Peer, bench: Bench) -> None:
     await bench.driver.connect()
     for index, plan in enumerate(bench.plans):
-        reading = await bench.driver.read(plan)
+        reading = await bench.whole(plan)
         assert reading.row == peer.row(index)
         assert len(reading.row) == plan.schema.row_bytes
         assert not reading.quality
@@ -105,7 +39,15 @@ async def test_reads_what_the_peer_holds(peer: Peer, bench: Bench) -> None:
 
 
 async def test_a_plan_costs_the_requests_it_says(peer: Peer, bench: Bench) -> None:
+    """A subscription costs nothing more once it was made: reading it asks nobody and waits for nothing."""
     await bench.driver.connect()
+    if peer.subscribes:
+        await bench.whole(bench.plans[0])
+        start = asyncio.get_running_loop().time()
+        for _ in range(20):
+            await bench.driver.read(bench.plans[0])
+        assert asyncio.get_running_loop().time() - start < peer.timeout_seconds
+        return
     before = peer.requests()
     await bench.driver.read(bench.plans[0])
     assert peer.requests() - before == len(bench.plans[0].requests)
@@ -135,19 +77,19 @@ async def test_a_bad_tag_is_bad_alone(peer: Peer) -> None:
     """telegraf#8871, #13296: one bad node stops all."""
     bench = Bench(peer, [peer.bad_group()])
     plan = bench.plans[0]
-    await bench.driver.connect()
+    await bench.connect()
     for _ in range(3):
-        reading = await bench.driver.read(plan)
-        assert reading.quality == (QualityRun(1, 1, Quality.BAD_CONFIG),)
+        reading = await bench.whole(plan)
+        marks = [(run.first, run.count, run.quality, run.null) for run in reading.quality]
+        assert marks == [(1, 1, Quality.BAD_CONFIG, True)]
         assert len(reading.row) == plan.schema.row_bytes
-        start = plan.schema.edges[1]
-        size = plan.schema.tags[1].row_bytes
-        assert reading.row[start : start + size] == bytes(size)
+        start, end = plan.schema.edges[1:3]
+        assert reading.row[start:end] == bytes(end - start)
         assert reading.row.replace(b"\0", b"")
         assert reading.errors
         assert not reading.unanswered
     peer.answer_again()
-    await bench.driver.connect()
+    await bench.connect()
     await bench.heal(plan)
     await bench.driver.close()
 
@@ -157,6 +99,8 @@ async def test_a_lost_link_is_reported_and_a_new_one_works(peer: Peer, bench: Be
     await bench.driver.connect()
     await bench.driver.read(bench.plans[0])
     await peer.stop()
+    if peer.subscribes:
+        await lost(lambda: bench.driver.read(bench.plans[0]))
     with pytest.raises(NotConnected):
         await bench.driver.read(bench.plans[0])
     with pytest.raises(NotConnected):
@@ -167,7 +111,16 @@ async def test_a_lost_link_is_reported_and_a_new_one_works(peer: Peer, bench: Be
 
 
 async def test_a_frozen_peer_is_unanswered_within_the_time_out(peer: Peer, bench: Bench) -> None:
+    """Of a subscription: it is not said to live, and its first read ends (test_driver_subscriptions)."""
     await bench.driver.connect()
+    if peer.subscribes:
+        await bench.whole(bench.plans[0])
+        peer.be_silent()
+        await asyncio.sleep(peer.timeout_seconds)  # what was on its way arrives
+        assert await bench.is_mute(bench.plans[0], 5 * peer.timeout_seconds)
+        peer.answer_again()
+        assert (await bench.heal(bench.plans[0])).row == peer.row(0)
+        return
     peer.be_silent()
     before = peer.requests()
     start = asyncio.get_running_loop().time()
@@ -193,16 +146,21 @@ async def test_a_half_open_link_is_given_up(peer: Peer, bench: Bench) -> None:
         peer.freeze_connections()
     else:
         peer.be_silent()
-    await lost(lambda: bench.driver.read(bench.plans[0]))
+    if peer.subscribes:
+        await asyncio.sleep(peer.timeout_seconds)
+        assert await bench.is_mute(bench.plans[0], 5 * peer.timeout_seconds)
+    else:
+        await lost(lambda: bench.driver.read(bench.plans[0]))
     if not peer.connects:
         peer.answer_again()
-    await bench.driver.connect()
-    assert (await bench.driver.read(bench.plans[0])).row == peer.row(0)
+    await bench.connect()
+    assert (await bench.whole(bench.plans[0])).row == peer.row(0)
 
 
 async def test_a_read_may_be_cancelled(peer: Peer, bench: Bench) -> None:
     await bench.driver.connect()
-    await bench.driver.read(bench.plans[1])
+    if not peer.subscribes:  # there the first read alone waits for anything
+        await bench.driver.read(bench.plans[1])
     peer.be_silent()
     before = peer.requests()
     async with asyncio.TaskGroup() as group:
@@ -215,8 +173,13 @@ async def test_a_read_may_be_cancelled(peer: Peer, bench: Bench) -> None:
 
 async def test_a_late_reply_never_becomes_another_value(peer: Peer, bench: Bench) -> None:
     """grid-x/modbus#78, benthos-umh PR#340: a late reply shifts all later ones until a restart."""
-    await bench.driver.connect()
+    await bench.connect()
     for _ in range(3):
+        if peer.subscribes:  # the answer to what made it is late, and the next link has answers of its own
+            await _make_in_vain(peer, bench)
+            for index in (1, 0):
+                assert (await bench.heal(bench.plans[index])).row == peer.row(index)
+            continue
         peer.be_late_once()
         reading = await bench.driver.read(bench.plans[1])
         assert reading.unanswered
@@ -228,7 +191,8 @@ async def test_a_late_reply_never_becomes_another_value(peer: Peer, bench: Bench
 
 async def test_closing_ends_a_read_under_way(peer: Peer, bench: Bench) -> None:
     await bench.driver.connect()
-    await bench.driver.read(bench.plans[0])
+    if not peer.subscribes:
+        await bench.driver.read(bench.plans[0])
     peer.be_silent()
     before = peer.requests()
     async with asyncio.TaskGroup() as group:
@@ -244,3 +208,15 @@ async def _swallow_not_connected(read: Awaitable[Reading]) -> str:
     except NotConnected:
         return "no link"
     return "a reading"
+
+
+async def _make_in_vain(peer: Peer, bench: Bench) -> None:
+    """Connects anew, and cancels the making of a subscription that nobody answers."""
+    await bench.connect()
+    peer.be_silent()
+    before = peer.requests()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(bench.driver.read(bench.plans[0]))
+        await until(lambda: peer.requests() > before)
+        task.cancel()
+    peer.answer_again()

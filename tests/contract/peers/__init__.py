@@ -8,3 +8,6 @@ from tests.contract.peers.contract import Peer
 
 # Each takes a directory of its own.
 PEERS: dict[str, Callable[[Path], Peer]] = {**modbus.PEERS, **http.PEERS}
+# Those of them that let a tag be written, and those whose groups are subscriptions.
+WRITING: tuple[str, ...] = ("modbus-tcp", "modbus-rtu-over-tcp", "modbus-udp", "modbus-serial")
+SUBSCRIBING: tuple[str, ...] = ()
