@@ -20,7 +20,7 @@ from edge_agent.contracts.status import SinkReport
 from edge_agent.runtime.crew import Crew
 from edge_agent.runtime.supervise import Role
 from edge_agent.uplink.beat import ConfigPoll, Heartbeats
-from edge_agent.uplink.client import CentreClient, NewConfig
+from edge_agent.uplink.client import CentreClient, NewConfig, is_mqtt
 from edge_agent.uplink.credentials import FILE_NAME, Credentials
 from edge_agent.uplink.enrolment import Hardware
 from edge_agent.uplink.errors import UplinkFault
@@ -71,7 +71,12 @@ class CentreLink:
         self._credentials = Credentials((directory / document.buffer.path).with_name(FILE_NAME))
         self._standing = Standing(clock, self._credentials, self._try_now)
         self._client = self.client = CentreClient(
-            central, document.agent.id, directory, token=self._token, judge=self._standing
+            central,
+            document.agent.id,
+            directory,
+            token=self._token,
+            judge=self._standing,
+            on_connected=self._connected,
         )
         self._rotation = Rotation(
             self._client,
@@ -82,7 +87,7 @@ class CentreLink:
             clock,
             grace_seconds=central.reenrol_after,
             token=lambda: self._settings.enrol_token,
-            is_wanted=lambda: self._settings.token is None,
+            is_wanted=lambda: self._settings.token is None and not is_mqtt(self._settings),
             on_enrolled=self._try_now,
         )
         self._poll = ConfigPoll(
@@ -96,6 +101,7 @@ class CentreLink:
             self._poll.hint,
             on_event=self.record,
             on_commands=self._commands_wait,
+            most_bytes=self._client.most_bytes,
         )
         self._watch = SinkWatch(self._uploader, self._client.renew, self.record, clock)
         self._beats = Heartbeats(
@@ -111,7 +117,7 @@ class CentreLink:
 
     async def open(self) -> None:
         problem = await asyncio.to_thread(self._credentials.load)
-        if problem and self._settings.token is None:
+        if problem and self._settings.token is None and not is_mqtt(self._settings):
             logger.warning(problem)
         await self._client.open()
 
@@ -202,6 +208,10 @@ class CentreLink:
         self._beats.every(settings.heartbeat_interval)
         self._poll.every(settings.config_interval)
         self._try_now()
+
+    def _connected(self) -> None:
+        """To a broker, which has just told the centre that the connection before this one is gone."""
+        self._beats.soon()
 
     def _commands_wait(self, waiting: int) -> None:
         self.on_commands(waiting)

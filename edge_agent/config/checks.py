@@ -84,9 +84,11 @@ def _central_warnings(document: Document, root: Any, place: Place) -> Iterator[P
             yield Problem(spot.place, spot.path, "has no effect: there is no centre (central:)")
         return
     host = urlsplit(central.url).hostname or ""
-    if central.url.startswith("http://") and not _is_loopback(host):
+    scheme = urlsplit(central.url).scheme
+    if scheme in ("http", "mqtt") and not _is_loopback(host):
         spot = locate(root, ("central", "url"), place)
-        text = "http:// shows the token and all data to everybody on the way: use https://"
+        shown = "the token" if scheme == "http" else "the password"
+        text = f"{scheme}:// shows {shown} and all data to everybody on the way: use {scheme}s://"
         yield Problem(spot.place, spot.path, text)
 
 

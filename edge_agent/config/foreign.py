@@ -45,7 +45,7 @@ def judge_sections(sections: Mapping[str, Any], lookup: SettingsLookup) -> Judge
     connections = validator.connections()
     if "central" in tree:
         problems += central_problems(sections["central"], PLACE)
-        validator.central(central_with(tree["central"], {"ca_file": None}))
+        validator.central(central_with(tree["central"], {"ca_file": None, "mqtt": None}))
     doubtful = [each for each in validator.problems if _may_pass(each, secrets.paths)]
     problems += [each for each in validator.problems if not _may_pass(each, secrets.paths)]
     if problems:

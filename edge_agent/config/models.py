@@ -5,6 +5,7 @@ reference page and the editors' JSON Schema are generated from here.
 """
 
 import re
+from importlib.util import find_spec
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
@@ -20,10 +21,13 @@ from pydantic import (
 
 from edge_agent.config.listen import parse_loopback
 from edge_agent.config.units import Bytes, Duration, Rate, Seconds, Size, at_least, between
+from edge_agent.wire.mqtt import PREFIX, PREFIX_PATTERN
 from edge_agent.wire.schema import ValueType
 
 ID_PATTERN: Final = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
 Identifier = Annotated[str, StringConstraints(pattern=ID_PATTERN, max_length=51)]
+# Who a device is, where somebody writes it into an address.
+_WHO: Final = "the token identifies this device, and at a broker central.mqtt.user"
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -177,10 +181,60 @@ class AgentSettings(Settings):
         return listen
 
 
+class BrokerSettings(Settings):
+    """How the centre is reached through an MQTT broker, where `central.url` begins with mqtts://."""
+
+    user: str | None = Field(
+        None,
+        min_length=1,
+        description="Name at the broker; absent: the device's id, where there is a password.",
+    )
+    password: str | None = Field(
+        None,
+        min_length=1,
+        repr=False,
+        examples=["!secret mqtt-password"],
+        description="Password of that user.",
+    )
+    cert_file: str | None = Field(
+        None, examples=["mqtt.cert.pem"],
+        description="The device's certificate (PEM), instead of a password; relative to the config file.",
+    )  # fmt: skip
+    key_file: str | None = Field(
+        None, examples=["mqtt.key.pem"], description="Its private key (PEM); absent: it is in `cert_file`."
+    )
+    prefix: Annotated[str, StringConstraints(pattern=PREFIX_PATTERN)] = Field(
+        PREFIX, description="First levels of all topics; `vexplor` has the names of Fleet Management."
+    )
+    max_packet: Annotated[Size, at_least("16KiB")] = Field(
+        Bytes(256 << 10), description="Most bytes of a message; many brokers take no larger ones."
+    )
+    keepalive: Annotated[Duration, between("5s", "20m")] = Field(
+        Seconds(15), description="A connection is given up after so long without a word, and a half."
+    )
+
+    @property
+    def pair(self) -> list[str]:
+        """The files of certificate and key."""
+        return [name for name in (self.cert_file, self.key_file) if name is not None]
+
+    @model_validator(mode="after")
+    def _whole(self) -> "BrokerSettings":
+        if self.key_file is not None and self.cert_file is None:
+            raise ValueError("key_file: there is no cert_file that it belongs to")
+        if self.user is not None and self.password is None and self.cert_file is None:
+            raise ValueError("user: give its password, or a cert_file")
+        return self
+
+
 class CentralSettings(Settings):
     """Where the centre is. Without this section the agent works alone."""
 
-    url: str = Field(description="Address of the centre.", examples=["https://central.example.com"])
+    url: str = Field(
+        description="Address of the centre, or mqtts:// and that of a broker which the centre listens to.",
+        examples=["https://central.example.com", "mqtts://broker.example.com:8883"],
+    )
+    mqtt: BrokerSettings | None = Field(None, description="Of the broker, where `url` names one.")
     token: str | None = Field(
         None, min_length=1, repr=False, examples=["!secret central-token"],
         description="The device's credential, made by hand; used before any other. Absent: the one that "
@@ -210,13 +264,27 @@ class CentralSettings(Settings):
     @classmethod
     def _http_url(cls, url: str) -> str:
         if "@" in url:
-            raise ValueError("an address with a user name in it: the token identifies this device")
-        return _checked_url(url, ("http", "https"))
+            raise ValueError(f"an address with a user name in it: {_WHO}")
+        checked = _checked_url(url, ("http", "https", "mqtt", "mqtts"))
+        if checked.startswith("mqtt"):
+            if urlsplit(checked).path:
+                raise ValueError(
+                    "a broker's address ends with its port; topics are set by central.mqtt.prefix"
+                )
+            if find_spec("aiomqtt") is None:
+                raise ValueError("MQTT needs the library 'aiomqtt': pip install 'holdfast[mqtt]'")
+        return checked
 
     @field_validator("proxy")
     @classmethod
     def _proxy_url(cls, proxy: str | None) -> str | None:
         return None if proxy is None else _checked_url(proxy, ("http",))
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "CentralSettings":
+        if self.url.startswith("mqtt") and self.proxy is not None:
+            raise ValueError("proxy: a broker is reached without an HTTP proxy: take it out")
+        return self
 
 
 def _checked_url(url: str, schemes: tuple[str, ...]) -> str:

@@ -18,6 +18,7 @@ from edge_agent.wire.messages import ConfigEnvelope
 PREFIX: Final = "remote:"
 # What this version can take from a centre.
 SECTIONS: Final = ("connections", "central")
+_ENCRYPTED: Final = ("https://", "mqtts://")
 # What a connection has of these goes to the centre with its values: no secret may stand there.
 _TOLD: Final = frozenset({"name", "driver", "groups"})
 # JSON parsers stop far below this; it keeps the recursion here from being the limit.
@@ -45,7 +46,7 @@ def merge_remote(loaded: Loaded, envelope: ConfigEnvelope, lookup: SettingsLooku
             text = "this device has no centre of its own that could hand over to another"
             problems.append(Problem(place, f"{PREFIX}central", text))
         else:
-            own = {"token": central.token, "enrol_token": central.enrol_token, "ca_file": central.ca_file}
+            own = {name: getattr(central, name) for name in ("token", "enrol_token", "ca_file", "mqtt")}
             problems += _weaker(central, tree["central"], place)
             central = validator.central(central_with(tree["central"], own))
     unresolved = {problem.path for problem in problems}
@@ -69,6 +70,9 @@ def central_problems(section: Any, place: Place, prefix: str = "") -> list[Probl
     if "enrol_token" in section:
         text = "is the device's own: the local file alone has one"
         found.append(Problem(place, f"{prefix}central.enrol_token", text))
+    if "mqtt" in section:
+        text = "says who the device is at a broker: the local file alone does"
+        found.append(Problem(place, f"{prefix}central.mqtt", text))
     if isinstance(section.get("token"), str):
         text = "a token does not belong in a centre's document: leave it out (the device keeps its own), or "
         found.append(Problem(place, f"{prefix}central.token", f"{text}give {{secret: NAME}}"))
@@ -78,13 +82,14 @@ def central_problems(section: Any, place: Place, prefix: str = "") -> list[Probl
 def _weaker(own: CentralSettings, section: Any, place: Place) -> list[Problem]:
     """Whom the device trusts is the local file's: without TLS that would be anybody on the way."""
     url = section.get("url") if isinstance(section, dict) else None
-    if not own.url.startswith("https://") or not isinstance(url, str) or url.startswith("https://"):
+    if not own.url.startswith(_ENCRYPTED) or not isinstance(url, str) or url.startswith(_ENCRYPTED):
         return []
-    text = "the device's own file has https://, and a centre's document cannot take that back"
+    scheme = own.url.partition("://")[0]
+    text = f"the device's own file has {scheme}://, and a centre's document cannot take that back"
     return [Problem(place, f"{PREFIX}central.url", text)]
 
 
-def central_with(section: Any, own: Mapping[str, str | None]) -> Any:
+def central_with(section: Any, own: Mapping[str, Any]) -> Any:
     """The section with what stays the device's own: who it is and whom it trusts is the local file's. A
     token may be another of its secrets."""
     if not isinstance(section, dict):

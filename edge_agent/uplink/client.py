@@ -1,23 +1,18 @@
-"""HTTP with the centre: one method a route; every ending is a value or one of this room's errors.
+"""Exchanges with the centre: one method a route; every ending is a value or one of this room's errors.
 
 Answers are bounded and must be what only a centre would say: a captive portal answers 200 too.
 """
 
-import asyncio
-import contextlib
-import socket
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
+from urllib.parse import urlsplit
 
-import aiohttp
 import orjson
 from pydantic import ValidationError
 
 from edge_agent.config.models import CentralSettings
-from edge_agent.runtime.supervise import asked_to_stop
 from edge_agent.uplink.errors import (
     BodyTooLarge,
     Invalid,
@@ -25,10 +20,10 @@ from edge_agent.uplink.errors import (
     Refused,
     RetryAfter,
     SeqConflict,
-    Unreachable,
     Unusable,
     UplinkFault,
 )
+from edge_agent.uplink.transport import Reply, Transport
 from edge_agent.wire.messages import ConflictAnswer, Heartbeat, HeartbeatAnswer, Message, UploadAnswer
 from edge_agent.wire.upload import CONTENT_TYPE
 
@@ -37,11 +32,6 @@ M = TypeVar("M", bound=Message)
 REQUEST_SECONDS: Final = 30.0
 # An upload gets more time, so that a full POST passes over a mobile link of this speed.
 SLOWEST_BYTES_A_SECOND: Final = 8192
-CONNECT_SECONDS: Final = 10.0
-# A link that swallows everything is given up by the kernel after this, not at the end of the request.
-UNACKNOWLEDGED_MS: Final = 8000
-PROBE_SECONDS: Final = 3
-MAX_ANSWER_BYTES: Final = 8 << 20
 # The one that was shown, and the one that took its place meanwhile.
 _CREDENTIALS: Final = 2
 _DEFAULT_RETRY_SECONDS: Final = 5.0
@@ -65,17 +55,24 @@ class Judge(Protocol):
     def bad(self, bearer: str | None, detail: str) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    status: int
-    body: bytes
-    etag: str | None
-    retry_after: str | None
-    location: str
+def transport_of(settings: CentralSettings, device: str, directory: Path) -> Transport:
+    """The way that the address names. Each is imported where it is used: an agent with an HTTP centre loads
+    no MQTT."""
+    if is_mqtt(settings):
+        from edge_agent.uplink.mqtt import MqttTransport
+
+        return MqttTransport(settings, device, directory)
+    from edge_agent.uplink.http import HttpTransport
+
+    return HttpTransport(settings, directory)
+
+
+def is_mqtt(settings: CentralSettings) -> bool:
+    return urlsplit(settings.url).scheme in ("mqtt", "mqtts")
 
 
 class CentreClient:
-    """One session with keep-alive. `open` before use, `close` at the end; safe to use concurrently."""
+    """One way to the centre. `open` before use, `close` at the end; safe to use concurrently."""
 
     def __init__(
         self,
@@ -85,67 +82,48 @@ class CentreClient:
         request_seconds: float = REQUEST_SECONDS,
         token: Callable[[], str] | None = None,
         judge: Judge | None = None,
+        on_connected: Callable[[], None] | None = None,
     ) -> None:
         """directory: what `ca_file` is relative to. request_seconds: for a whole exchange of few bytes.
         token: asked at every request, since credentials are replaced while the agent runs; absent: the
-        settings' own. It raises NotAccepted where there is none."""
+        settings' own. It raises NotAccepted where there is none. on_connected: there is a new connection to
+        a broker, which has told everybody that the one before it is gone."""
         self._token = token or (lambda: str(settings.token))
         self._judge = judge
-        self._settings = settings
+        self._device = device
         self._directory = directory
         self._request_seconds = request_seconds
-        self._base = f"{settings.url}/api/fleet/edge/{device}"
-        self._session: aiohttp.ClientSession | None = None
-        self._opening = asyncio.Lock()
+        self._base = f"/api/fleet/edge/{device}"
+        self._on_connected = on_connected
+        self._transport = self._way(settings)
+
+    def _way(self, settings: CentralSettings) -> Transport:
+        found = transport_of(settings, self._device, self._directory)
+        found.on_connected = self._on_connected
+        return found
+
+    @property
+    def most_bytes(self) -> int:
+        """That an upload may have."""
+        return self._transport.most_bytes
 
     async def open(self) -> None:
-        """While `ca_file` cannot be used every request raises Unreachable: the file may come later."""
-        with contextlib.suppress(Unreachable):
-            await self._opened()
-
-    async def _opened(self) -> aiohttp.ClientSession:
-        async with self._opening:
-            if self._session is None:
-                self._session = aiohttp.ClientSession(
-                    connector=aiohttp.TCPConnector(
-                        ssl=await self._trust(), limit=8, socket_factory=_open_socket
-                    ),
-                    cookie_jar=aiohttp.DummyCookieJar(),
-                )
-        return self._session
-
-    async def _trust(self) -> ssl.SSLContext | bool:
-        """What certificates are judged by. Raises Unreachable."""
-        if self._settings.ca_file is None:
-            return True
-        ca_file = str(self._directory / self._settings.ca_file)
-        try:
-            context = await asyncio.to_thread(ssl.create_default_context, cafile=ca_file)
-        except OSError as error:  # ssl.SSLError is one
-            raise Unreachable(f"central.ca_file: {ca_file}: {error.strerror or error}") from error
-        # What stands in the file is trusted itself, be it the centre's own certificate or an authority's.
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        return context
+        """What cannot be had yet every request asks for again."""
+        await self._transport.open()
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._transport.close()
 
     async def renew(self) -> None:
-        """Gives up every connection, and what is known of names and certificates: the next request begins
-        from nothing. Requests that are under way end with Unreachable. Raises nothing."""
-        async with self._opening:
-            old, self._session = self._session, None
-        if old is not None:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(CONNECT_SECONDS):
-                    await old.close()
+        """Gives up every connection; requests that are under way end with Unreachable. Raises nothing."""
+        await self._transport.renew()
 
     async def move(self, settings: CentralSettings) -> None:
         """To another address, or the same one by another way; connections begin anew."""
-        self._base = settings.url + self._base.removeprefix(self._settings.url)
-        self._settings = settings
-        await self.renew()
+        old, self._transport = self._transport, self._way(settings)
+        await self._transport.open()
+        await old.renew()
+        await old.close()
 
     async def upload(self, body: bytes) -> UploadAnswer:
         """The body is one of wire.upload. Raises UplinkFault, like all that follow."""
@@ -158,6 +136,7 @@ class CentreClient:
             raise Unusable(f"unexpected answer {reply.status} to a schema")
 
     async def heartbeat(self, heartbeat: Heartbeat) -> HeartbeatAnswer:
+        await self._transport.announce(heartbeat)
         body = heartbeat.model_dump_json().encode()
         reply = await self.exchange("POST", "/heartbeat", body, "application/json")
         return parse_answer(HeartbeatAnswer, reply)
@@ -200,8 +179,9 @@ class CentreClient:
         fault: UplinkFault | None = None
         for _ in range(_CREDENTIALS):
             bearer = self._bearer()
-            headers["Authorization"] = f"Bearer {bearer}"
-            reply = await self._request(method, self._base + path, body, headers, seconds)
+            if bearer:
+                headers["Authorization"] = f"Bearer {bearer}"
+            reply = await self._transport.request(method, self._base + path, body, headers, seconds)
             fault = _fault(reply)
             if fault is None:
                 self._tell(bearer, reply.status, None)
@@ -215,11 +195,14 @@ class CentreClient:
 
     async def provision(self, body: bytes) -> Reply:
         """Asks for a credential, without one. Every status is an answer. Raises Unreachable."""
-        url = f"{self._settings.url}/api/fleet/provision"
         headers = {"Content-Type": "application/json"}
-        return await self._request("POST", url, body, headers, self._request_seconds)
+        path, seconds = "/api/fleet/provision", self._request_seconds
+        return await self._transport.request("POST", path, body, headers, seconds)
 
     def _bearer(self) -> str:
+        """Empty where the way does not show any."""
+        if not self._transport.shows_token:
+            return ""
         try:
             return self._token()
         except NotAccepted as fault:
@@ -235,70 +218,10 @@ class CentreClient:
         elif status in (200, 201, 204, 304):
             self._judge.good(bearer)
 
-    async def _request(
-        self, method: str, url: str, body: bytes | None, headers: dict[str, str], seconds: float
-    ) -> Reply:
-        """One request and whatever is answered. Raises Unreachable."""
-        session = await self._opened()
-        try:
-            async with session.request(
-                method,
-                url,
-                data=body,
-                headers=headers,
-                proxy=self._settings.proxy,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS),
-            ) as response:
-                return Reply(
-                    response.status,
-                    await _read_bounded(response),
-                    response.headers.get("ETag"),
-                    response.headers.get("Retry-After"),
-                    response.headers.get("Location", ""),
-                )
-        except asyncio.CancelledError as error:
-            # Closing a session cancels its look-ups of names, and with them whoever waits for one.
-            if asked_to_stop():
-                raise
-            raise Unreachable("the connection was given up") from error
-        except aiohttp.ConnectionTimeoutError as error:
-            raise Unreachable(f"not connected in time: {error}") from error
-        except TimeoutError as error:
-            raise Unusable(f"no answer in time: {error or f'{seconds:.0f} s'}") from error
-        except (aiohttp.ClientConnectorError, OSError) as error:
-            raise Unreachable(f"{type(error).__name__}: {error}") from error
-        except aiohttp.ClientError as error:
-            raise Unusable(f"{type(error).__name__}: {error}") from error
-
-
-def _open_socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    family, kind, protocol, *_ = address
-    opened = socket.socket(family, kind, protocol)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
-        # While an answer is awaited nothing of ours is unacknowledged: without probes a dead link would hold
-        # the live lane until the end of the request. A slow centre's kernel answers them.
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, PROBE_SECONDS)
-        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, PROBE_SECONDS)
-    return opened
-
 
 def opaque_tag(etag: str | None) -> str | None:
     """What stands between the quotes of an ETag (RFC 9110, 8.8.3), weak or not; hints come without them."""
     return None if etag is None else etag.removeprefix("W/").strip('"')
-
-
-async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
-    chunks: list[bytes] = []
-    total = 0
-    async for chunk in response.content.iter_chunked(65536):
-        total += len(chunk)
-        if total > MAX_ANSWER_BYTES:
-            raise Unusable(f"an answer of more than {MAX_ANSWER_BYTES} bytes")
-        chunks.append(chunk)
-    return b"".join(chunks)
 
 
 def _fault(reply: Reply) -> UplinkFault | None:

@@ -17,7 +17,7 @@ from edge_agent.contracts.errors import StorageFailed
 from edge_agent.runtime.backoff import Backoff
 from edge_agent.runtime.logging import OutageLog
 from edge_agent.runtime.waiting import wait_for_event
-from edge_agent.uplink.client import Reply, parse_answer
+from edge_agent.uplink.client import parse_answer
 from edge_agent.uplink.errors import (
     Blocked,
     Invalid,
@@ -28,6 +28,7 @@ from edge_agent.uplink.errors import (
     Unusable,
     UplinkFault,
 )
+from edge_agent.uplink.transport import Reply
 from edge_agent.wire.commands import CommandOffers
 from edge_agent.wire.messages import Message
 

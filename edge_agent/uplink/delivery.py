@@ -27,7 +27,7 @@ from edge_agent.uplink.withheld import Withheld
 from edge_agent.wire import ranges
 from edge_agent.wire.messages import Event, UploadAnswer
 from edge_agent.wire.ranges import Ranges
-from edge_agent.wire.upload import BatchItem, encode_upload
+from edge_agent.wire.upload import MAX_BODY_BYTES, BatchItem, encode_upload
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -76,6 +76,7 @@ class Delivery:
         on_hint: Callable[[str | None], None],
         on_event: Callable[[Event], None],
         on_commands: Callable[[int], None],
+        most_bytes: int = MAX_BODY_BYTES,
     ) -> None:
         self._centre = centre
         self._outbox = outbox
@@ -84,7 +85,7 @@ class Delivery:
         self._on_event = on_event
         self._on_commands = on_commands
         self.withheld = Withheld()
-        self.size = lanes.PostSize()
+        self.size = lanes.PostSize(most_bytes)
         self.share = lanes.Share()
         self.counts = UploadCounts()
         self.send_interval = 0.0

@@ -9,7 +9,8 @@ import orjson
 from pydantic import ValidationError
 
 from edge_agent import __version__
-from edge_agent.uplink.client import Reply, problem_text, retry_seconds
+from edge_agent.uplink.client import problem_text, retry_seconds
+from edge_agent.uplink.transport import Reply
 from edge_agent.wire.enrolment import Pending, Provisioned
 
 MAX_WAIT_SECONDS: Final = 900.0

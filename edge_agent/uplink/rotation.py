@@ -19,10 +19,11 @@ from edge_agent.runtime.backoff import Backoff
 from edge_agent.runtime.logging import OutageLog
 from edge_agent.runtime.waiting import wait_for_event
 from edge_agent.uplink import enrolment
-from edge_agent.uplink.client import Reply, parse_answer
+from edge_agent.uplink.client import parse_answer
 from edge_agent.uplink.credentials import Credential, Credentials
 from edge_agent.uplink.enrolment import Hardware, Refusal, Refused
 from edge_agent.uplink.errors import NotAccepted, SeqConflict, UplinkFault
+from edge_agent.uplink.transport import Reply
 from edge_agent.wire.enrolment import Pending, Provisioned, Renewed
 
 logger = structlog.stdlib.get_logger(__name__)

@@ -24,7 +24,7 @@ from edge_agent.uplink.reach import Reach
 from edge_agent.wire import ranges
 from edge_agent.wire.messages import Event
 from edge_agent.wire.ranges import Ranges
-from edge_agent.wire.upload import ITEM_BYTES, BatchItem
+from edge_agent.wire.upload import ITEM_BYTES, MAX_BODY_BYTES, BatchItem
 
 LIVE_LAG_SECONDS: Final = 5.0
 # A batch on which the centre fails so often, alone and while others pass, is put off.
@@ -76,13 +76,15 @@ class Uploader:
         random: Random | None = None,
         on_event: Callable[[Event], None] = _nobody,
         on_commands: Callable[[int], None] = _no_commands,
+        most_bytes: int = MAX_BODY_BYTES,
     ) -> None:
         """catch_up_rate: bytes a second. on_hint: gets the centre's config ETag. on_event: what operators
-        should see in the device's history. on_commands: gets how many commands wait at the centre."""
+        should see in the device's history. on_commands: gets how many commands wait at the centre.
+        most_bytes: that one upload may have on its way there."""
         self._outbox = outbox
         self._clock = clock
         self._reach = Reach(clock, random or Random())
-        self._delivery = Delivery(client, outbox, clock, on_hint, on_event, on_commands)
+        self._delivery = Delivery(client, outbox, clock, on_hint, on_event, on_commands, most_bytes)
         self._withheld = self._delivery.withheld
         self._gate = Gate()
         self._bells = (Bell(outbox, clock), Bell(outbox, clock))

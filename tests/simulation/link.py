@@ -13,8 +13,9 @@ from typing import Final, Protocol, TypeVar
 
 from central_sync.api.problems import of_refusal
 from central_sync.services.errors import Refusal
-from edge_agent.uplink.client import Reply, _fault, parse_answer
+from edge_agent.uplink.client import _fault, parse_answer
 from edge_agent.uplink.errors import Unreachable
+from edge_agent.uplink.transport import Reply
 from edge_agent.wire import ranges
 from edge_agent.wire.messages import Heartbeat, HeartbeatAnswer, Message, UploadAnswer
 from edge_agent.wire.upload import decode_upload

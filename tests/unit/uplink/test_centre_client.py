@@ -14,10 +14,8 @@ from aiohttp import web
 
 from edge_agent.config.models import CentralSettings
 from edge_agent.uplink.client import (
-    MAX_ANSWER_BYTES,
     SLOWEST_BYTES_A_SECOND,
     CentreClient,
-    _open_socket,
     opaque_tag,
     retry_seconds,
 )
@@ -32,6 +30,8 @@ from edge_agent.uplink.errors import (
     Unusable,
     UplinkFault,
 )
+from edge_agent.uplink.http import _open_socket
+from edge_agent.uplink.transport import MAX_ANSWER_BYTES
 from edge_agent.wire.messages import Heartbeat
 from edge_agent.wire.upload import CONTENT_TYPE, decode_upload
 from tests.unit.uplink.web import TOKEN, Web, json, raw_server, says, upload_body

@@ -9,7 +9,6 @@ import pytest
 
 from edge_agent.contracts.errors import StorageFailed
 from edge_agent.runtime.manual_clock import ManualClock
-from edge_agent.uplink.client import Reply
 from edge_agent.uplink.commands import (
     LEAST_WAIT_SECONDS,
     LOOK_SECONDS,
@@ -21,6 +20,7 @@ from edge_agent.uplink.commands import (
     send_artifact,
 )
 from edge_agent.uplink.errors import Invalid, Refused, RetryAfter, Unreachable, Unusable, UplinkFault
+from edge_agent.uplink.transport import Reply
 from edge_agent.wire.commands import CommandOffers, CommandReport, CommandState
 
 EMPTY = b'{"commands":[],"cancel":[]}'

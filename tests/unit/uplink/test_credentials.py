@@ -17,12 +17,12 @@ import pytest
 from edge_agent.contracts.errors import StorageFailed
 from edge_agent.runtime.atomic import write_atomic
 from edge_agent.runtime.manual_clock import ManualClock
-from edge_agent.uplink.client import Reply
 from edge_agent.uplink.credentials import Credentials, Kept
 from edge_agent.uplink.enrolment import Hardware
 from edge_agent.uplink.errors import NotAccepted, Unreachable
 from edge_agent.uplink.rotation import Rotation
 from edge_agent.uplink.standing import Standing
+from edge_agent.uplink.transport import Reply
 
 DEVICE = "press-1"
 DAY_MS = 86_400_000
