@@ -72,6 +72,14 @@ class OpcUaTransport(SecuredTransport):
     def port(self) -> int:
         return urlsplit(self.url).port or DEFAULT_PORT
 
+    @property
+    def full_url(self) -> str:
+        """With the protocol's own port where the address names none."""
+        parts = urlsplit(self.url)
+        if parts.port is not None:
+            return self.url
+        return parts._replace(netloc=f"{parts.netloc.rstrip(':')}:{DEFAULT_PORT}").geturl()
+
 
 class OpcUaTag(TagSettings):
     """One node's attribute. Without a `type` it travels as JSON, whatever the server's type is."""
