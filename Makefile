@@ -5,6 +5,8 @@ BIN    := $(VENV)/bin
 FOR    ?=
 
 .DEFAULT_GOAL := help
+# Tests start hundreds of processes: each would compile every module anew, for a third of its start.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help demo test crash test-integration test-system soak fuzz fuzz-api bench fleet lint format docs clean system-packages
 
 help:            ## this list
@@ -24,10 +26,10 @@ $(VENV)/.dev: $(VENV)/.run
 demo: $(VENV)/.run  ## three simulated PLCs, a centre, an agent and a page; FOR=30s ends with a verdict
 	@$(BIN)/edge-agent demo $(if $(FOR),--for $(FOR))
 
-# Many crash tests wait for processes, so two files run at a time. Those that mount file systems need root:
-# they are in test-system and in crash.
+# Many crash tests wait for processes, so three files run at a time, the long ones first. Those that mount file
+# systems need root: they are in test-system and in crash. The long forms are in crash alone.
 test: $(VENV)/.dev  ## unit, contract, property and short crash tests
-	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not root" tests/unit tests/contract tests/property tests/crash
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not root" tests/crash tests/contract tests/property tests/unit
 
 system-packages:
 	@tests/install-system-packages
@@ -42,7 +44,7 @@ test-system: $(VENV)/.dev system-packages  ## the installed programs as a user r
 # N kills and N/10 power cuts; FOR: seconds of soak; SAMPLES: of the outage of a day; COMMANDS: rounds of chaos more.
 # SEED repeats what a failure printed.
 crash: $(VENV)/.dev  ## crash tests in their long form (root): N=1000 kills, FOR=300 s of soak, OUTAGE=600 s, SEED=
-	N=$(or $(N),1000) HOLDFAST_SOAK_SECONDS=$(or $(FOR),300) HOLDFAST_OUTAGE_SECONDS=$(or $(OUTAGE),600) \
+	HOLDFAST_LONG=1 N=$(or $(N),1000) HOLDFAST_SOAK_SECONDS=$(or $(FOR),300) HOLDFAST_OUTAGE_SECONDS=$(or $(OUTAGE),600) \
 	    HOLDFAST_OUTAGE_SAMPLES=$(or $(SAMPLES),17280000) HOLDFAST_OUTAGE_CONNECTIONS=30 HOLDFAST_OUTAGE_TAGS=1000 \
 	    HOLDFAST_OUTAGE_CAP=262144 HOLDFAST_COMMAND_ROUNDS=$(or $(COMMANDS),100) $(if $(SEED),SEED=$(SEED)) $(BIN)/python -m pytest -s tests/crash
 

@@ -13,10 +13,13 @@ def main() -> None:
         from central_sync.cli.arguments import parser
 
         completion.answer(parser())
-    from central_sync.cli.commands import run_command
+    from central_sync.cli.arguments import parser
+
+    options = parser().parse_args()  # wrong words and --help wait for no more than that either
+    from central_sync.cli.commands import run_options
 
     try:
-        code = run_command(sys.argv[1:])
+        code = run_options(options)
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read the output has seen enough (`| head`). Nothing may be flushed at exit any more.

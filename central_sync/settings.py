@@ -28,7 +28,7 @@ def duration(value: object) -> float:
 
 
 class TlsSettings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     cert: Path = Field(description="Certificate chain (PEM).")
     key: Path = Field(description="Its private key (PEM).")
@@ -37,7 +37,7 @@ class TlsSettings(BaseModel):
 class EnrolmentSettings(BaseModel):
     """How devices come to be, see docs/enrolment.md."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     url: str | None = Field(
         None, description="Address that devices shall use; absent: the one that the operator used.",
@@ -59,7 +59,7 @@ class EnrolmentSettings(BaseModel):
 class SessionSettings(BaseModel):
     """How long people stay logged in."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     idle: Annotated[float, BeforeValidator(duration), Field(ge=60, le=2_592_000)] = Field(
         28_800.0, description="A session ends after so long without a request."
@@ -75,7 +75,7 @@ Age = Annotated[float, BeforeValidator(duration), Field(ge=3_600, le=3_155_760_0
 class RetentionSettings(BaseModel):
     """How long things are kept; absent: for ever, except where a default is named. At least an hour."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     samples: Age | None = Field(
         None, description="Batches, by their arrival. What was received stays known.", examples=["90d"]
@@ -98,7 +98,7 @@ Rate = Annotated[float, Field(gt=0, le=1_000_000)]
 class RateSettings(BaseModel):
     """Requests a second that each may make in the long run; what 20 s earn may come at once."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     devices: Rate = Field(200.0, description="Of each device.")
     people: Rate = Field(100.0, description="Of each user and each API token.")
@@ -110,7 +110,7 @@ class RateSettings(BaseModel):
 class Settings(BaseModel):
     """All of it is optional: without a file the centre listens on loopback alone."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     data: Path = Field(Path("central-data"), description="Directory of the database.")
     listen: str = Field("127.0.0.1:8080", description="Address to listen on; port 0 takes a free one.")

@@ -77,7 +77,7 @@ class Services:
 class Query(BaseModel):
     """Base of all query parameters: an unknown one is an error, not ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", populate_by_name=True)
 
 
 class NoQuery(Query):

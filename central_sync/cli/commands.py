@@ -24,7 +24,11 @@ GOOD, FOUND, WRONG, UNREACHABLE, FAILED = (
 
 def run_command(arguments: Sequence[str]) -> int:
     """The exit code. Wrong words end in argparse's SystemExit with 2."""
-    options = parser().parse_args(arguments)
+    return run_options(parser().parse_args(arguments))
+
+
+def run_options(options: argparse.Namespace) -> int:
+    """The exit code of arguments that were parsed."""
     try:
         return _COMMANDS[options.command](options)
     except (app.SettingsError, app.Invalid) as error:

@@ -9,7 +9,7 @@ from edge_agent.wire.messages import BufferReport, ClockReport, ConfigReport, Co
 
 
 class View(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(defer_build=True, frozen=True)
 
 
 class ConfigSummary(View):

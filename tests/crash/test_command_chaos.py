@@ -16,6 +16,7 @@ import pytest
 
 from edge_agent.contracts.errors import NotConnected
 from tests.crash.fault_proxy import HEALTHY, Fault, Mode
+from tests.crash.forms import size, some
 from tests.crash.orders import Orders
 from tests.crash.rig import Rig, Setup, until
 from tests.crash.witness import Witness
@@ -87,7 +88,8 @@ async def _killed_at(rig: Rig, witness: Path, what: str, when: str, count: int, 
 
 @pytest.mark.timeout(len(POINTS) * REACHED_SECONDS + ROUNDS * REACHED_SECONDS)
 async def test_an_agent_killed_at_every_step_runs_each_command_once_or_says_unknown(tmp_path: Path) -> None:
-    points = [*POINTS, *Random(SEED).choices(POINTS, k=ROUNDS)]
+    random = Random(SEED)
+    points = [*some(POINTS, 6, random), *random.choices(POINTS, k=ROUNDS)]
     async with Rig(tmp_path, 1, 10, "500ms") as rig:
         witness = _setup(tmp_path, rig)
         await rig.start_centre()
@@ -113,7 +115,7 @@ async def test_lost_answers_repeated_offers_and_a_killed_centre_run_nothing_twic
         await rig.start_centre()
         await rig.start_agent()
         orders = Orders(rig)
-        for number in range(3 + ROUNDS):
+        for number in range(size(3, 2) + ROUNDS):
             # What the centre says is lost: offers come again, and so do reports.
             await rig.to_centre.set(Fault(Mode.LOST_ANSWER))
             for kind in ("count_once", "count_again", "ping"):

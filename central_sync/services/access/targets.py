@@ -17,7 +17,7 @@ MAX_TARGETS: Final = 10_000
 class Targets(BaseModel):
     """Devices by id, by selector, or both: all that either names. Decommissioned ones are left out."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     devices: Annotated[list[str], Field(max_length=MAX_TARGETS)] = []
     selector: str | None = Field(

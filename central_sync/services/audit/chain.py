@@ -25,7 +25,7 @@ class Statement(BaseModel):
     """At `time` the entry `no` had this hash. `kind`: a checkpoint, or the anchor that stands for what
     retention removed. Everything but the signature is signed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     kind: str = Field(pattern="^(checkpoint|anchor)$")
     centre: str = Field(max_length=100)

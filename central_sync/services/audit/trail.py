@@ -20,7 +20,7 @@ STATS_SPAN_MS: Final = 30 * 86_400_000
 
 
 class AuditView(BaseModel):
-    model_config = ConfigDict(frozen=True, populate_by_name=True, serialize_by_alias=True)
+    model_config = ConfigDict(defer_build=True, frozen=True, populate_by_name=True, serialize_by_alias=True)
 
 
 class AuditActor(AuditView):

@@ -39,7 +39,7 @@ class CommandTypes(View):
 class OrderRequest(BaseModel):
     """A command for one device or many."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
     type: str = Field(min_length=1, max_length=64, examples=["ping"])
     params: dict[str, JsonValue] = Field({}, description="As the type says: `GET …/commands/types`.")

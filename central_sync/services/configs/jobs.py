@@ -38,7 +38,7 @@ _PAUSE_SECONDS: Final = 1.0
 
 
 class ApplyTemplate(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     template: str = Field(max_length=64, description="Id of the tag template.")
     connections: str = Field(
@@ -53,7 +53,7 @@ class ApplyRequest(BaseModel):
     """Exactly one of sections, patch and template."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid",
+        defer_build=True, frozen=True, extra="forbid",
         json_schema_extra={"example": {
             "targets": {"selector": "line=a"}, "mode": "merge_connections",
             "sections": {"connections": []}, "note": "two more presses", "dry_run": True,

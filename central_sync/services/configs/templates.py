@@ -42,7 +42,9 @@ _EXAMPLE: Final[dict[str, Any]] = {
 class TemplateBody(BaseModel):
     """Groups as a connection has them; `{n}` and `{base+10}` in any text stand for parameters."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra={"example": _EXAMPLE})
+    model_config = ConfigDict(
+        defer_build=True, frozen=True, extra="forbid", json_schema_extra={"example": _EXAMPLE}
+    )
 
     name: Name
     description: str = Field("", max_length=2_000)
@@ -95,7 +97,7 @@ class TemplatePage(View):
 
 class TemplateUse(BaseModel):
     model_config = ConfigDict(
-        frozen=True, extra="forbid", json_schema_extra={"example": {"parameters": {"n": 3}}}
+        defer_build=True, frozen=True, extra="forbid", json_schema_extra={"example": {"parameters": {"n": 3}}}
     )
 
     parameters: dict[str, JsonValue] = Field(default={}, max_length=100)
@@ -104,7 +106,7 @@ class TemplateUse(BaseModel):
 
 
 class ConnectionUse(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     connection: str = Field(max_length=103, examples=["press-shop-01:press1"])
     parameters: dict[str, JsonValue] = Field(default={}, max_length=100)
@@ -114,7 +116,7 @@ class BulkUse(BaseModel):
     """Named connections with values of their own (`each`, or `csv`), or a pattern over chosen devices."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid",
+        defer_build=True, frozen=True, extra="forbid",
         json_schema_extra={"example": {
             "parameters": {"base": 0}, "each": [{"connection": "press-1:plc", "parameters": {"n": 1}}],
         }},

@@ -27,7 +27,7 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"
 
 class MappingBody(BaseModel):
     model_config = ConfigDict(
-        frozen=True, extra="forbid",
+        defer_build=True, frozen=True, extra="forbid",
         json_schema_extra={"example": {
             "v1_name": "PLC1.D100", "device": "press-shop-01", "connection": "press1", "tag": "oil_temp",
         }},

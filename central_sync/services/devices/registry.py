@@ -45,7 +45,7 @@ _EXAMPLE: Final = {"site": "north", "line": "a"}
 class Registration(BaseModel):
     """A device that is to come, or one without an agent yet."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     device_id: str = Field(max_length=51, examples=["press-shop-01"])
     name: Name = Field("", examples=["Press shop, gateway 1"])
@@ -56,7 +56,7 @@ class Registration(BaseModel):
 class DevicePatch(BaseModel):
     """What is left out stays. Labels are merged: null deletes one."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     name: Name | None = None
     labels: dict[Key, Value | None] = Field({}, max_length=2 * MAX_LABELS, examples=[_EXAMPLE])

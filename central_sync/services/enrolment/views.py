@@ -21,7 +21,7 @@ Key = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
 
 class PreRegister(_Body):
@@ -86,7 +86,7 @@ class PreRegistrationPage(BaseModel):
 class Facts(BaseModel):
     """What a device says of itself. Nothing is decided by it."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="ignore")
 
     hostname: Text = ""
     version: Text = ""
