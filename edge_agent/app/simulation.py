@@ -7,7 +7,10 @@ from typing import Final
 
 from edge_agent.contracts.errors import ConfigError
 
-_SIMULATORS: Final[Mapping[str, str]] = {"modbus": "edge_agent.drivers.modbus.simulator.command"}
+_SIMULATORS: Final[Mapping[str, str]] = {
+    "modbus": "edge_agent.drivers.modbus.simulator.command",
+    "opcua": "edge_agent.drivers.opcua.simulator.command",
+}
 
 
 def simulators() -> Sequence[str]:

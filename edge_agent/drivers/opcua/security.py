@@ -92,7 +92,8 @@ async def _secure_channel(client: Client, settings: SecuritySettings, guard: "_G
         raise NotConnected(f"{settings.cert_file}: has no application URI among its alternative names")
     client.application_uri = identity.application_uri
     policy, mode = _POLICIES[settings.policy], _MODES[settings.mode]
-    client.security_policy = client.uaclient.security_policy = security_policies.SecurityPolicyNone()
+    unsecured = security_policies.SecurityPolicyNone()  # type: ignore[no-untyped-call]
+    client.security_policy = client.uaclient.security_policy = unsecured
     endpoints = await client.connect_and_get_server_endpoints()
     endpoint = _endpoint(endpoints, policy.URI, mode)
     certificates = _parsed(endpoint.ServerCertificate)
