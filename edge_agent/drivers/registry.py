@@ -17,9 +17,12 @@ from edge_agent.contracts.errors import ConfigError
 
 ENTRY_POINT_GROUP: Final = "holdfast.drivers"
 TABLE: Final[Mapping[str, str]] = {
+    "host": "edge_agent.drivers.host:SPEC",
     "http": "edge_agent.drivers.http:SPEC",
     "modbus": "edge_agent.drivers.modbus:SPEC",
+    "mqtt": "edge_agent.drivers.mqtt:SPEC",
     "opcua": "edge_agent.drivers.opcua:SPEC",
+    "xgt": "edge_agent.drivers.xgt:SPEC",
 }
 # Drivers whose libraries come with the bare distribution; an extra of its name brings any other's.
 _BARE: Final = frozenset({"host", "http", "modbus", "xgt"})

@@ -3,11 +3,18 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.contract.peers import http, modbus
+from tests.contract.peers import host, http, modbus, xgt
 from tests.contract.peers.contract import Peer
 
 # Each takes a directory of its own.
-PEERS: dict[str, Callable[[Path], Peer]] = {**modbus.PEERS, **http.PEERS}
+PEERS: dict[str, Callable[[Path], Peer]] = {**modbus.PEERS, **http.PEERS, **host.PEERS, **xgt.PEERS}
 # Those of them that let a tag be written, and those whose groups are subscriptions.
-WRITING: tuple[str, ...] = ("modbus-tcp", "modbus-rtu-over-tcp", "modbus-udp", "modbus-serial")
+WRITING: tuple[str, ...] = (
+    "modbus-tcp",
+    "modbus-rtu-over-tcp",
+    "modbus-udp",
+    "modbus-serial",
+    "xgt-tcp",
+    "xgt-udp",
+)
 SUBSCRIBING: tuple[str, ...] = ()

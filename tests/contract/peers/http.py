@@ -3,17 +3,19 @@
 import asyncio
 import json
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from edge_agent.wire.frame import JsonValue
 from tests.contract.peers.contract import Peer
 
 # Three documents; the first group takes two of them.
+_TIMES: Final = (1_795_269_600_000, 1_795_269_600_500)
 _DOCUMENTS: Final = {
-    "/one": {"values": [7.5 * place for place in range(20)]},
-    "/more": {"deep": {f"a/{place}": place - 10 for place in range(20)}},
-    "/two": {"values": [1000 + place for place in range(30)]},
+    "/one": {"at": "2026-11-21T14:00:00Z", "values": [7.5 * place for place in range(20)]},
+    "/more": {"at": 1795269600, "deep": {f"a/{place}": place - 10 for place in range(20)}},
+    "/two": {"at": 1795269600500, "values": [1000 + place for place in range(30)]},
     "/bad": {"first": 3.25, "second": 4.0, "third": 4.5},
 }
 
@@ -22,6 +24,9 @@ class HttpPeer:
     driver = "http"
     timeout_seconds = 0.1
     connects = True
+    subscribes = False
+    source_times = True
+    write_target = None
     address = "127.0.0.1"
 
     def __init__(self) -> None:
@@ -33,6 +38,7 @@ class HttpPeer:
         self._silent = False
         self._late = 0
         self._requests = 0
+        self._writes = 0
         self._without = ""
 
     async def start(self) -> None:
@@ -70,6 +76,7 @@ class HttpPeer:
             if writer in self._frozen:
                 continue
             self._requests += 1
+            self._writes += not head.startswith(b"GET ")
             if self._silent:
                 continue
             if self._late:
@@ -88,7 +95,10 @@ class HttpPeer:
             {"name": f"b{place}", "path": "/more", "address": f"/deep/a~1{place}"} for place in range(20)
         ]
         second = [{"name": f"c{place}", "address": f"/values/{place}"} for place in range(30)]
-        return [_group("one", "/one", first), _group("two", "/two", second)]
+        return [
+            {**_group("one", "/one", first), "time": "/at"},
+            {**_group("two", "/two", second), "time": "/at"},
+        ]
 
     def bad_group(self) -> dict[str, Any]:
         self._without = "second"
@@ -110,6 +120,27 @@ class HttpPeer:
 
     def requests(self) -> int:
         return self._requests
+
+    def writes(self) -> int:
+        return self._writes
+
+    def source_ms(self, group: int) -> int | None:
+        return _TIMES[group]
+
+    def refuse_writes(self) -> None:
+        raise AssertionError("the driver writes nothing")
+
+    def lose_write_reply(self) -> None:
+        raise AssertionError("the driver writes nothing")
+
+    def kill_subscriptions(self) -> None:
+        raise AssertionError("a server sends nothing by itself")
+
+    def change(self, values: Sequence[JsonValue]) -> None:
+        raise AssertionError("a server sends nothing by itself")
+
+    def written(self) -> JsonValue:
+        raise AssertionError("the driver writes nothing")
 
     def row(self, group: int) -> bytes:
         if group == 0:

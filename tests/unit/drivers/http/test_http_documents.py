@@ -25,7 +25,7 @@ def test_numbers_quoted_numbers_nulls_and_what_is_not_there() -> None:
     found = take(
         Format.JSON,
         b'{"a": 1.5, "b": "2.50", "c": null, "d": "cold"}',
-        wants(*["/a", "/b", "/c", "/d", "/e"]),
+        wants("/a", "/b", "/c", "/d", "/e"),
     )
     assert found.values == {0: 1.5, 1: 2.5}
     assert found.marks == {2: NO_VALUE, 3: NO_NUMBER, 4: ABSENT}
