@@ -10,6 +10,8 @@ from edge_agent.contracts.errors import ConfigError
 _SIMULATORS: Final[Mapping[str, str]] = {
     "modbus": "edge_agent.drivers.modbus.simulator.command",
     "opcua": "edge_agent.drivers.opcua.simulator.command",
+    "s7": "edge_agent.drivers.s7.simulator.command",
+    "xgt": "edge_agent.drivers.xgt.simulator.command",
 }
 
 

@@ -22,10 +22,11 @@ TABLE: Final[Mapping[str, str]] = {
     "modbus": "edge_agent.drivers.modbus:SPEC",
     "mqtt": "edge_agent.drivers.mqtt:SPEC",
     "opcua": "edge_agent.drivers.opcua:SPEC",
+    "s7": "edge_agent.drivers.s7:SPEC",
     "xgt": "edge_agent.drivers.xgt:SPEC",
 }
 # Drivers whose libraries come with the bare distribution; an extra of its name brings any other's.
-_BARE: Final = frozenset({"host", "http", "modbus", "xgt"})
+_BARE: Final = frozenset({"host", "http", "modbus", "s7", "xgt"})
 
 
 def names() -> tuple[str, ...]:
