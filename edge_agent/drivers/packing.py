@@ -107,7 +107,7 @@ class Packer:
         if not marks and self._plain:
             try:
                 return self._whole.pack(*fixed)
-            except struct.error:
+            except (struct.error, OverflowError):
                 pass  # one of them does not fit as it is
         row = bytearray(self._edges[-1])
         has_row = False
