@@ -45,7 +45,8 @@ RENEWAL: Final = timedelta(days=180)
 SWITCH: Final = timedelta(days=2)
 KEY_BITS: Final = 2048
 _CLOCKS_DIFFER: Final = timedelta(days=1)
-_MOST_NAME: Final = 60
+_MOST_NAME: Final = 253
+_MOST_COMMON_NAME: Final = 64
 # Connections start at once, and a command may run beside the agent: one of them makes the certificate.
 _MAKING: Final = threading.Lock()
 
@@ -138,7 +139,7 @@ def self_signed(key: rsa.RSAPrivateKey, host: str, now: datetime, life: timedelt
     label = re.sub(r"[^A-Za-z0-9.-]+", "-", host)[:_MOST_NAME].strip("-.") or "edge"
     name = x509.Name(
         [
-            x509.NameAttribute(NameOID.COMMON_NAME, f"Holdfast@{label}"),
+            x509.NameAttribute(NameOID.COMMON_NAME, f"Holdfast@{label}"[:_MOST_COMMON_NAME]),
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Holdfast"),
         ]
     )

@@ -28,6 +28,7 @@ _LEAST_BITS: Final = 2048
 _MOST_BITS: Final = 4096
 _WEAK_HASHES: Final = (hashes.MD5, hashes.SHA1)
 _LONGEST_CHAIN: Final = 6
+_MOST_SHOWN: Final = 300
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
 
@@ -78,8 +79,14 @@ def judge(
 
 def describe(certificate: x509.Certificate) -> str:
     """Subject and thumbprint, on one line."""
-    subject = certificate.subject.rfc4514_string() or "no subject"
+    subject = _plain(certificate.subject.rfc4514_string()) or "no subject"
     return f"{subject}, thumbprint {thumbprint(certificate)}"
+
+
+def _plain(text: str) -> str:
+    """What a stranger wrote, on one line and not too long."""
+    shown = "".join(char if char.isprintable() else "?" for char in text[:_MOST_SHOWN])
+    return shown if len(text) <= _MOST_SHOWN else f"{shown}…"
 
 
 def _check_strength(certificate: x509.Certificate) -> None:
@@ -190,7 +197,7 @@ def _check_host(certificate: x509.Certificate, expected: Expected) -> None:
     except ValueError:
         wanted = host
     if wanted not in names and not any(_is_wildcard_for(name, wanted) for name in names):
-        shown = ", ".join(sorted(names)) or "none"
+        shown = _plain(", ".join(sorted(names))) or "none"
         raise Untrusted(
             f"it is for other hosts ({shown}), not {expected.host}; "
             "accept this very certificate, or `tolerate: [host_name]`",
@@ -216,9 +223,10 @@ def _check_uri(certificate: x509.Certificate, expected: Expected) -> None:
         return
     uris = application_uris(certificate)
     if expected.application_uri not in uris:
+        shown = _plain(", ".join(uris)) or "without a URI"
         raise Untrusted(
-            f"it belongs to the application {', '.join(uris) or 'without a URI'}, and the server calls "
-            f"itself {expected.application_uri or 'nothing'}; `tolerate: [application_uri]` takes it"
+            f"it belongs to the application {shown}, and the server calls itself "
+            f"{_plain(expected.application_uri) or 'nothing'}; `tolerate: [application_uri]` takes it"
         )
 
 
