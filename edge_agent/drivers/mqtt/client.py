@@ -1,0 +1,195 @@
+"""The I/O of the driver: one link, and an inbox for each plan. What it decides stands in inbox and below.
+
+Messages are taken as they come, in the callback of the link, before the broker gets their acknowledgement;
+`read` hands over what is there. Nothing is published, but for the rebirths of Sparkplug B where they are
+allowed.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+from weakref import WeakKeyDictionary
+
+from edge_agent.contracts.driver import Reading
+from edge_agent.contracts.errors import NotConnected
+from edge_agent.drivers.mqtt.inbox import Inbox, Message
+from edge_agent.drivers.mqtt.link import Arrived, Link, Unanswered, open_link
+from edge_agent.drivers.mqtt.metric import Edge
+from edge_agent.drivers.mqtt.plan import MqttPlan, batches
+from edge_agent.drivers.mqtt.settings import MqttConnection
+from edge_agent.drivers.mqtt.sparkplug import encode_rebirth
+from edge_agent.wire.quality import Quality, whole
+
+# A broker sends what a session missed before any group has asked for its tags: so much of it is kept.
+_HELD_MESSAGES: Final = 20_000
+_HELD_BYTES: Final = 16 << 20
+# Retained messages follow the confirmation of a subscription at once.
+_FIRST_VALUES_SECONDS: Final = 0.1
+_REBIRTH_SECONDS: Final = 30.0
+# What came over a link last: the next may bring some of it again.
+_REMEMBERED: Final = 2_000
+
+
+@dataclass(slots=True)
+class _Held:
+    message: Message
+    was_taken: bool
+
+
+class MqttDriver:
+    """Implements contracts.driver.Driver. monotonic: seconds; wall_ms: for the time in a rebirth request."""
+
+    def __init__(
+        self,
+        settings: MqttConnection,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._settings = settings
+        self._monotonic = monotonic
+        self._wall_ms = wall_ms
+        self._link: Link | None = None
+        self._inboxes: WeakKeyDictionary[MqttPlan, Inbox] = WeakKeyDictionary()
+        self._subscribed: set[int] = set()  # ids of inboxes, over this link
+        self._held: deque[_Held] = deque()
+        self._held_bytes = self._held_lost = 0
+        self._asked_at: dict[Edge, float] = {}
+        self._last: deque[tuple[int, str, int]] = deque(maxlen=_REMEMBERED)
+        self._before: frozenset[tuple[int, str, int]] = frozenset()
+        self._came = asyncio.Event()
+        self.repeated = 0
+
+    async def connect(self) -> None:
+        await self.close()
+        self._before = frozenset(self._last)
+        self._last.clear()
+        self._link = await open_link(self._settings.transport, self._arrived)
+        if not self._link.resumed:
+            self._before = frozenset()
+
+    async def close(self) -> None:
+        link, self._link = self._link, None
+        self._end()
+        if link is not None:
+            await link.give_up()
+
+    async def read(self, plan: MqttPlan) -> Reading:
+        link = self._link
+        if link is None:
+            raise NotConnected("not connected")
+        inbox = self._inbox(plan)
+        if link.lost:
+            self._end()
+            if len(inbox):
+                return inbox.take(self._monotonic())
+            raise NotConnected(link.lost)
+        if id(inbox) not in self._subscribed:
+            try:
+                await self._subscribe(link, inbox)
+            except Unanswered as error:
+                return _unanswered(plan, str(error))
+        if self._settings.rebirth:
+            await self._ask_for_births(link, inbox)
+        return inbox.take(self._monotonic())
+
+    async def _subscribe(self, link: Link, inbox: Inbox) -> None:
+        refused: list[str] = []
+        for batch in batches(inbox.plan.filters):
+            refused += await link.subscribe_to(batch, inbox.plan.qos)
+        if link is not self._link:
+            raise NotConnected("closed")
+        self._subscribed.add(id(inbox))
+        inbox.subscribed(self._monotonic(), refused)
+        await self._first_values(inbox)
+
+    async def _first_values(self, inbox: Inbox) -> None:
+        try:
+            async with asyncio.timeout(min(_FIRST_VALUES_SECONDS, float(self._settings.transport.timeout))):
+                while not inbox.is_complete:
+                    self._came.clear()
+                    await self._came.wait()
+        except TimeoutError:
+            return
+
+    async def _ask_for_births(self, link: Link, inbox: Inbox) -> None:
+        now = self._monotonic()
+        for edge in sorted(inbox.unborn):
+            if now - self._asked_at.get(edge, now - _REBIRTH_SECONDS) >= _REBIRTH_SECONDS:
+                self._asked_at[edge] = now
+                await link.send(edge.topic("NCMD"), encode_rebirth(self._wall_ms()))
+
+    def _end(self) -> None:
+        """Once for each link: what waits to be taken is the past from now on."""
+        if self._subscribed:
+            self._subscribed.clear()
+            for inbox in self._inboxes.values():
+                inbox.ended()
+        self._asked_at.clear()
+
+    # --- messages ----------------------------------------------------------------------------------
+
+    def _inbox(self, plan: MqttPlan) -> Inbox:
+        """A plan is known from its first read on; what came before is looked through for it."""
+        inbox = self._inboxes.get(plan)
+        if inbox is not None:
+            return inbox
+        inbox = self._inboxes[plan] = Inbox(plan, self._settings.max_payload)
+        now = self._monotonic()
+        for held in self._held:
+            held.was_taken = inbox.put(held.message, now) or held.was_taken
+        if self._held_lost:
+            inbox.lose(f"{self._held_lost} messages: more waited at the broker than could be kept")
+        if self._all_known:
+            for held in self._held:
+                if not held.was_taken:
+                    inbox.stranger(held.message.topic)
+            self._held.clear()
+            self._held_bytes = self._held_lost = 0
+        return inbox
+
+    @property
+    def _all_known(self) -> bool:
+        return len(self._inboxes) >= self._settings.group_count
+
+    def _arrived(self, arrived: Arrived) -> None:
+        """From the link, in the loop, before the message is acknowledged. Never raises."""
+        if arrived.mid and self._came_before(arrived):
+            self.repeated += 1
+            return
+        message = Message(arrived.topic, arrived.payload, arrived.retained)
+        now = self._monotonic()
+        was_taken = False
+        for inbox in list(self._inboxes.values()):
+            was_taken = inbox.put(message, now) or was_taken
+        if not self._all_known:
+            self._hold(_Held(message, was_taken))
+        elif not was_taken:
+            for inbox in list(self._inboxes.values())[:1]:
+                inbox.stranger(message.topic)
+        self._came.set()
+
+    def _came_before(self, arrived: Arrived) -> bool:
+        """Whether it came over the link before this one, and the broker did not get to know that."""
+        name = (arrived.mid, arrived.topic, hash(arrived.payload))
+        self._last.append(name)
+        return arrived.is_repeat and name in self._before
+
+    def _hold(self, held: _Held) -> None:
+        self._held.append(held)
+        self._held_bytes += len(held.message.payload)
+        while len(self._held) > _HELD_MESSAGES or self._held_bytes > _HELD_BYTES:
+            gone = self._held.popleft()
+            self._held_bytes -= len(gone.message.payload)
+            self._held_lost += not gone.was_taken
+
+
+def _unanswered(plan: MqttPlan, text: str) -> Reading:
+    schema = plan.schema
+    texts = schema.tag_count - schema.fixed_tags
+    return Reading(
+        b"", (None,) * texts if texts else None, whole(schema.tag_count, Quality.BAD_COMM),
+        unanswered=True, errors={"subscription": text},
+    )  # fmt: skip

@@ -1,0 +1,232 @@
+"""One link to a broker, over aiomqtt and the paho client below it.
+
+aiomqtt gives the connecting, the packets and the keepalive. What is changed of it, and why:
+- messages go to a callback instead of a queue: a queue that is full would acknowledge and drop (QoS 1);
+  and of a message the flags `dup` and `mid` are needed, which its Message does not have.
+- connecting happens in a thread that nobody can end. A link that was given up meanwhile is closed as soon
+  as its socket is there, so that it cannot take the client id away from the next one.
+- a broker that hangs up before its CONNACK is told at once, and not after the time-out.
+- a packet above `MAX_PACKET_BYTES` ends the link before it is read.
+"""
+
+import asyncio
+import logging
+import math
+import ssl
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+import aiomqtt
+from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY, ConnectFlags, MQTTMessage
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from edge_agent.contracts.errors import NotConnected
+from edge_agent.drivers.mqtt.security import tls_context
+from edge_agent.drivers.mqtt.transport import MqttTransport, Session
+
+MAX_PACKET_BYTES: Final = (16 << 20) + 70_000
+# No word for each packet that is not as it should be: reasons go with NotConnected.
+_SILENT: Final = logging.getLogger(f"{__name__}.packets")
+_SILENT.disabled = True
+_REFUSED: Final = 0x80
+_UNREADABLE_TOPIC: Final = "(a topic that is not UTF-8)"
+# MQTT 5.0, 3.2.2.2; paho has those of 3.1.1 as these, too.
+_HINTS: Final = {
+    0x84: "; set version: 3.1.1",
+    0x85: "; another client_id may help", 0x86: "; look at username and password",
+    0x87: "; the broker does not let this user in",
+}  # fmt: skip
+
+
+class Unanswered(Exception):
+    """The broker did not answer a request in time."""
+
+
+class Arrived(NamedTuple):
+    """A message as it came. mid: 0 with QoS 0. is_repeat: it may have been sent before."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+    mid: int
+    is_repeat: bool
+
+
+class Link(aiomqtt.Client):
+    """Used for one connecting, then thrown away. Use `open_link`."""
+
+    def __init__(
+        self, transport: MqttTransport, context: ssl.SSLContext | None, arrived: Callable[[Arrived], None]
+    ) -> None:
+        is_new = transport.version == "5"
+        is_clean = transport.session is Session.CLEAN
+        super().__init__(
+            transport.host,
+            transport.used_port,
+            username=transport.username,
+            password=transport.password,
+            identifier=transport.client_id,
+            protocol=aiomqtt.ProtocolVersion.V5 if is_new else aiomqtt.ProtocolVersion.V311,
+            clean_session=None if is_new else is_clean,
+            clean_start=is_clean if is_new else MQTT_CLEAN_START_FIRST_ONLY,
+            properties=_properties(transport) if is_new else None,
+            keepalive=math.ceil(transport.keepalive),
+            timeout=float(transport.timeout),
+            tls_context=context,
+            logger=_SILENT,
+        )
+        self._arrived = arrived
+        self._given_up = False
+        self.resumed = False
+        self._client.connect_timeout = float(transport.timeout)
+        self._read_once = self._client.loop_read
+        self._client.loop_read = self._read_bounded  # type: ignore[method-assign]
+        self._disconnected.add_done_callback(self._dropped)
+
+    @property
+    def lost(self) -> str:
+        """Why the link is gone; empty while it is there."""
+        if self._given_up:
+            return "closed"
+        if not self._disconnected.done():
+            return ""
+        error = self._disconnected.exception()
+        return "the broker closed the link" if error is None else _text(error)
+
+    async def subscribe_to(self, filters: Sequence[str], qos: int) -> list[str]:
+        """The filters that the broker refuses. Raises Unanswered, and NotConnected."""
+        try:
+            answer = await self.subscribe([(text, qos) for text in filters])
+        except aiomqtt.MqttError as error:
+            if self.lost:
+                raise NotConnected(self.lost) from error
+            raise Unanswered("the broker did not confirm the subscription in time") from error
+        codes = [code.value if isinstance(code, ReasonCode) else int(code) for code in answer]
+        if len(codes) != len(filters):
+            raise NotConnected(f"the broker answered for {len(codes)} of {len(filters)} filters")
+        return [text for text, code in zip(filters, codes, strict=True) if code >= _REFUSED]
+
+    async def send(self, topic: str, payload: bytes) -> None:
+        """QoS 0. Raises NotConnected."""
+        try:
+            await self.publish(topic, payload, qos=0)
+        except aiomqtt.MqttError as error:
+            raise NotConnected(_text(error)) from error
+
+    async def open(self) -> None:
+        """Raises aiomqtt.MqttError, OSError and what TLS raises; safe to cancel."""
+        try:
+            await self.__aenter__()
+        except BaseException:
+            await self.give_up()
+            raise
+
+    async def give_up(self) -> None:
+        """Says goodbye if that is possible at once, and closes the socket, now or as soon as it is there."""
+        if self._given_up:
+            return
+        if self._connected.done() and not self._disconnected.done():
+            self._client.disconnect()
+        self._given_up = True
+        self._drop()
+        if self._disconnected.done():
+            self._disconnected.exception()  # it is known
+        if (task := self._misc_task) is not None:
+            task.cancel()
+            await asyncio.wait((task,))
+
+    def _drop(self) -> None:
+        self._client._sock_close()
+
+    def _dropped(self, _: "asyncio.Future[None]") -> None:
+        """Whatever ended it: after some errors paho leaves the socket open, and it would be read for ever."""
+        self._drop()
+
+    def _read_bounded(self, max_packets: int = 1) -> Any:
+        result = self._read_once(max_packets)
+        if self._client._in_packet["remaining_length"] > MAX_PACKET_BYTES:
+            raise OSError(f"the broker sends a packet of more than {MAX_PACKET_BYTES} bytes")
+        return result
+
+    # --- what paho calls; from the thread that connects, where it says so -------------------------
+
+    def _on_message(self, client: Any, userdata: Any, message: MQTTMessage) -> None:  # noqa: ARG002
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = _UNREADABLE_TOPIC
+        mid = message.mid if message.qos else 0
+        self._arrived(Arrived(topic, bytes(message.payload), message.retain, mid, bool(message.dup)))
+
+    def _on_connect(
+        self, client: Any, userdata: Any, flags: ConnectFlags, reason_code: Any, properties: Any = None
+    ) -> None:
+        self.resumed = flags.session_present
+        super()._on_connect(client, userdata, flags, reason_code, properties)
+
+    def _on_disconnect(
+        self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None
+    ) -> None:
+        if not self._connected.done():
+            self._connected.set_exception(aiomqtt.MqttError("the broker closed the link without an answer"))
+        super()._on_disconnect(client, userdata, flags, reason_code, properties)
+
+    def _on_socket_open(self, client: Any, userdata: Any, sock: Any) -> None:
+        """In the thread."""
+        self._loop.call_soon_threadsafe(self._adopt, client, userdata, sock)
+
+    def _adopt(self, client: Any, userdata: Any, sock: Any) -> None:
+        if self._given_up:
+            self._drop()
+        else:
+            super()._on_socket_open(client, userdata, sock)
+
+    def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:
+        """In the thread, and in the loop."""
+        self._loop.call_soon_threadsafe(self._register_write, client, userdata, sock)
+
+    def _register_write(self, client: Any, userdata: Any, sock: Any) -> None:
+        if not self._given_up and sock.fileno() >= 0:
+            super()._on_socket_register_write(client, userdata, sock)
+
+    def _on_socket_unregister_write(self, client: Any, userdata: Any, sock: Any) -> None:
+        if sock.fileno() >= 0:
+            super()._on_socket_unregister_write(client, userdata, sock)
+
+
+def _properties(transport: MqttTransport) -> Properties:
+    made = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    made.MaximumPacketSize = MAX_PACKET_BYTES
+    if transport.session is Session.PERSISTENT:
+        made.SessionExpiryInterval = int(transport.session_expiry)
+    return made
+
+
+async def open_link(transport: MqttTransport, arrived: Callable[[Arrived], None]) -> Link:
+    """Raises NotConnected."""
+    where = f"{transport.host}:{transport.used_port}"
+    context = None if transport.tls is None else await tls_context(transport.tls)
+    link = Link(transport, context, arrived)
+    try:
+        async with asyncio.timeout(2 * transport.timeout):
+            await link.open()
+    except TimeoutError as error:
+        raise NotConnected(f"{where}: no answer in time") from error
+    except (aiomqtt.MqttError, OSError, ValueError) as error:
+        raise NotConnected(f"{where}: {_text(error)}") from error
+    return link
+
+
+def _text(error: BaseException) -> str:
+    if isinstance(error.__context__, ssl.SSLCertVerificationError):
+        return f"the broker's certificate is not trusted: {error.__context__.verify_message}"
+    if isinstance(error, aiomqtt.MqttCodeError) and isinstance(error.rc, ReasonCode):
+        hint = (
+            _HINTS.get(error.rc.value, "") if isinstance(error, aiomqtt.exceptions.MqttConnectError) else ""
+        )
+        return f"the broker says: {error.rc}{hint}"
+    if isinstance(error, aiomqtt.MqttError) and str(error) == "Operation timed out":
+        return "no answer in time"
+    return str(error) or type(error).__name__
