@@ -5,15 +5,18 @@ import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from central_sync.services.devices.health import DEFAULT_HEARTBEAT_SECONDS
+from edge_agent.wire.mqtt import PREFIX, PREFIX_PATTERN
 
 _DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _LISTEN: Final = re.compile(r"(?:\[([0-9a-fA-F:.%]+)\]|([^:\s\[\]]+)):([0-9]{1,5})")
+_MQTT_FILES: Final = ("password_file", "ca_file", "cert", "key")
 
 
 class SettingsError(Exception):
@@ -54,6 +57,50 @@ class EnrolmentSettings(BaseModel):
     credential_life: Annotated[float, BeforeValidator(duration), Field(ge=1, le=315_360_000)] = Field(
         90 * 86_400.0, description="How long a credential is good; devices renew it at 80 % of that."
     )
+
+
+class MqttSettings(BaseModel):
+    """The broker through which devices may come, see docs/mqtt-uplink.md."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str = Field(
+        description="Address of the broker; mqtt:// on loopback alone.",
+        pattern=r"^mqtts?://[^\s@/]+$", examples=["mqtts://broker.example.com:8883"],
+    )  # fmt: skip
+    user: str | None = Field(
+        None, min_length=1, description="The centre's name at the broker.", examples=["centre"]
+    )
+    password_file: Path | None = Field(
+        None, description="File with its password.", examples=["mqtt-password"]
+    )
+    ca_file: Path | None = Field(
+        None, description="Certificates to trust instead of the system's (PEM).", examples=["ca.pem"]
+    )
+    cert: Path | None = Field(None, description="The centre's certificate (PEM), instead of a password.")
+    key: Path | None = Field(None, description="Its private key (PEM).")
+    prefix: str = Field(
+        PREFIX, pattern=PREFIX_PATTERN,
+        description="First levels of all topics; `vexplor` has the names of Fleet Management.",
+    )  # fmt: skip
+    group: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9._-]{8,100}$",
+        description="Name of the shared subscription, a secret like the password: a device that knows it "
+        "could take others' messages away. Absent: made of the password or the key.",
+    )  # fmt: skip
+
+    @model_validator(mode="after")
+    def _whole(self) -> "MqttSettings":
+        url = urlsplit(self.url)
+        if not url.hostname:
+            raise ValueError("url needs mqtts://HOST:PORT")
+        if url.scheme == "mqtt" and not _is_loopback(url.hostname):
+            raise ValueError(f"url: {self.url} is not encrypted and not loopback: use mqtts://")
+        if (self.cert is None) != (self.key is None):
+            raise ValueError("cert and key belong together")
+        if self.password_file is not None and self.user is None:
+            raise ValueError("password_file: name its user")
+        return self
 
 
 class SessionSettings(BaseModel):
@@ -123,6 +170,7 @@ class Settings(BaseModel):
         None, description="Asked of every agent; absent: theirs, taken as 30s. Three missed ones are offline."
     )
     enrolment: EnrolmentSettings = Field(EnrolmentSettings(), description="How devices enrol.")
+    mqtt: MqttSettings | None = Field(None, description="A broker beside HTTP; absent: none.")
     config_versions: int = Field(
         100, ge=1, le=10_000,
         description="Newest versions kept of each device's config, beside the desired and the applied one.",
@@ -199,6 +247,11 @@ def load_settings(path: Path | None, overrides: dict[str, Any]) -> Settings:
         tls = values.get("tls")
         if isinstance(tls, dict):
             values["tls"] = {k: path.parent / v if isinstance(v, str) else v for k, v in tls.items()}
+        mqtt = values.get("mqtt")
+        if isinstance(mqtt, dict):
+            values["mqtt"] = {
+                k: path.parent / v if k in _MQTT_FILES and isinstance(v, str) else v for k, v in mqtt.items()
+            }
         enrolment = values.get("enrolment")
         if isinstance(enrolment, dict) and isinstance(enrolment.get("ca_file"), str):
             values["enrolment"] = {**enrolment, "ca_file": path.parent / enrolment["ca_file"]}

@@ -5,10 +5,11 @@ from typing import Any, Final
 from aiohttp import web
 
 from central_sync.api.answers import model
-from central_sync.api.bodies import parse_model, read_body
+from central_sync.api.bodies import read_body
 from central_sync.api.parameters import PageQuery
 from central_sync.api.route import Answer, Body, Call, NoQuery, Route
 from central_sync.services.access.roles import Scope
+from central_sync.services.documents import parse_model
 from central_sync.services.people.views import NewToken, TokenCreated, TokenPage
 
 TOKEN: Final = Body("application/json", 65_536, "The new token's rights.", NewToken)

@@ -5,11 +5,11 @@ import re
 from typing import Final, TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from central_sync.api.route import Body
 from central_sync.services.configs.service import INLINE_BYTES, Precondition
-from central_sync.services.documents import canonical_object
+from central_sync.services.documents import canonical_object, parse_model
 from central_sync.services.errors import Busy, Invalid, TooLarge, UnsupportedMedia
 
 # A factory's link may be slow: 1 MiB in this time is 140 kbit/s.
@@ -43,16 +43,6 @@ async def read_body(request: web.Request, body: Body) -> bytes:
 async def read_model(request: web.Request, body: Body, wanted: type[M]) -> M:
     """A JSON body as a model, strictly read. Raises what `read_body` does, and Invalid (`bad_body`)."""
     return parse_model(await read_body(request, body), wanted)
-
-
-def parse_model(body: bytes, wanted: type[M], code: str = "bad_body") -> M:
-    """Raises Invalid with the place."""
-    try:
-        return wanted.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise Invalid(code, f"{place + ': ' if place else ''}{first['msg']}") from error
 
 
 async def parse_document(body: bytes, wanted: type[M]) -> M:

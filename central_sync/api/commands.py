@@ -6,7 +6,7 @@ from aiohttp import web
 from pydantic import Field
 
 from central_sync.api.answers import model
-from central_sync.api.bodies import parse_model, read_body
+from central_sync.api.bodies import read_body
 from central_sync.api.parameters import Cursor, Limit, Time
 from central_sync.api.route import Answer, Body, Call, NoQuery, Query, Route
 from central_sync.services.access.roles import Scope
@@ -22,6 +22,7 @@ from central_sync.services.commands.views import (
     OrderRequest,
     OrderView,
 )
+from central_sync.services.documents import parse_model
 from edge_agent.wire.commands import MAX_WAIT_SECONDS, CommandState
 
 ORDER: Final = Body("application/json", 1 << 20, "What to do, and for which devices.", OrderRequest)

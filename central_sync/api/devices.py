@@ -6,7 +6,7 @@ from aiohttp import web
 from pydantic import Field
 
 from central_sync.api.answers import model
-from central_sync.api.bodies import parse_model, precondition, read_body, read_model
+from central_sync.api.bodies import precondition, read_body, read_model
 from central_sync.api.parameters import Cursor, Limit
 from central_sync.api.route import Answer, Body, Call, NoQuery, Query, Route
 from central_sync.services.access.roles import Scope
@@ -14,6 +14,7 @@ from central_sync.services.access.selectors import parse
 from central_sync.services.devices.health import DeviceState
 from central_sync.services.devices.inventory import DeviceFilter, Sort
 from central_sync.services.devices.registry import DevicePatch, Registration, RegistryView
+from central_sync.services.documents import parse_model
 from central_sync.services.views import DeviceDetail, DevicePage
 
 Selector = Annotated[

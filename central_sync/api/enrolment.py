@@ -6,9 +6,10 @@ from aiohttp import web
 from pydantic import Field
 
 from central_sync.api.answers import model
-from central_sync.api.bodies import parse_model, read_body, read_model
+from central_sync.api.bodies import read_body, read_model
 from central_sync.api.route import Answer, Body, Call, NoQuery, Query, Route
 from central_sync.services.access.roles import Scope, require_unlimited
+from central_sync.services.documents import parse_model
 from central_sync.services.enrolment.service import Preparer
 from central_sync.services.enrolment.views import (
     Accept,

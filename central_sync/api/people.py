@@ -6,10 +6,11 @@ from aiohttp import web
 
 from central_sync.api.answers import model
 from central_sync.api.authentication import clear_cookie, set_cookie
-from central_sync.api.bodies import parse_model, read_body, read_model
+from central_sync.api.bodies import read_body, read_model
 from central_sync.api.parameters import PageQuery
 from central_sync.api.route import Answer, Body, Call, NoQuery, Route
 from central_sync.services.access.roles import Identity, Scope
+from central_sync.services.documents import parse_model
 from central_sync.services.people.views import (
     LoginBody,
     Me,

@@ -1,33 +1,18 @@
 """Problem documents (RFC 9457) for everything that goes wrong, the router's 404 and 405 included."""
 
-import math
-from http import HTTPStatus
 from typing import Any, Final
 
-import orjson
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from central_sync.services import errors
 from central_sync.services.errors import Refusal
+from central_sync.services.problems import document, retry_after, status_of
 
 logger = structlog.get_logger()
 
 CONTENT_TYPE: Final = "application/problem+json"
-_STATUS: Final[dict[type[Refusal], int]] = {
-    errors.Invalid: 400,
-    errors.Unauthenticated: 401,
-    errors.Forbidden: 403,
-    errors.NotFound: 404,
-    errors.Conflict: 409,
-    errors.Gone: 410,
-    errors.PreconditionFailed: 412,
-    errors.TooLarge: 413,
-    errors.UnsupportedMedia: 415,
-    errors.TooMany: 429,
-    errors.Busy: 503,
-}
 _ROUTER_CODES: Final = {404: "no_such_route", 405: "method_not_allowed", 413: "too_large"}
 
 
@@ -38,26 +23,18 @@ def problem(
     extra: dict[str, Any] | None = None,
     headers: dict[str, str] | None = None,
 ) -> web.Response:
-    body = {
-        **(extra or {}),
-        "type": f"urn:holdfast:problem:{code}",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "code": code,
-    }
-    return web.Response(status=status, body=orjson.dumps(body), content_type=CONTENT_TYPE, headers=headers)
+    body = document(status, code, detail, extra)
+    return web.Response(status=status, body=body, content_type=CONTENT_TYPE, headers=headers)
 
 
 def of_refusal(refusal: Refusal) -> web.Response:
     headers: dict[str, str] = {}
     if isinstance(refusal, errors.Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(refusal, errors.Busy | errors.TooMany):
-        headers["Retry-After"] = str(max(1, math.ceil(refusal.retry_after)))
-    # A refusal of a class below one of these, such as the want of a library, is answered as that one.
-    status = next(_STATUS[kind] for kind in type(refusal).__mro__ if kind in _STATUS)
-    return problem(status, refusal.code, refusal.detail, refusal.extra, headers)
+    pause = retry_after(refusal)
+    if pause is not None:
+        headers["Retry-After"] = pause
+    return problem(status_of(refusal), refusal.code, refusal.detail, refusal.extra, headers)
 
 
 def of_http(error: web.HTTPException) -> web.Response:

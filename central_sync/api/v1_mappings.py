@@ -6,13 +6,14 @@ from aiohttp import web
 from pydantic import Field
 
 from central_sync.api.answers import model
-from central_sync.api.bodies import parse_model, read_body
+from central_sync.api.bodies import read_body
 from central_sync.api.config_jobs import KEY
 from central_sync.api.configs import author
 from central_sync.api.parameters import Cursor
 from central_sync.api.route import Answer, Body, Call, NoQuery, Query, Route
 from central_sync.services.access.roles import Scope
 from central_sync.services.configs.v1_mappings import MappingBody, V1Mapping, V1MappingPage
+from central_sync.services.documents import parse_model
 
 MAPPING: Final = Body("application/json", 64 << 10, "The mapping, whole.", MappingBody)
 

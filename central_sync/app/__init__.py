@@ -28,6 +28,7 @@ from central_sync.app.configs import ConfigRoom
 from central_sync.app.devices import DeviceRoom
 from central_sync.app.enrolment import credential_service, enrolment_service
 from central_sync.app.identity import IdentityRoom
+from central_sync.app.mqtt import check_mqtt, mqtt_worker
 from central_sync.app.people import Link, create_token, first_link, lacks_passwords, list_tokens, revoke_token
 from central_sync.app.upkeep import Upkeep
 from central_sync.console.pages import add_pages
@@ -44,6 +45,7 @@ from central_sync.services.devices.presence import Presence
 from central_sync.services.devices.service import DeviceService
 from central_sync.services.errors import Invalid, NotFound, Refusal
 from central_sync.services.live import Hub
+from central_sync.services.uplinks import MqttFigures
 from central_sync.settings import Settings, SettingsError, load_settings
 from central_sync.stopping import Stopping, leave
 from central_sync.store import database
@@ -140,7 +142,7 @@ async def running(
     room = ConfigRoom(settings, store, clock)
     identity = IdentityRoom(settings, store, clock)
     await identity.tokens.meet_devices()
-    fleet = DeviceRoom(store, clock, identity.tokens, VERSION)
+    fleet = DeviceRoom(store, clock, identity.tokens, VERSION, MqttFigures() if settings.mqtt else None)
     commands = CommandRoom(store, hub, clock, settings.data)
     try:
         await commands.start()
@@ -148,6 +150,7 @@ async def running(
         services = _services(settings, store, hub, clock, presence, threads, room, identity, commands, fleet)
         offline = OfflineWatch(store, hub, clock, presence)
         live = LiveFeed(store, fleet.inventory, hub, clock)
+        listen = mqtt_worker(settings, services, store, presence, fleet.mqtt, clock)
         upkeep = Upkeep(settings, store, commands.service, clock)
         door, host, port = await _serve(settings, services, tls, idle_seconds)
         try:
@@ -165,6 +168,8 @@ async def running(
                     group.create_task(_watch(store, clock)),
                     group.create_task(supervise("identity", identity.run, clock)),
                 ]
+                if listen is not None:
+                    workers.append(group.create_task(supervise("mqtt", listen, clock)))
                 name = f"[{host}]" if ":" in host else host
                 url = f"{'https' if tls else 'http'}://{name}:{port}"
                 yield Centre(url, host, port, store.centre, store, hub, offline, live, commands)
@@ -358,6 +363,7 @@ def check(settings: Settings) -> list[str]:
     found: list[str] = []
     try:
         _tls(settings)
+        check_mqtt(settings)
         found += database.check(settings.data)
     except (SettingsError, StoreError) as error:
         found.append(str(error))

@@ -6,14 +6,25 @@ canonical form. Every refusal says where.
 
 import json
 import math
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
 import orjson
-from pydantic import JsonValue
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from central_sync.services.errors import Invalid
 
 MAX_DEPTH: Final = 64
+M = TypeVar("M", bound=BaseModel)
+
+
+def parse_model(body: bytes, wanted: type[M], code: str = "bad_body") -> M:
+    """Raises Invalid with the place."""
+    try:
+        return wanted.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise Invalid(code, f"{place + ': ' if place else ''}{first['msg']}") from error
 
 
 def canonical_object(body: bytes, code: str) -> bytes:

@@ -17,6 +17,7 @@ from central_sync.services.devices.figures import MAX_DEVICES, FigureService, Fi
 from central_sync.services.devices.inventory import DeviceFilter, InventoryService
 from central_sync.services.devices.topology import Report
 from central_sync.services.errors import Invalid
+from central_sync.services.uplinks import MqttFigures
 from central_sync.services.views import FleetStats
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -48,15 +49,16 @@ _DEVICE: Final = (
 )
 
 
-def render(stats: FleetStats, tally: Tally, devices: bool) -> bytes:
+def render(stats: FleetStats, tally: Tally, devices: bool, mqtt: MqttFigures | None = None) -> bytes:
     """The whole exposition."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_FleetCollector(stats, tally, devices))
+    registry.register(_FleetCollector(stats, tally, devices, mqtt))
     return generate_latest(registry)
 
 
 class _FleetCollector(Collector):
-    def __init__(self, stats: FleetStats, tally: Tally, devices: bool) -> None:
+    def __init__(self, stats: FleetStats, tally: Tally, devices: bool, mqtt: MqttFigures | None) -> None:
+        self._mqtt = mqtt
         self._stats = stats
         self._tally = tally
         self._devices = devices
@@ -64,6 +66,8 @@ class _FleetCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from _of_stats(self._stats)
         yield from _of_tally(self._tally)
+        if self._mqtt is not None:
+            yield from _of_mqtt(self._mqtt)
         if self._devices:
             yield from _of_devices(self._tally)
 
@@ -103,6 +107,26 @@ def _of_tally(tally: Tally) -> Iterator[Metric]:
     for version, count in sorted(tally.versions.items()):
         versions.add_metric((_storable(version),), float(count))
     yield versions
+
+
+def _of_mqtt(figures: MqttFigures) -> Iterator[Metric]:
+    yield _gauge("mqtt_connected", "Whether the centre listens at its broker", figures.connected)
+    yield _counter("mqtt_disconnects", "How often the connection to the broker was lost", figures.reconnects)
+    yield _gauge("mqtt_queued", "Messages that wait for a worker", figures.queued)
+    requests = CounterMetricFamily(
+        f"{PREFIX}mqtt_requests",
+        "Answered requests through the broker",
+        labels=("channel", "status"),
+    )
+    for (channel, status), count in sorted(figures.requests.items()):
+        requests.add_metric((channel, str(status)), float(count))
+    yield requests
+    dropped = CounterMetricFamily(
+        f"{PREFIX}mqtt_dropped", "Messages from the broker that got no answer", labels=("reason",)
+    )
+    for reason, count in sorted(figures.dropped.items()):
+        dropped.add_metric((reason,), float(count))
+    yield dropped
 
 
 def _of_devices(tally: Tally) -> Iterator[Metric]:
@@ -146,7 +170,15 @@ def target(report: Report, loopback: bool) -> dict[str, Any] | None:
 
 
 class ExpositionService:
-    def __init__(self, store: FigureStore, figures: FigureService, inventory: InventoryService) -> None:
+    def __init__(
+        self,
+        store: FigureStore,
+        figures: FigureService,
+        inventory: InventoryService,
+        mqtt: MqttFigures | None = None,
+    ) -> None:
+        """mqtt: counted where a broker is configured; told to who sees the whole fleet."""
+        self._mqtt = mqtt
         self._store = store
         self._figures = figures
         self._inventory = inventory
@@ -161,7 +193,7 @@ class ExpositionService:
                 f"{tally.devices} devices: figures of each are given for {MAX_DEVICES}; use a token that is "
                 "limited to some by labels",
             )
-        return render(stats, tally, devices)
+        return render(stats, tally, devices, None if limits else self._mqtt)
 
     async def targets(self, limits: Mapping[str, str], loopback: bool) -> list[dict[str, Any]]:
         """All there are: Prometheus forgets what a list leaves out. So a part that cannot be read is an error

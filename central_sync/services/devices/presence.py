@@ -3,6 +3,7 @@
 Filled by heartbeats; devices not heard since the start are given three of their last known intervals.
 """
 
+from math import inf
 from typing import Final
 
 from central_sync.services.clock import Clock
@@ -28,6 +29,10 @@ class Presence:
     def expect(self, device: str, interval_seconds: float | None) -> None:
         """A device that was there before the start."""
         self._due.setdefault(device, self._started + self._patience(interval_seconds))
+
+    def gone(self, device: str) -> None:
+        """Somebody who knows says that it is not there any more: it is overdue from now on."""
+        self._due[device] = -inf
 
     def _patience(self, interval_seconds: float | None) -> float:
         seconds = interval_seconds or self._default

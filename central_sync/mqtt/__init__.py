@@ -1,0 +1,2 @@
+"""Agents through an MQTT broker: the same requests as over HTTP, answered by the same services
+(docs/specs/mqtt-v1.md)."""
