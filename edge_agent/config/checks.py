@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from edge_agent.config.errors import Place, Problem
 from edge_agent.config.models import ConnectionSettings, Document
+from edge_agent.config.pins import find, must_pin, refusal
 from edge_agent.config.translate import EMPTY_LIST
 from edge_agent.config.tree import Spot, locate
 
@@ -136,3 +137,21 @@ def _far_end(connection: ConnectionSettings) -> tuple[str, ...]:
     transport = getattr(connection, "transport", None)
     values = (getattr(transport, name, None) for name in ("host", "port", "device"))
     return tuple(str(value).lower() for value in values if value is not None)
+
+
+def write_problems(document: Document, root: Any, place: Place) -> Iterator[Problem]:
+    """Entries of the allow-list of writes that can never be used as they stand.
+
+    A tag that the local file does not have may come from the centre, where it may manage connections.
+    """
+    pinned = must_pin(document)
+    connections = {each.name: each for each in document.connections} if document.writes.allow else {}
+    for index, entry in enumerate(document.writes.allow):
+        found = find(connections, entry.tag)
+        if found is None and pinned and entry.pin is not None:
+            continue
+        text = refusal(entry, found, must_pin=pinned)
+        if text:
+            key = ("tag",) if found is None else ()
+            spot = locate(root, ("writes", "allow", index, *key), place)
+            yield Problem(spot.place, spot.path, text)

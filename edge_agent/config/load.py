@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.config import environment
-from edge_agent.config.checks import warnings
+from edge_agent.config.checks import warnings, write_problems
 from edge_agent.config.errors import ConfigErrors, Place, Problem, in_order
 from edge_agent.config.models import AgentSettings, ConnectionSettings, Document
 from edge_agent.config.named_files import unusable_files
@@ -136,6 +136,8 @@ def _read(
             problem for problem in validator.problems
             if problem.place not in known and not (known and problem.message == EMPTY_LIST)
         ]  # fmt: skip
+    if document is not None and not resolver.problems:
+        resolver.problems += write_problems(document, root, place)
     if resolver.problems or document is None:
         raise ConfigErrors(in_order(resolver.problems, [str(file) for file in resolver.files]))
     return _Read(document, root, place, resolver.files, found, resolver.warnings)

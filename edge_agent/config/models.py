@@ -10,8 +10,6 @@ from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SerializeAsAny,
     StringConstraints,
@@ -19,8 +17,10 @@ from pydantic import (
     model_validator,
 )
 
+from edge_agent.config.base import Settings as Settings  # noqa: PLC0414 the way in which mypy takes it on
 from edge_agent.config.listen import parse_loopback
 from edge_agent.config.units import Bytes, Duration, Rate, Seconds, Size, at_least, between
+from edge_agent.config.writes import WriteSettings
 from edge_agent.wire.mqtt import PREFIX, PREFIX_PATTERN
 from edge_agent.wire.schema import ValueType
 
@@ -29,12 +29,6 @@ Identifier = Annotated[str, StringConstraints(pattern=ID_PATTERN, max_length=51)
 # Who a device is, where somebody writes it into an address.
 _WHO: Final = "the token identifies this device, and at a broker central.mqtt.user"
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
-
-
-class Settings(BaseModel):
-    """Base of all settings: immutable, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class Deadband(Settings):
@@ -361,6 +355,7 @@ class Document(Settings):
     buffer: BufferSettings = Field(default_factory=BufferSettings)
     remote: RemoteSettings = Field(default_factory=RemoteSettings)
     commands: CommandSettings = Field(default_factory=CommandSettings)
+    writes: WriteSettings = Field(default_factory=WriteSettings)
     secrets: dict[str, str] = Field(
         default_factory=dict, repr=False,
         description="Secrets that the centre's documents may name, as {secret: NAME}.",

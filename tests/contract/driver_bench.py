@@ -19,9 +19,10 @@ class Bench:
 
     def __init__(self, peer: Peer, groups: list[dict[str, Any]]) -> None:
         self.spec: DriverSpec = lookup(peer.driver)
-        self.settings: Any = self.spec.settings.model_validate({**peer.settings(), "groups": groups})
-        self.driver: Driver = self.spec.factory(self.settings)
-        self.plans: list[Plan] = [self.spec.plan(self.settings, group) for group in self.settings.groups]
+        settings: Any = self.spec.settings.model_validate({**peer.settings(), "groups": groups})
+        self.settings = settings
+        self.driver: Driver = self.spec.factory(settings)
+        self.plans: list[Plan] = [self.spec.plan(settings, group) for group in settings.groups]
         self._merged: dict[int, Merged] = {}
 
     async def reach(self) -> None:

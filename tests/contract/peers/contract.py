@@ -42,7 +42,9 @@ class Peer(Protocol):
     address: str
     subscribes: bool
     source_times: bool
-    write_target: WriteTarget | None
+
+    @property
+    def write_target(self) -> WriteTarget | None: ...
 
     async def start(self) -> None: ...
     async def stop(self) -> None: ...

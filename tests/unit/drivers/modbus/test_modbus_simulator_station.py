@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge_agent.drivers.modbus.simulator.faults import Fault, FaultKind, Faults
+from edge_agent.drivers.modbus.simulator.faults import Asked, Fault, FaultKind, Faults
 from edge_agent.drivers.modbus.simulator.framing import RtuStationFraming, TcpStationFraming, crc
 
 READ = bytes((3, 0, 10, 0, 2))
@@ -51,7 +51,7 @@ def test_replies_are_framed_as_requests_were() -> None:
 
 
 def hit(faults: Faults, first: int = 0, last: int = 0, unit: int = 1, port: int = 0) -> set[FaultKind]:
-    return set(faults.hit(port, unit, "holding", first, last))
+    return set(faults.hit(Asked(port, unit, "holding", first, last, writes=False)))
 
 
 def test_a_fault_may_concern_units_ports_and_addresses() -> None:

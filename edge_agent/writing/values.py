@@ -1,0 +1,118 @@
+"""From what a person or a program says to the raw value that a tag takes, exactly. Pure.
+
+Nothing is rounded: a value that the tag cannot hold is refused, with its neighbours. The one exception is a
+floating point tag, which takes the number nearest to the decimal that was written; it is told what that is.
+"""
+
+import math
+import struct
+from fractions import Fraction
+from typing import Final
+
+from edge_agent.wire.frame import JsonValue
+from edge_agent.wire.schema import TagSchema, ValueType
+from edge_agent.wire.values import engineering
+from edge_agent.writing.errors import NotAllowed
+
+_TRUE: Final = ("true", "on", "1")
+_FALSE: Final = ("false", "off", "0")
+_LONGEST: Final = 4_000
+_MOST_DIGITS: Final = 60
+Scalar = bool | int | float | str
+
+
+def raw_value(tag: TagSchema, given: JsonValue) -> JsonValue:
+    """The raw value of a tag, a list for an array. Raises NotAllowed."""
+    if tag.type is ValueType.JSON:
+        raise NotAllowed("not_writable", f"{tag.name} is a structure: those are not written")
+    if tag.count == 1:
+        return raw_element(tag, given)
+    if not isinstance(given, list) or len(given) != tag.count:
+        raise NotAllowed("bad_value", f"{tag.name} is an array: give all of its {tag.count} values as a list")
+    return [raw_element(tag, each) for each in given]
+
+
+def raw_element(tag: TagSchema, given: JsonValue) -> Scalar:
+    """One element. Raises NotAllowed."""
+    if given is None or isinstance(given, list | dict):
+        raise NotAllowed("bad_value", f"{tag.name} takes one {tag.type}")
+    if tag.type is ValueType.STRING:
+        return _text(tag, given)
+    for number, name in tag.enum:
+        if given == name:
+            return number
+    if tag.type is ValueType.BOOL:
+        return _bool(tag, given)
+    return _number(tag, exact(tag, given))
+
+
+def shown(tag: TagSchema, raw: JsonValue) -> JsonValue:
+    """A raw value in engineering units."""
+    if isinstance(raw, list):
+        return [shown(tag, each) for each in raw]
+    return engineering(tag, raw) if isinstance(raw, int | float) else raw
+
+
+def exact(tag: TagSchema, given: JsonValue) -> Fraction:
+    """A number as it was written. Raises NotAllowed."""
+    text = repr(given) if isinstance(given, float) else str(given).strip()
+    known = f"; its names are {', '.join(name for _, name in tag.enum)}" if tag.enum else ""
+    wrong = NotAllowed("bad_value", f"{text[:100]!r} is no number, as {tag.name} takes{known}")
+    if isinstance(given, bool) or len(text) > _MOST_DIGITS or "/" in text or "_" in text:
+        raise wrong
+    try:
+        if not math.isfinite(float(text)):
+            raise wrong
+        return Fraction(text)
+    except (ValueError, OverflowError) as error:
+        raise wrong from error
+
+
+def _text(tag: TagSchema, given: JsonValue) -> str:
+    if not isinstance(given, str):
+        given = str(given)
+    if len(given) > _LONGEST or "\0" in given:
+        raise NotAllowed("bad_value", f"{tag.name}: a text has at most {_LONGEST} characters, and no NUL")
+    return given
+
+
+def _bool(tag: TagSchema, given: JsonValue) -> bool:
+    if isinstance(given, bool):
+        return given
+    text = str(given).strip().lower()
+    if text not in (*_TRUE, *_FALSE):
+        raise NotAllowed("bad_value", f"{text[:100]!r} is neither true nor false, as {tag.name} takes")
+    return text in _TRUE
+
+
+def _number(tag: TagSchema, value: Fraction) -> int | float:
+    scale, offset = Fraction(repr(tag.scale)), Fraction(repr(tag.offset))
+    raw = (value - offset) / scale
+    if tag.type.is_float:
+        return _float(tag, raw)
+    if raw.denominator != 1:
+        near = sorted(engineering(tag, int(edge)) or 0 for edge in (math.floor(raw), math.ceil(raw)))  # type: ignore[type-var]
+        text = f"{tag.name} cannot hold exactly that; the nearest are {near[0]} and {near[1]}"
+        raise NotAllowed("bad_value", text)
+    number = int(raw)
+    least, most = _limits(tag.type)
+    if not least <= number <= most:
+        raise NotAllowed("out_of_range", f"{tag.name} is a {tag.type}: raw {number} does not fit into it")
+    return number
+
+
+def _float(tag: TagSchema, raw: Fraction) -> float:
+    try:
+        number = float(raw)
+        if tag.type is ValueType.FLOAT32:
+            number = struct.unpack("<f", struct.pack("<f", number))[0]
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise NotAllowed("out_of_range", f"{tag.name} is a {tag.type}: that does not fit into it")
+    return number
+
+
+def _limits(type_: ValueType) -> tuple[int, int]:
+    bits = 8 * type_.size
+    return (0, (1 << bits) - 1) if type_.value.startswith("u") else (-(1 << bits - 1), (1 << bits - 1) - 1)
