@@ -3,11 +3,18 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.contract.peers import host, http, modbus, xgt
+from tests.contract.peers import host, http, modbus, mqtt, s7, xgt
 from tests.contract.peers.contract import Peer
 
 # Each takes a directory of its own.
-PEERS: dict[str, Callable[[Path], Peer]] = {**modbus.PEERS, **http.PEERS, **host.PEERS, **xgt.PEERS}
+PEERS: dict[str, Callable[[Path], Peer]] = {
+    **modbus.PEERS,
+    **mqtt.PEERS,
+    **http.PEERS,
+    **host.PEERS,
+    **xgt.PEERS,
+    **s7.PEERS,
+}
 # Those of them that let a tag be written, and those whose groups are subscriptions.
 WRITING: tuple[str, ...] = (
     "modbus-tcp",
@@ -16,5 +23,7 @@ WRITING: tuple[str, ...] = (
     "modbus-serial",
     "xgt-tcp",
     "xgt-udp",
+    "s7",
+    "s7-one-job",
 )
-SUBSCRIBING: tuple[str, ...] = ()
+SUBSCRIBING: tuple[str, ...] = (*mqtt.PEERS,)
