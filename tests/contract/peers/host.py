@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_agent.wire.frame import JsonValue
-from tests.contract.peers.contract import Peer
+from tests.contract.peers.contract import Peer, WriteTarget
 
 _TEXTS: Final = {
     "meminfo": "MemTotal: 4000 kB\nMemAvailable: 1000 kB\nSwapTotal: 200 kB\nSwapFree: 50 kB\n",
@@ -34,7 +34,7 @@ class HostPeer:
     connects = False
     subscribes = False
     source_times = False
-    write_target = None
+    write_target: WriteTarget | None = None
 
     def __init__(self, root: Path) -> None:
         self._root = root

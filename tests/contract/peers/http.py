@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_agent.wire.frame import JsonValue
-from tests.contract.peers.contract import Peer
+from tests.contract.peers.contract import Peer, WriteTarget
 
 # Three documents; the first group takes two of them.
 _TIMES: Final = (1_795_269_600_000, 1_795_269_600_500)
@@ -26,7 +26,7 @@ class HttpPeer:
     connects = True
     subscribes = False
     source_times = True
-    write_target = None
+    write_target: WriteTarget | None = None
     address = "127.0.0.1"
 
     def __init__(self) -> None:
