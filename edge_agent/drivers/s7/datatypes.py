@@ -170,4 +170,4 @@ def _dtl(data: bytes) -> str:
 def _iso(at: datetime, nanoseconds: int) -> str:
     """Without a zone: the PLC's clock says none."""
     fraction = f".{nanoseconds:09d}".rstrip("0") if nanoseconds else ""
-    return f"{at:%Y-%m-%dT%H:%M:%S}{fraction}"
+    return at.replace(tzinfo=None).isoformat(timespec="seconds") + fraction
