@@ -6,6 +6,7 @@ answer in time. After that the link is dropped: HTTP/1.1 has no ids by which a l
 
 import asyncio
 import ssl
+from base64 import b64encode
 from typing import Final, NoReturn
 
 import aiohttp
@@ -62,7 +63,6 @@ class HttpDriver:
             connector=aiohttp.TCPConnector(ssl=trust, limit=1, keepalive_timeout=3600),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=_headers(self._transport),
-            auth=_auth(self._transport),
             auto_decompress=False,
             timeout=aiohttp.ClientTimeout(total=None),
             trust_env=False,
@@ -210,13 +210,10 @@ def _headers(transport: HttpTransport) -> dict[str, str]:
     headers |= transport.secret_headers
     if transport.token is not None:
         headers["Authorization"] = f"Bearer {transport.token}"
+    elif transport.username is not None:
+        pair = f"{transport.username}:{transport.password}".encode()
+        headers["Authorization"] = f"Basic {b64encode(pair).decode()}"
     return headers
-
-
-def _auth(transport: HttpTransport) -> aiohttp.BasicAuth | None:
-    if transport.username is None or transport.password is None:
-        return None
-    return aiohttp.BasicAuth(transport.username, transport.password, "utf-8")
 
 
 async def _trust(transport: HttpTransport) -> ssl.SSLContext | bool:
