@@ -27,6 +27,11 @@ from edge_agent.drivers.write_tally import tell_write
 
 ua: Any = library
 APPLICATION_URI: Final = "urn:holdfast:simulator:server"
+_SECURED: Final = tuple(
+    getattr(ua.SecurityPolicyType, f"{policy}_{mode}")
+    for policy in ("Basic256Sha256", "Aes128Sha256RsaOaep", "Aes256Sha256RsaPss")
+    for mode in ("SignAndEncrypt", "Sign")
+)
 _WRITE: Final = ua.ObjectIds.WriteRequest_Encoding_DefaultBinary
 _NAMES: Final[dict[int, str]] = {
     getattr(ua.ObjectIds, f"{name}Request_Encoding_DefaultBinary"): name
@@ -105,7 +110,7 @@ class Simulator:
     """`async with Simulator(config) as simulator:` starts and stops it.
 
     After a stop it may be started again, on the same port and with the same certificate: a server that has
-    lost its sessions and subscriptions.
+    lost its sessions and subscriptions. What `config` says of security may be another one then.
     """
 
     def __init__(self, config: SimulatorConfig | None = None) -> None:
@@ -138,6 +143,7 @@ class Simulator:
             self._server = await self._built()
         elif self.config.changing:
             await self._bring(self._server, self._nodes.values(0, self.tick()))
+        await self._server.secure(self.config)
         listener = await self._server.listen(self.config.host, self.port)
         self.port = listener.port
         if self.config.changing:
@@ -152,9 +158,8 @@ class Simulator:
         await server.init()
         await server.set_application_uri(APPLICATION_URI)
         server.set_server_name("Holdfast simulator")
-        _secure(server, config)
         await self._nodes.build(server, self.tick())
-        await server.prepare()
+        await server.iserver.start()
         return server
 
     async def stop(self) -> None:
@@ -203,17 +208,11 @@ class Simulator:
 
 
 def _secure(server: Server, config: SimulatorConfig) -> None:
-    policies = list(server._security_policy)
-    if config.identity is None:
-        policies = [ua.SecurityPolicyType.NoSecurity]
-    else:
-        server.iserver.certificate, server.iserver.private_key = (
-            config.identity.certificate,
-            config.identity.key,
-        )
-        if not config.open:
-            policies.remove(ua.SecurityPolicyType.NoSecurity)
-    server.set_security_policy(policies)
+    identity = config.identity
+    server.iserver.certificate = None if identity is None else identity.certificate
+    server.iserver.private_key = None if identity is None else identity.key
+    open_ones = [ua.SecurityPolicyType.NoSecurity] if config.open or identity is None else []
+    server.set_security_policy([*open_ones, *([] if identity is None else _SECURED)])
     tokens: list[type] = []
     if config.users:
         tokens.append(ua.UserNameIdentityToken)
@@ -225,14 +224,14 @@ def _secure(server: Server, config: SimulatorConfig) -> None:
 class _Users(UserManager):
     """Who gets in, for asyncua."""
 
-    def __init__(self, config: SimulatorConfig) -> None:
-        self._config = config
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
 
     def get_user(
         self, iserver: Any, username: str | None = None, password: str | None = None, certificate: Any = None
     ) -> User | None:
         del iserver
-        config = self._config
+        config = self._simulator.config
         if not config.users and not config.user_certificates:
             return User(role=UserRole.User, name="anyone")
         known = username is not None and config.users.get(username) == password
@@ -251,13 +250,15 @@ class _Server(Server):
     """asyncua's server with protocols that obey faults."""
 
     def __init__(self, simulator: Simulator) -> None:
-        super().__init__(user_manager=_Users(simulator.config))
+        super().__init__(user_manager=_Users(simulator))
         self._simulator = simulator
 
-    async def prepare(self) -> None:
-        """Once, when everything is set up."""
+    async def secure(self, config: SimulatorConfig) -> None:
+        """Makes the endpoints."""
+        self.iserver.endpoints.clear()
+        self._policies.clear()
+        _secure(self, config)
         await self._setup_server_nodes()
-        await self.iserver.start()
 
     async def listen(self, host: str, port: int) -> BinaryServer:
         self.bserver = _Listener(self._simulator, self.iserver, host, port, self.limits)
