@@ -56,7 +56,7 @@ def _by_mutation(name: str, seconds: float, seed: int, directory: Path) -> None:
 
 
 def _by_coverage(name: str, seconds: float, seed: int, directory: Path) -> None:
-    """libFuzzer ends the process. Its own time limit counts a busy machine's time, so it is switched off."""
+    """libFuzzer ends the process. Its own time limit counts a busy machine's time, so it is a day."""
     import atheris
 
     with atheris.instrument_imports(include=["edge_agent", "tests.fuzz.targets"]):
@@ -67,7 +67,7 @@ def _by_coverage(name: str, seconds: float, seed: int, directory: Path) -> None:
         (corpus / f"seed-{number}").write_bytes(data)
     options = [
         f"-max_total_time={max(1, int(seconds))}", f"-seed={seed}", f"-max_len={LONGEST_BYTES}",
-        "-timeout=0", "-rss_limit_mb=0", "-verbosity=0", "-print_final_stats=0",
+        "-timeout=86400", "-rss_limit_mb=0", "-verbosity=0", "-print_final_stats=0",
     ]  # fmt: skip
     atheris.Setup([sys.argv[0], *options, str(corpus)], _Tries(target, directory))
     atheris.Fuzz()
