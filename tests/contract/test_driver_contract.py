@@ -211,7 +211,11 @@ async def _swallow_not_connected(read: Awaitable[Reading]) -> str:
 
 
 async def _make_in_vain(peer: Peer, bench: Bench) -> None:
-    """Connects anew, and cancels the making of a subscription that nobody answers."""
+    """Connects anew, and cancels the making of a subscription that nobody answers.
+
+    Closed before: over a link that was merely lost, a server may go on with the subscription it has.
+    """
+    await bench.driver.close()
     await bench.connect()
     peer.be_silent()
     before = peer.requests()

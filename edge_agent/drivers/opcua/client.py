@@ -46,14 +46,11 @@ class OpcUaDriver:
         self._learned = Learned()
         self._namespaces: list[str] = []
         self._per_read = self._per_call = _MOST_AT_ONCE
-        self._told_silent = False  # the pipeline has told of an outage
-        self._read_since = False
 
     # --- link --------------------------------------------------------------------------------------
 
     async def connect(self) -> None:
         await self._publisher.stop()
-        self._read_since = False
         try:
             await self._link.open()
             if not self._link.resumed:
@@ -61,12 +58,7 @@ class OpcUaDriver:
             await self._take_up()
         except (Unanswered, Fault, Garbled) as error:
             self._link.drop(str(error))
-            self._told_silent = True
             raise NotConnected(f"the server does not tell about itself: {error}") from error
-        except NotConnected:
-            self._told_silent = True
-            raise
-        self._told_silent = False
 
     async def close(self) -> None:
         await self._publisher.stop()
@@ -94,7 +86,7 @@ class OpcUaDriver:
         if some and not self._link.resumed:
             await self._transfer(some)
         for each in some:
-            await each.take_up(self._link, restate=self._told_silent)
+            await each.take_up(self._link)
         self._publisher.start(self._alive)
 
     async def _transfer(self, some: list[Subscription]) -> None:
@@ -121,15 +113,6 @@ class OpcUaDriver:
     # --- reading -----------------------------------------------------------------------------------
 
     async def read(self, plan: OpcUaPlan) -> Reading:
-        try:
-            reading = await self._read(plan)
-        except NotConnected:
-            self._told_silent = self._told_silent or not self._read_since
-            raise
-        self._read_since = True
-        return reading
-
-    async def _read(self, plan: OpcUaPlan) -> Reading:
         if not self._link.is_open:
             raise NotConnected(self._link.why)
         await self._link.keep()
@@ -161,9 +144,9 @@ class OpcUaDriver:
             if found.wants_retry:
                 await found.retry(self._link, self._namespaces, chunk)
         if found.silent:
-            silence = found.unanswered()
-            self._link.drop(str(silence))
-            raise silence
+            silence = await found.look_after(self._link)
+            self._link.drop(silence)
+            raise Unanswered(silence)
         if unread := found.inbox.unread:
             await self._learned.learn(self._link, unread)
         return found.inbox.take(self._learned.definitions)

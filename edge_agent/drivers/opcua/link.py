@@ -187,12 +187,15 @@ class Link:
         return "the server closed the link" if lost else self._why
 
     async def _ask(self, request: Any, timeout: float) -> bytes:
-        protocol = self.client.uaclient.protocol
+        client = self.client
+        protocol = client.uaclient.protocol
         if protocol is None or protocol.transport is None:
             raise NotConnected(self.why)
         try:
             return bytes(await protocol.send_request(request, timeout))
         except TimeoutError as error:
+            if self._client is not client:
+                raise NotConnected("closed") from error
             self.drop(f"no answer within {self._timeout:g} s")
             raise Unanswered(f"no answer within {self._timeout:g} s") from error
         except UaStatusCodeError as error:

@@ -114,6 +114,12 @@ def republish(subscription: int, number: int) -> ua.RepublishRequest:
     return request
 
 
+def delete_subscription(subscription: int) -> ua.DeleteSubscriptionsRequest:
+    request = ua.DeleteSubscriptionsRequest()
+    request.Parameters = ua.DeleteSubscriptionsParameters(SubscriptionIds=[subscription])
+    return request
+
+
 def transfer(subscriptions: Sequence[int]) -> ua.TransferSubscriptionsRequest:
     request = ua.TransferSubscriptionsRequest()
     request.Parameters = ua.TransferSubscriptionsParameters(

@@ -40,6 +40,7 @@ class Subscription:
         self._now = now
         self._heard = now()
         self._ever = False
+        self._last_id = 0
         self._patience = 2 * timeout
         self._retry_wait = _RETRY_FIRST_SECONDS
         self._retry_at = 0.0
@@ -67,6 +68,7 @@ class Subscription:
     async def make(self, link: Link, namespaces: Sequence[str], chunk: int) -> None:
         """Raises NotConnected, Unanswered, Fault."""
         gap_from = self._heard.wall_text if self._ever else None
+        await self._delete(link)
         why = "" if self.inbox.ended is None else f" ({status_text(self.inbox.ended)})"
         keepalive = max(self.plan.publishing, self._timeout / 2)
         status, created = read_created(
@@ -80,12 +82,21 @@ class Subscription:
         self._patience = max(created.keepalive, created.publishing) + self._timeout
         self._retry_wait = _RETRY_FIRST_SECONDS
         # From here on messages are taken; `id` is also what they are found by.
-        self.id = created.subscription
+        self.id = self._last_id = created.subscription
         await self._create_items(link, namespaces, chunk, range(len(self.plan.items)))
         if gap_from is not None:
             until = self._now().wall_text
             self.inbox.lose(f"changes from {gap_from} to {until}: the server kept no subscription{why}")
         self._ever = True
+
+    async def _delete(self, link: Link) -> None:
+        """What is left of the one before, if the server still has it."""
+        last, self._last_id = self._last_id, 0
+        if last and link.resumed:
+            try:
+                await link.ask(requests.delete_subscription(last))
+            except Fault:
+                return  # it has not
 
     async def retry(self, link: Link, namespaces: Sequence[str], chunk: int) -> None:
         """Asks again for what was refused. Raises as `make`."""
@@ -130,12 +141,13 @@ class Subscription:
                 self.inbox.refuse(tag, result)
         return again
 
-    async def take_up(self, link: Link, *, restate: bool) -> None:
+    async def take_up(self, link: Link) -> None:
         """Over a new link: what the server sent and nobody got is asked for again (Part 4, 5.14.6).
 
+        All tags are told again first: whoever reads may have been told that they have no value any more.
         Where there is nothing to take up, `id` is None afterwards. Raises NotConnected, Unanswered, Garbled.
         """
-        if restate and self.id is not None:
+        if self.id is not None:
             self.inbox.restate()
         for _ in range(_MOST_REPUBLISHED):
             if not await self._republished(link):
@@ -169,5 +181,16 @@ class Subscription:
         except TimeoutError:
             return
 
-    def unanswered(self) -> Unanswered:
-        return Unanswered(f"nothing came for this subscription within {self._patience:g} s")
+    async def look_after(self, link: Link) -> str:
+        """Nothing came for too long: what to say of it. Raises Unanswered and NotConnected.
+
+        A server that answers and sends nothing has lost the subscription, whatever it says of it; one that
+        does not answer may go on with it over the next link.
+        """
+        silence = f"nothing came for this subscription within {self._patience:g} s"
+        try:
+            await self._republished(link)
+            self.id = None
+        except Unanswered:
+            return silence
+        return f"{silence}, and the server answers"

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.contract.peers import host, http, modbus, mqtt, s7, xgt
+from tests.contract.peers import host, http, modbus, mqtt, opcua, s7, xgt
 from tests.contract.peers.contract import Peer
 
 # Each takes a directory of its own.
@@ -14,6 +14,7 @@ PEERS: dict[str, Callable[[Path], Peer]] = {
     **host.PEERS,
     **xgt.PEERS,
     **s7.PEERS,
+    **opcua.PEERS,
 }
 # Those of them that let a tag be written, and those whose groups are subscriptions.
 WRITING: tuple[str, ...] = (
@@ -25,5 +26,6 @@ WRITING: tuple[str, ...] = (
     "xgt-udp",
     "s7",
     "s7-one-job",
+    *opcua.PEERS,
 )
-SUBSCRIBING: tuple[str, ...] = (*mqtt.PEERS,)
+SUBSCRIBING: tuple[str, ...] = (*mqtt.PEERS, "opcua-subscribe")
