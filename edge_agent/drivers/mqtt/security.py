@@ -7,6 +7,17 @@ from edge_agent.contracts.errors import NotConnected
 from edge_agent.drivers.mqtt.transport import TlsSettings
 
 
+class _Socket(ssl.SSLSocket):
+    """Closed where the handshake fails: paho forgets it then."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
 async def tls_context(settings: TlsSettings) -> ssl.SSLContext:
     """Read anew on each connecting, so that renewed files need no restart. Raises NotConnected."""
     return await asyncio.to_thread(_context, settings)
@@ -18,6 +29,7 @@ def _context(settings: TlsSettings) -> ssl.SSLContext:
     except (OSError, ValueError) as error:
         raise NotConnected(f"ca_file {settings.ca_file}: {_file_text(error)}") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.sslsocket_class = _Socket
     if settings.cert_file is None:
         return context
     try:
