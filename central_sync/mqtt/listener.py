@@ -137,7 +137,8 @@ class Listener:
             self._figures.dropped["topic"] += 1
             return None
         if address.channel is Channel.STATUS and payload in (mqtt.ONLINE, mqtt.OFFLINE):
-            if payload == mqtt.OFFLINE:
+            # A retained one is old news: the device may have gone over to HTTP since.
+            if payload == mqtt.OFFLINE and not message.retain:
                 self._gone(address.device)
             return None
         try:
