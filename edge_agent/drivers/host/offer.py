@@ -24,6 +24,8 @@ _ENDS: Final = {
     "rx_rate": "rx_bytes_per_second", "tx_rate": "tx_bytes_per_second", "speed": "speed_mbits",
     "seconds": "seconds",
 }  # fmt: skip
+# Loops and disks in memory: they can be read, and are hardly what anybody looks for.
+_NO_DISKS: Final = ("io:loop", "io:ram", "io:zram")
 _HEADS: Final = {
     "cpu": "server_cpu", "memory": "server_ram", "temp": "server_temp", "power": "server_power",
     "jetson": "jetson", "swap": "server_swap",
@@ -51,15 +53,23 @@ def offered(figures: Figures, kind: str, depth: int) -> Iterator[Browsed]:
     """kind: only of this; empty: all. depth: 1 is the folders alone, or the tags of a kind."""
     for each in (kind,) if kind else KINDS:
         inside = {address: value for address, value in figures.items() if address.startswith(f"{each}:")}
-        readable = [address for address, value in inside.items() if not _is_absent(value)]
+        readable = [
+            address
+            for address, value in inside.items()
+            if not _is_absent(value) and not address.startswith(_NO_DISKS)
+        ]
         if not readable:
             continue
         if not kind:
             yield Browsed((each,), f"{each}:", is_tag=False)
         if not kind and depth < 2:
             continue
+        names: dict[str, int] = {}
         for address in readable:
             name = metric_name(address)
+            names[name] = names.get(name, 0) + 1
+            if names[name] > 1:
+                name = f"{name}_{names[name]}"
             path = (name,) if kind else (each, name)
             yield Browsed(path, address, is_tag=True, type="float64", unit=_unit(name))
 

@@ -62,7 +62,10 @@ class HostConnection(ConnectionSettings):
     """The box that the agent runs on."""
 
     driver: Literal["host"] = Field("host", description="Protocol driver.")
-    transport: HostTransport = Field(default_factory=HostTransport, description="Where it tells of itself.")
+    transport: HostTransport = Field(
+        default_factory=HostTransport, description="Where it tells of itself; absent: all defaults.",
+        examples=[{"timeout": "2s"}],
+    )  # fmt: skip
     groups: list[HostGroup] = Field(default_factory=list, description="What is read, and how often.")
 
     @model_validator(mode="after")

@@ -12,7 +12,7 @@ from tests.contract.peers.contract import Peer, WriteTarget
 
 # Three documents; the first group takes two of them.
 _TIMES: Final = (1_795_269_600_000, 1_795_269_600_500)
-_DOCUMENTS: Final = {
+_DOCUMENTS: Final[dict[str, dict[str, Any]]] = {
     "/one": {"at": "2026-11-21T14:00:00Z", "values": [7.5 * place for place in range(20)]},
     "/more": {"at": 1795269600, "deep": {f"a/{place}": place - 10 for place in range(20)}},
     "/two": {"at": 1795269600500, "values": [1000 + place for place in range(30)]},
