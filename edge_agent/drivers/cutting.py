@@ -29,11 +29,11 @@ class RowCut:
         the lowest bit of the payload's first byte."""
         slices = _join(spans)
         whole = slices == [(0, payload_bytes)] and not bits
-        regions = _join(sorted({(bit // 8, bit // 8 + 1) for bit in bits}))
+        band, places = BitBand.of(bits)
         return cls(
             None if whole else _cutter(slices),
-            _cutter(regions) if bits else None,
-            _cutter(_join(_relocate(bits, regions))) if bits else None,
+            band.regions if bits else None,
+            _cutter(_join((place, place + 1) for place in places)) if bits else None,
         )
 
     def row(self, payload: bytes) -> bytes:
@@ -43,6 +43,24 @@ class RowCut:
         if self.bits is None or self.bit_regions is None:
             return b"".join(parts)
         return b"".join((*parts, *self.bits(spread(b"".join(self.bit_regions(payload))))))
+
+
+@dataclass(frozen=True, slots=True)
+class BitBand:
+    """The bytes of a payload that have bits, for rows where bits stand between other values."""
+
+    regions: _Cut
+
+    @classmethod
+    def of(cls, bits: Iterable[int]) -> "tuple[BitBand, list[int]]":
+        """And the place of each bit in `spread`. bits: counted from the lowest of the first byte."""
+        wanted = list(bits)
+        regions = _join(sorted({(bit // 8, bit // 8 + 1) for bit in wanted}))
+        return cls(_cutter(regions)), _relocate(wanted, regions)
+
+    def spread(self, payload: bytes) -> bytes:
+        """One byte of 0 or 1 for each bit of those bytes."""
+        return spread(b"".join(self.regions(payload)))
 
 
 def spread(data: bytes) -> bytes:
@@ -62,13 +80,13 @@ def _join(spans: Iterable[Span]) -> list[Span]:
     return joined
 
 
-def _relocate(bits: Iterable[int], regions: Sequence[Span]) -> list[Span]:
+def _relocate(bits: Iterable[int], regions: Sequence[Span]) -> list[int]:
     """Each bit's place among the spread bits of the regions."""
     moved: dict[int, int] = {}
     for start, end in regions:
         base = len(moved)
         moved.update({byte: base + byte - start for byte in range(start, end)})
-    return [(8 * moved[bit // 8] + bit % 8, 8 * moved[bit // 8] + bit % 8 + 1) for bit in bits]
+    return [8 * moved[bit // 8] + bit % 8 for bit in bits]
 
 
 def _cutter(spans: Sequence[Span]) -> _Cut:
