@@ -39,6 +39,11 @@ async def test_writes(port: int) -> None:
     await image.check_writes(port)
 
 
+@pytest.mark.writes
+async def test_a_bit_is_written_alone(port: int) -> None:
+    await image.check_a_bit_is_written_alone(port)
+
+
 async def test_who_it_says_it_is(port: int) -> None:
     found = await image.identity(port)
     assert found is not None

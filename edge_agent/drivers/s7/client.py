@@ -14,7 +14,7 @@ from edge_agent.contracts.errors import NotConnected, Unsupported, WriteRefused,
 from edge_agent.drivers.s7 import messages, szl
 from edge_agent.drivers.s7.address import Area
 from edge_agent.drivers.s7.blocks import Block, Request, pack
-from edge_agent.drivers.s7.errors import ITEM_GOOD, DeviceError, Unanswered, item_text
+from edge_agent.drivers.s7.errors import ITEM_GOOD, DeviceError, Refusal, Unanswered, item_text
 from edge_agent.drivers.s7.harvest import Harvest
 from edge_agent.drivers.s7.link import Link, open_link
 from edge_agent.drivers.s7.plan import S7Plan
@@ -110,9 +110,9 @@ class S7Driver:
             if link.sent == sent:
                 raise NotConnected(str(error)) from error
             raise WriteUnknown(str(error)) from error
+        except Refusal as error:
+            raise WriteRefused(str(error)) from error
         except DeviceError as error:
-            if error.is_config:
-                raise WriteRefused(str(error)) from error
             raise WriteUnknown(str(error)) from error
         if code != ITEM_GOOD:
             raise WriteRefused(item_text(code))

@@ -38,7 +38,7 @@ _HEADER_TEXTS: Final = {
     0xD604: _LOCKED,
     0xD605: _LOCKED,
 }  # fmt: skip
-_REFUSING: Final = frozenset({0x8104, 0x8304, 0xD241, 0xD402, 0xD602, 0xD604, 0xD605})
+_REFUSING: Final = frozenset({0x8104, 0x8304, 0xD241, 0xD402, 0xD401, 0xD602, 0xD604, 0xD605})
 
 
 def item_text(code: int) -> str:
@@ -67,9 +67,12 @@ class DeviceError(Exception):
         super().__init__(text)
         self.is_config = is_config
 
-    @classmethod
-    def of_header(cls, code: int) -> "DeviceError":
-        return cls(header_text(code), is_config=code in _REFUSING)
+
+class Refusal(DeviceError):
+    """The CPU said no to the whole job: it did nothing."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(header_text(code), is_config=code in _REFUSING)
 
 
 def is_config(item_code: int) -> bool:

@@ -10,7 +10,7 @@ from typing import Final
 
 from edge_agent.drivers.s7.address import Area
 from edge_agent.drivers.s7.blocks import Block
-from edge_agent.drivers.s7.errors import ITEM_GOOD, DeviceError, Garbage
+from edge_agent.drivers.s7.errors import ITEM_GOOD, DeviceError, Garbage, Refusal
 
 _TPKT_VERSION: Final = 3
 _ENVELOPE: Final = b"\x02\xf0\x80"  # COTP: data, last of its message
@@ -188,7 +188,7 @@ def _parameters(pdu: bytes) -> bytes:
     if len(pdu) < _ACK_HEAD_BYTES or pdu[1] not in (_ACK, _ACK_DATA):
         raise DeviceError("the CPU's answer is none to a job")
     if code := pdu[10] << 8 | pdu[11]:
-        raise DeviceError.of_header(code)
+        raise Refusal(code)
     return pdu[_ACK_HEAD_BYTES : _ACK_HEAD_BYTES + (pdu[6] << 8 | pdu[7])]
 
 

@@ -7,7 +7,7 @@ import struct
 from typing import Final
 
 from edge_agent.contracts.driver import Identity
-from edge_agent.drivers.s7.errors import DeviceError
+from edge_agent.drivers.s7.errors import DeviceError, Refusal
 
 MODULE: Final = 0x0011
 COMPONENT: Final = 0x001C
@@ -41,9 +41,9 @@ def reply(pdu: bytes) -> tuple[bytes, int | None]:
     if parameter_bytes != 12 or pdu[15] & 0x0F != 4:
         raise DeviceError("the CPU's answer is no list")
     if code := pdu[20] << 8 | pdu[21]:
-        raise DeviceError.of_header(code)
+        raise Refusal(code)
     if pdu[22] != 0xFF:
-        raise DeviceError(f"the CPU does not have this list (code 0x{pdu[22]:02X})")
+        raise DeviceError(f"the CPU does not have this list (code 0x{pdu[22]:02X})", is_config=True)
     length = pdu[24] << 8 | pdu[25]
     if len(pdu) < 26 + length:
         raise DeviceError("the list is cut short")
