@@ -1,15 +1,16 @@
 """Reads plans from a server: the I/O of the driver. What it decides stands in plan, inbox and messages."""
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from edge_agent.contracts.driver import Reading
+from edge_agent.contracts.driver import Browsed, Reading
 from edge_agent.contracts.errors import NotConnected
 from edge_agent.drivers.opcua import requests
 from edge_agent.drivers.opcua.binary import Garbled
+from edge_agent.drivers.opcua.browsing import Browser
 from edge_agent.drivers.opcua.errors import Fault, Unanswered
 from edge_agent.drivers.opcua.inbox import Moment
 from edge_agent.drivers.opcua.learning import Learned
@@ -28,7 +29,7 @@ _MOST_AT_ONCE: Final = 10_000
 
 
 class OpcUaDriver:
-    """Implements contracts.driver.Driver and Writing."""
+    """Implements contracts.driver.Driver, Writing and Browsing."""
 
     def __init__(
         self,
@@ -168,6 +169,9 @@ class OpcUaDriver:
 
     async def read_target(self, target: Target) -> JsonValue:
         return await Writer(self._link, self._namespaces).read(target, self._learned)
+
+    def browse(self, start: str, depth: int) -> AsyncIterator[Browsed]:
+        return Browser(self._link.ask, self._namespaces).walk(start, depth)
 
 
 def _limit(value: Any) -> int:

@@ -110,6 +110,10 @@ class Nodes:
 
 async def _dress(node: Node, signal: Signal) -> None:
     """What a browser shows beside the value."""
+    if len(signal.shape) == 1:
+        dimensions: Any = list(signal.shape)
+        await node.write_value_rank(ua.ValueRank.OneDimension)
+        await node.write_array_dimensions(dimensions)
     if signal.writable:
         await node.set_writable()
     if signal.description:
