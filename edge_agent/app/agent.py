@@ -23,6 +23,7 @@ from edge_agent.app.outcome import judge, report
 from edge_agent.app.status import StatusBoard
 from edge_agent.app.transaction import CentreMove, ConfigKeeper
 from edge_agent.app.watchdog import WRITER_SECONDS, Watchdog, status_line
+from edge_agent.app.writing import CLOSE_SECONDS, LOCAL_SECONDS, has_journal, look_back, make_writer
 from edge_agent.buffer.outbox import StoredOutbox
 from edge_agent.buffer.recovery import Identity
 from edge_agent.buffer.ring import FrameRing
@@ -32,6 +33,7 @@ from edge_agent.config.last_good import LastGood
 from edge_agent.config.models import CentralSettings
 from edge_agent.contracts.exit_codes import ExitCode
 from edge_agent.contracts.status import AgentStatus, LatestValue, PageReport, ReloadResult, SinkReport
+from edge_agent.contracts.writing import WriteOrder, WriteReport
 from edge_agent.pipeline.build import Workshop
 from edge_agent.pipeline.watch import LivenessWatch
 from edge_agent.runtime import logging as logs
@@ -136,6 +138,8 @@ class Agent:
             error = failed
         logger.info("stopping", device=self._identity.device)
         notifier.stopping()
+        if ending.has_store:
+            await self._writer.close(CLOSE_SECONDS)
         ended = await ending.run()
         error = error or ending.failure
         if left := ending.crew.left or [stage.name for stage in ended if stage.is_stuck]:
@@ -152,6 +156,8 @@ class Agent:
         await self._store.open(self._runtime)
         ending.has_store = True
         self._start_parts(ending, watchdog)
+        if has_journal(self._database):
+            await look_back(self._writer)
         await self._keeper.boot(self._connections)
         await self._start_outward(ending)
         extending.cancel()
@@ -172,6 +178,9 @@ class Agent:
         crew = ending.crew
         workshop = Workshop(self._clock, self._store, directory=self._directory, state=self._database.parent)
         self._connections = ending.connections = ConnectionSet(crew, workshop, self._store)
+        self._writer = make_writer(
+            lambda: self._keeper.running, self._connections, self._store, self._database, self._clock
+        )
         writer = Role(essential=True, pulse=self._store.pulse, quiet_seconds=WRITER_SECONDS)
         crew.start(WRITER, self._store.run_flushes, writer)
         crew.start("watchdog", watchdog.run, Role(essential=True))
@@ -254,6 +263,7 @@ class Agent:
             self._log_ring,
             self.reload,
             self._signals.wanted.set,
+            self._writer,
         )
         return Commands(self._settings.commands, self._identity, device, link.record)
 
@@ -291,6 +301,9 @@ class Agent:
         if self._link is not None:
             self._link.look_around()
         return result
+
+    async def write(self, order: WriteOrder) -> WriteReport:
+        return await self._writer.write(order, LOCAL_SECONDS)
 
     def _inspector(self) -> Inspector:
         """What the local page sees of this agent."""

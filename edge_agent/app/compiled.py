@@ -26,6 +26,7 @@ from edge_agent.contracts.errors import ConfigError
 from edge_agent.drivers import registry
 from edge_agent.pipeline.build import Blueprint, blueprint
 from edge_agent.wire.messages import ConfigEnvelope
+from edge_agent.writing.permit import Permits, permits_of
 
 # Of each group, where a config is shown and not downloaded.
 _TAGS_SHOWN: Final = 20
@@ -39,7 +40,8 @@ class Compiled:
     outline: what it says, for comparing; its `head` has the agent's own settings. warnings: what works and
     is unwise, one line each. local, running: the local file and what runs, packed, for children that put
     the centre's over it or write it out. text: the document as YAML for people with the first tags of each
-    group, packed. secrets: what no text may show.
+    group, packed. secrets: what no text may show. permits: what of the local file's allow-list of writes may
+    be written as things stand, by tag.
     """
 
     outline: Outline
@@ -50,6 +52,7 @@ class Compiled:
     running: bytes = field(repr=False)
     text: bytes = field(repr=False)
     secrets: frozenset[str] = field(repr=False)
+    permits: Permits = field(default_factory=dict, repr=False)
 
     @property
     def head(self) -> Document:
@@ -132,15 +135,20 @@ def _compile(wanted: Loaded, local: bytes, running: bytes) -> Compiled:
         for connection in document.connections
         if connection.enabled
     }
+    specs = {each.driver: registry.lookup(each.driver) for each in document.connections}
+    permits = permits_of(document, wanted.outline.connections, specs)
+    # What is permitted and cannot be is for people to see; nothing is wrong with the rest.
+    barred = [f"writes.allow: {tag}: {why}" for tag, why in permits.items() if isinstance(why, str)]
     return Compiled(
         wanted.outline,
         wanted.directory,
-        tuple(str(problem) for problem in wanted.warnings),
+        (*(str(problem) for problem in wanted.warnings), *barred),
         blueprints,
         local,
         running,
         zlib.compress("".join(pieces(document, _TAGS_SHOWN)).encode()),
         secrets_of(document),
+        permits,
     )
 
 

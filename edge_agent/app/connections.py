@@ -11,6 +11,7 @@ from edge_agent.app.compiled import Compiled
 from edge_agent.contracts.errors import ConfigError
 from edge_agent.contracts.frames import FrameSink
 from edge_agent.contracts.status import Accounting, LatenessReport, LatestValue
+from edge_agent.contracts.writing import WriteLink
 from edge_agent.drivers import registry
 from edge_agent.pipeline.build import Workshop, build_poller
 from edge_agent.pipeline.poller import Poller
@@ -29,16 +30,20 @@ _RESTART_MAX_SECONDS: Final = 60.0
 
 @dataclass(slots=True)
 class _Running:
+    """revision: the digest of the settings that it was built from."""
+
     poller: Poller
     task: "asyncio.Task[None]"
+    revision: str
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Connections that were built and not started."""
+    """Connections that were built and not started. revisions: digests of what they were built from."""
 
     pollers: dict[str, Poller]
     schemas: list[Schema]
+    revisions: Mapping[str, str]
 
 
 class ConnectionSet:
@@ -54,6 +59,7 @@ class ConnectionSet:
     async def prepare(self, wanted: Compiled, names: Iterable[str]) -> Prepared:
         """Builds the connections called `names`, with turns for the poll cycles between them. Raises
         ConfigError; changes nothing."""
+        written = {tag.partition(".")[0] for tag in wanted.permits}
         pollers: dict[str, Poller] = {}
         schemas: list[Schema] = []
         for name in names:
@@ -61,9 +67,10 @@ class ConnectionSet:
             if drawn is not None:
                 spec = registry.lookup(drawn.connection.driver)
                 pollers[name], needed = build_poller(drawn, spec, self._workshop)
+                pollers[name].errands.awaited = name in written
                 schemas += needed
                 await asyncio.sleep(0)
-        return Prepared(pollers, schemas)
+        return Prepared(pollers, schemas, wanted.outline.connections)
 
     async def switch(self, prepared: Prepared, gone: Collection[str]) -> None:
         """Stops what is gone or replaced, then starts what was prepared. Raises what `announce` does, and
@@ -76,7 +83,7 @@ class ConnectionSet:
         for name, poller in prepared.pollers.items():
             role = Role(PARENT, pulse=poller.pulse, quiet_seconds=QUIET_SECONDS, together="poller")
             task = self._crew.start(f"connection {name}", poller.run, role, max_seconds=_RESTART_MAX_SECONDS)
-            self._running[name] = _Running(poller, task)
+            self._running[name] = _Running(poller, task, prepared.revisions[name])
 
     async def stop(self, name: str) -> None:
         """Ends one connection and closes its link. Unknown names are fine."""
@@ -107,6 +114,14 @@ class ConnectionSet:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+    def link_of(self, connection: str, revision: str) -> WriteLink | None:
+        """For a write that was judged by these settings; None where others are polled now, or none."""
+        running = self._running.get(connection)
+        if running is None or running.revision != revision:
+            return None
+        running.poller.errands.awaited = True
+        return running.poller.writing
 
     # --- telling ---------------------------------------------------------------------------------
 

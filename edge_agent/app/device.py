@@ -26,12 +26,15 @@ from edge_agent.contracts.clock import Clock
 from edge_agent.contracts.errors import ConfigError
 from edge_agent.contracts.outbox import Outbox
 from edge_agent.contracts.status import ReloadResult
+from edge_agent.contracts.writing import WriteOrder, WriteReport
 from edge_agent.runtime import logging as logs
 from edge_agent.uplink.commands import send_artifact
 from edge_agent.uplink.errors import UplinkFault
 from edge_agent.wire import ranges
 from edge_agent.wire.command_types import ArtifactRef, TagReading
+from edge_agent.wire.frame import JsonValue
 from edge_agent.wire.messages import ConfigReport
+from edge_agent.writing.writer import Writer
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -59,6 +62,7 @@ class AgentDevice:
     log_ring: logs.LogRing
     reload_file: Callable[[], Awaitable[ReloadResult]]
     stop: Callable[[], None]
+    writer: Writer
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     _level_timer: asyncio.TimerHandle | None = None
     _cleared: bool = False
@@ -137,8 +141,12 @@ class AgentDevice:
         readings = TagReadings(self.connections.schemas(), self.connections.latest_of, self.clock)
         return await readings.read(names, seconds)
 
-    def write_problem(self, tag: str) -> str:
-        return f"{tag} may not be written: this device has no allow-list of tags that may be"
+    def write_problem(self, tag: str, value: JsonValue) -> tuple[str, str] | None:
+        fault = self.writer.problem(tag, value)
+        return None if fault is None else (fault.code, str(fault))
+
+    async def write_tag(self, order: WriteOrder, seconds: float) -> WriteReport:
+        return await self.writer.write(order, seconds)
 
     # --- logs ------------------------------------------------------------------------------------
 

@@ -8,7 +8,9 @@ from typing import Protocol
 
 from edge_agent.contracts.clock import Clock
 from edge_agent.contracts.status import ReloadResult
+from edge_agent.contracts.writing import WriteOrder, WriteReport
 from edge_agent.wire.command_types import ArtifactRef, TagReading
+from edge_agent.wire.frame import JsonValue
 from edge_agent.wire.messages import ConfigReport
 
 
@@ -69,8 +71,12 @@ class Device(Protocol):
         """Waits so long for values that were read after the call."""
         ...
 
-    def write_problem(self, tag: str) -> str:
-        """Why this tag may not be written. Never empty as long as there is no allow-list."""
+    def write_problem(self, tag: str, value: JsonValue) -> tuple[str, str] | None:
+        """Code and text of why this may not be written now; None: it would be tried."""
+        ...
+
+    async def write_tag(self, order: WriteOrder, seconds: float) -> WriteReport:
+        """Writes once, journalled. What was begun goes on to its end where this is cancelled."""
         ...
 
     async def rebuild(self, connection: str) -> bool:
@@ -112,7 +118,7 @@ class Device(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One run of one command. deadline: when it is cut off (monotonic seconds)."""
+    """One run of one command. deadline: when it is cut off (monotonic seconds). by: who ordered it."""
 
     id: str
     device: Device
@@ -120,6 +126,7 @@ class Context:
     deadline: float = math.inf
     step: Callable[[int, int, str], None] = lambda *_: None
     say: Callable[[str], None] = lambda _: None
+    by: str = ""
 
     @property
     def seconds_left(self) -> float:

@@ -231,7 +231,7 @@ class Desk:
             self._news.set()
 
         deadline = now.monotonic + order.seconds(entry.offer)
-        context = Context(entry.id, self._device, self._clock, deadline, step, say)
+        context = Context(entry.id, self._device, self._clock, deadline, step, say, entry.offer.by or "")
         return await self._executor.run(order, context, live.cancel)
 
     async def _end(self, live: _Live, outcome: Outcome) -> None:

@@ -23,6 +23,14 @@ class Failed(CommandFault):
         self.code = code
 
 
+class NotKnown(CommandFault):
+    """It may or may not have been done, and is not done again: unknown. code: for programs."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class JournalFailed(CommandFault, StorageFailed):
     """The journal could not be written or read: nothing is done without it; try again."""
 

@@ -12,7 +12,7 @@ import structlog
 
 from edge_agent.commands.context import Context
 from edge_agent.commands.entry import Outcome
-from edge_agent.commands.errors import Failed
+from edge_agent.commands.errors import Failed, NotKnown
 from edge_agent.commands.registry import Order
 from edge_agent.contracts.clock import Clock
 from edge_agent.wire.commands import MAX_RESULT_BYTES, CommandState
@@ -72,8 +72,9 @@ class Executor:
             return _outcome(task, context.id)
         if cancel.is_set():
             # However it ended before the cancellation came through.
-            ended = task.done() and not task.cancelled() and task.exception() is None
-            return _outcome(task, context.id) if ended else cancelled()
+            return _outcome(task, context.id) if _tells(task) else cancelled()
+        if _tells(task):
+            return _outcome(task, context.id)
         return Outcome(CommandState.TIMED_OUT, "timed_out", "it did not end in time and was stopped")
 
     async def _end(self, task: "asyncio.Future[Message]", command: str) -> None:
@@ -100,6 +101,13 @@ async def first_of(
         await asyncio.gather(*others, return_exceptions=True)
 
 
+def _tells(task: "asyncio.Future[Message]") -> bool:
+    """Whether it ended by itself while it was being stopped: well, or saying that it cannot know."""
+    if not task.done() or task.cancelled():
+        return False
+    return task.exception() is None or isinstance(task.exception(), NotKnown)
+
+
 def cancelled() -> Outcome:
     return Outcome(CommandState.CANCELLED, "cancelled", "it was stopped as asked")
 
@@ -115,6 +123,8 @@ def _outcome(task: "asyncio.Future[Message]", command: str) -> Outcome:
             return Outcome(CommandState.FAILED, "result_too_large", text)
         return Outcome(CommandState.SUCCEEDED, result=result)
     text = str(error)[:_TEXT]
+    if isinstance(error, NotKnown):
+        return Outcome(CommandState.UNKNOWN, error.code, text)
     if isinstance(error, Failed):
         return Outcome(CommandState.FAILED, error.code, text)
     logger.error("a command failed in an unexpected way", command_id=command, exc_info=error)

@@ -14,10 +14,11 @@ import orjson
 
 from edge_agent.commands.children import run_child
 from edge_agent.commands.context import Context, Device
-from edge_agent.commands.errors import Failed, Refused
+from edge_agent.commands.errors import Failed, NotKnown, Refused
 from edge_agent.commands.registry import Check, Handler
 from edge_agent.contracts.check_names import CHECKS
 from edge_agent.contracts.diagnosis import Verdict, worst
+from edge_agent.contracts.writing import WriteOrder
 from edge_agent.wire import command_types as types
 from edge_agent.wire.commands import MAX_ARTIFACT_BYTES
 from edge_agent.wire.messages import ConfigState
@@ -91,13 +92,36 @@ async def read_tags(context: Context, params: types.ReadTagsParams) -> types.Rea
     return types.ReadTagsResult(values=await context.device.read_tags(params.tags, seconds))
 
 
-async def write_tag(_: Context, params: types.WriteTagParams) -> types.WriteTagResult:
-    """There is nothing that writes yet: `_check_write` refuses all."""
-    raise Failed("not_writable", f"{params.tag} may not be written")
+async def write_tag(context: Context, params: types.WriteTagParams) -> types.WriteTagResult:
+    order = WriteOrder(tag=params.tag, value=params.value, by=context.by, source="centre", command=context.id)
+    seconds = max(0.0, context.seconds_left - _SPARE_SECONDS)
+    try:
+        report = await context.device.write_tag(order, seconds)
+    except asyncio.CancelledError:
+        # It goes on, and its end is in the device's history; of whoever stopped it nobody knows it.
+        text = "it was stopped in the middle of it; the device's history tells how it ended"
+        raise NotKnown("unknown", text) from None
+    if report.state == "unknown":
+        raise NotKnown(report.code, report.message)
+    if report.state in ("refused", "differs"):
+        raise Failed(report.code, report.message)
+    return types.WriteTagResult(
+        tag=report.tag,
+        value=_scalar(report.value),
+        before=_scalar(report.before),
+        after=_scalar(report.after),
+        confirmation=report.state,
+    )
+
+
+def _scalar(value: Any) -> Any:
+    return orjson.dumps(value).decode() if isinstance(value, list | dict) else value
 
 
 def _check_write(device: Device, params: types.WriteTagParams) -> None:
-    raise Refused("not_writable", device.write_problem(params.tag))
+    problem = device.write_problem(params.tag, params.value)
+    if problem is not None:
+        raise Refused(*problem)
 
 
 async def restart_connection(

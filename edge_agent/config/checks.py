@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from edge_agent.config.errors import Place, Problem
 from edge_agent.config.models import ConnectionSettings, Document
-from edge_agent.config.pins import find, must_pin, refusal
+from edge_agent.config.pins import must_pin, places, refusal
 from edge_agent.config.translate import EMPTY_LIST
 from edge_agent.config.tree import Spot, locate
 
@@ -145,9 +145,9 @@ def write_problems(document: Document, root: Any, place: Place) -> Iterator[Prob
     A tag that the local file does not have may come from the centre, where it may manage connections.
     """
     pinned = must_pin(document)
-    connections = {each.name: each for each in document.connections} if document.writes.allow else {}
+    found_places = places(document)
     for index, entry in enumerate(document.writes.allow):
-        found = find(connections, entry.tag)
+        found = found_places.get(entry.tag)
         if found is None and pinned and entry.pin is not None:
             continue
         text = refusal(entry, found, must_pin=pinned)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
+from pydantic import BaseModel
 
 from edge_agent.config.base import Settings
 from edge_agent.config.models import ConnectionSettings, Document, GroupSettings, TagSettings
@@ -19,25 +20,28 @@ from edge_agent.config.writes import WriteAllowance
 from edge_agent.wire.schema import ValueType
 
 # What changes neither where a write goes nor what it means there.
-_HARMLESS: Final = frozenset({
-    "name", "enabled", "interval", "liveness", "deadband", "timeout", "unit", "description",
-})  # fmt: skip
+_HARMLESS: Final = frozenset({"name", "enabled", "interval", "liveness", "deadband", "unit", "description"})
+_LEFT_OUT: Final = _HARMLESS | {"groups", "tags"}
 _HASH_DIGITS: Final = 16
 
 
-def find(connections: Mapping[str, ConnectionSettings], tag: str) -> "Place | None":
-    """Where a tag of this name (CONNECTION.TAG) stands; None: nowhere."""
-    name, _, wanted = tag.partition(".")
-    connection = connections.get(name)
-    for group in getattr(connection, "groups", ()):
-        for each in getattr(group, "tags", ()):
-            if each.name == wanted:
-                assert connection is not None, "its groups were looked at"
-                return connection, group, each
-    return None
-
-
 Place = tuple[ConnectionSettings, GroupSettings, TagSettings]
+
+
+def places(document: Document) -> Mapping[str, Place]:
+    """Where the tags of the allow-list stand, by name; those that stand nowhere are missing."""
+    wanted: dict[str, set[str]] = {}
+    for entry in document.writes.allow:
+        name, _, tag = entry.tag.partition(".")
+        wanted.setdefault(name, set()).add(tag)
+    return {
+        f"{connection.name}.{tag.name}": (connection, group, tag)
+        for connection in document.connections
+        if connection.name in wanted
+        for group in getattr(connection, "groups", ())
+        for tag in getattr(group, "tags", ())
+        if tag.name in wanted[connection.name]
+    }
 
 
 def pin_of(connection: ConnectionSettings, group: GroupSettings, tag: TagSettings) -> str:
@@ -64,21 +68,26 @@ def _far_end(transport: Any) -> str:
 
 
 def _hash(*settings: Settings) -> str:
-    said = [
-        _relevant(each.model_dump(mode="json", exclude_defaults=True, exclude={"groups", "tags"}))
-        for each in settings
-    ]
+    said = [_relevant(each, _LEFT_OUT) for each in settings]
     return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()[:_HASH_DIGITS]
 
 
-def _relevant(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {
-            str(key): _relevant(item)
-            for key, item in value.items()
-            if key not in _HARMLESS and not is_secret_key(str(key))
+def _relevant(value: Any, left_out: frozenset[str] = frozenset({"timeout"})) -> Any:
+    """A model with the name of its class: members of a union differ in their defaults alone."""
+    if isinstance(value, BaseModel):
+        said = {
+            name: _relevant(getattr(value, name))
+            for name, field in type(value).model_fields.items()
+            if name not in left_out
+            and not is_secret_key(name)
+            and getattr(value, name) != field.get_default(call_default_factory=True)
         }
-    return [_relevant(item) for item in value] if isinstance(value, list) else value
+        return {"class": type(value).__name__, **said}
+    if isinstance(value, dict):
+        return {str(key): _relevant(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_relevant(item) for item in value]
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
 
 
 def refusal(entry: WriteAllowance, place: Place | None, *, must_pin: bool) -> str:

@@ -40,15 +40,21 @@ class WriteReport(Report):
     after: JsonValue = None
 
 
+class WriteControl(Protocol):
+    """What the local API asks for. `app` implements it."""
+
+    async def write(self, order: WriteOrder) -> WriteReport: ...
+
+
 class WriteLink(Protocol):
     """One connection's link, for whoever may write over it. Implemented by the poller, or by a link of its
     own where no agent runs."""
 
-    async def write(self, unit_id: int | None, target: Any, value: JsonValue, seconds: float) -> None:
+    async def write(self, unit_id: int | None, target: Any, value: JsonValue, seconds: float, /) -> None:
         """Sends one request, before reads that are due. Raises NotConnected where nothing was sent, also
         where its turn did not come within so many seconds; WriteRefused and WriteUnknown as a driver."""
         ...
 
-    async def read_target(self, unit_id: int | None, target: Any, seconds: float) -> JsonValue:
+    async def read_target(self, unit_id: int | None, target: Any, seconds: float, /) -> JsonValue:
         """The raw value now. Raises NotConnected and Unsupported."""
         ...

@@ -16,9 +16,9 @@ from edge_agent.contracts.driver import DriverSpec, Plan
 from edge_agent.contracts.errors import ConfigError
 from edge_agent.contracts.frames import FrameSink
 from edge_agent.pipeline.group import Counts, FrameCounters, Group, GroupRules
-from edge_agent.pipeline.link import Lateness
+from edge_agent.pipeline.link import Lateness, Line
 from edge_agent.pipeline.liveness import default_deadline
-from edge_agent.pipeline.poller import Line, Poller
+from edge_agent.pipeline.poller import Poller
 from edge_agent.pipeline.schedule import Schedule
 from edge_agent.pipeline.scheduled import Scheduled
 from edge_agent.pipeline.unit import Unit

@@ -10,6 +10,17 @@ from edge_agent.contracts.status import LatenessReport
 _LATENCY_WEIGHT: Final = 0.1
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The connection as it is configured: name, driver and address for people; the cap on a `connect`, and
+    on what is done between polls."""
+
+    name: str
+    driver_name: str
+    address: str
+    connect_cap_seconds: float
+
+
 @dataclass(slots=True)
 class LinkState:
     """`state`: connecting, connected (something answered), down, stopped; `since_ms` on the wall clock."""

@@ -1,6 +1,7 @@
 """One connection's life: connect, poll its groups when they are due, survive whatever the PLC does.
 
-A task of its own, so that no connection waits for another. It owns what drivers must not: reconnecting
+A task of its own, so that no connection waits for another. Between polls it does what others want done over
+its link (errands). It owns what drivers must not: reconnecting
 with back-off, the units' breakers, the cap on a read, and one log line down and one back. What it does
 about silence is asked of it from outside (`look`), since a driver that hangs keeps it waiting.
 """
@@ -8,20 +9,21 @@ about silence is asked of it from outside (`look`), since a driver that hangs ke
 import asyncio
 import heapq
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from math import inf
 from typing import Final
 
 import structlog
 
 from edge_agent.contracts.clock import Clock
-from edge_agent.contracts.driver import Driver, Part, Reading
+from edge_agent.contracts.driver import Driver, Reading
 from edge_agent.contracts.errors import NotConnected
 from edge_agent.contracts.status import LatestValue
 from edge_agent.pipeline.breaker import BreakerState
+from edge_agent.pipeline.chronicle import Chronicle
+from edge_agent.pipeline.errands import ErrandLink, Errands, Hung
 from edge_agent.pipeline.group import Counts
 from edge_agent.pipeline.introduction import Introduction
-from edge_agent.pipeline.link import Lateness, LinkState
+from edge_agent.pipeline.link import Lateness, Line, LinkState
 from edge_agent.pipeline.liveness import ConnectionLiveness, Subject, Verdict
 from edge_agent.pipeline.scheduled import Scheduled
 from edge_agent.pipeline.session import Interrupted, Session
@@ -47,20 +49,6 @@ _OVERTIME_SECONDS: Final = 3.0
 # What ends a link, and waits before the next, takes at most so long.
 _CHANGE_SECONDS: Final = 30.0
 _TEXT: Final = 2000
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """The connection as it is configured: name, driver and address for people; the cap on a `connect`."""
-
-    name: str
-    driver_name: str
-    address: str
-    connect_cap_seconds: float
-
-
-class _Hung(NotConnected):
-    """A driver did not come back from a read: where its link stands nobody knows."""
 
 
 class Poller:
@@ -90,7 +78,10 @@ class Poller:
         self._lateness = lateness
         self._backoff = Backoff(RECONNECT_FIRST_SECONDS, RECONNECT_MAX_SECONDS)
         self._link = LinkState(since_ms=clock.wall_ms())
-        self._outages = OutageLog(logger.bind(connection=line.name, driver=line.driver_name), clock)
+        outages = OutageLog(logger.bind(connection=line.name, driver=line.driver_name), clock)
+        self._chronicle = Chronicle(line.name, self._link, outages, clock)
+        self.errands = Errands(clock)
+        self.writing = ErrandLink(self.errands, self._link, self._units)
         self._ready_ns = 0  # since when cycles can be served
         self._used = False  # a read has come back over this link
         self._session = Session(f"connection {line.name}", clock)
@@ -116,8 +107,8 @@ class Poller:
                     await self._session.run(self._serve)
                 except NotConnected as error:
                     self._expect(inf)
-                    self._link.change("down", self._clock.wall_ms(), str(error))
-                    self._outages.down(self.name, "connection is down", error=str(error))
+                    self.errands.close(f"the connection is down: {error}")
+                    self._chronicle.down(str(error))
                     if isinstance(error, Interrupted):
                         await self._give_up_link(error)
                     await self._clock.sleep(self._backoff.next())
@@ -125,6 +116,7 @@ class Poller:
             stopped = True
             raise
         finally:
+            self.errands.close("the connection is being closed")
             if stopped:
                 self._link.change("stopped", self._clock.wall_ms())
             else:
@@ -155,6 +147,7 @@ class Poller:
     async def _open(self) -> None:
         """Opens the link. Raises NotConnected; then no group has a value any more."""
         self._used = False
+        self.errands.close("the connection is being opened anew")
         cap = self._line.connect_cap_seconds
         self._expect(cap)
         try:
@@ -172,6 +165,7 @@ class Poller:
                 await self._driver.connect()
         finally:
             self._session.check()
+        self.errands.open()
 
     def _begin(self) -> None:
         """Cycles that passed without a link are no overruns. What was bad is read at once, the rest when due.
@@ -191,12 +185,15 @@ class Poller:
         """One cycle after the other, the one that is due first. Raises NotConnected."""
         queue = self._queue
         while True:
+            while self.errands:
+                await self._run_errand()
             due, index = queue[0]
             item = self._groups[index]
             self._expect(max(0, due - self._clock.mono_ns()) / 1e9)
             await self._introduction.use_pause((due - self._clock.mono_ns()) / 1e9)
             # A turn for all others even where cycles are late and the driver has no reason to wait.
-            await self._clock.sleep(max(0, due - self._clock.mono_ns()) / 1e9)
+            if await self.errands.pause(max(0, due - self._clock.mono_ns()) / 1e9):
+                continue
             planned = max(due, self._ready_ns)
             self._lateness.note(self._clock.mono_ns() - planned)
             try:
@@ -205,6 +202,15 @@ class Poller:
                 if queue is self._queue:  # else this was left behind, and another polls
                     self._reschedule(item)
                     heapq.heapreplace(queue, (item.schedule.due, index))
+
+    async def _run_errand(self) -> None:
+        """Raises Hung. Where the link was lost, the next poll finds out."""
+        cap = self._line.connect_cap_seconds
+        self._expect(cap)
+        try:
+            await self.errands.next(self._driver, cap)
+        finally:
+            self._session.check()
 
     def _reschedule(self, item: Scheduled) -> None:
         now = self._clock.mono_ns()
@@ -232,16 +238,18 @@ class Poller:
         self._used = True
         if reading.unanswered:
             error = next(iter((reading.errors or {}).values()), "no answer")
-            self._unit_failed(item.unit, error)
+            self._chronicle.unit_failed(item.unit, error)
         elif reading.news is None or reading.news or reading.alive:  # else a subscription brought nothing
-            self._answered(item, reading, started)
+            seconds = self._clock.monotonic() - started
+            self._chronicle.answered(item.unit, item.group.schema.group, reading, seconds)
+            self._backoff.reset()
         item.group.take(reading, self._clock.mono_ns(), self._clock.wall_ms(), planned_ns)
 
     async def _read(self, item: Scheduled) -> Reading | None:
         """None where only this unit cannot be read. Raises NotConnected."""
         try:
             return await self._read_capped(item)
-        except _Hung:
+        except Hung:
             raise
         except NotConnected as error:
             if not self._used:
@@ -252,7 +260,7 @@ class Poller:
         await self._open()
         try:
             return await self._read_capped(item)
-        except _Hung:
+        except Hung:
             raise
         except NotConnected as error:
             if not self._blame(item.unit, error):
@@ -268,8 +276,8 @@ class Poller:
             return await self._read_once(item, cap)
         except TimeoutError as error:
             text = f"a read did not end within {cap:g} s"
-            self._unit_failed(item.unit, text)
-            raise _Hung(text) from error
+            self._chronicle.unit_failed(item.unit, text)
+            raise Hung(text) from error
 
     async def _read_once(self, item: Scheduled, cap: float) -> Reading:
         try:
@@ -285,27 +293,8 @@ class Poller:
         """
         if len(self._units) == 1:
             return False
-        self._unit_failed(unit, str(error))
+        self._chronicle.unit_failed(unit, str(error))
         return True
-
-    def _unit_failed(self, unit: Unit, error: str) -> None:
-        if unit.failed(self._clock.monotonic(), error):
-            self._outages.down(unit.unit_id, "unit does not answer", unit_id=unit.unit_id, error=error)
-
-    def _answered(self, item: Scheduled, reading: Reading, started: float) -> None:
-        unit = item.unit
-        self._link.note_latency(self._clock.monotonic() - started)
-        if self._link.state != "connected":
-            self._link.change("connected", self._clock.wall_ms())
-            self._outages.back(self.name, "connection is back")
-        self._backoff.reset()
-        unit.answered(item.group.schema.group, reading.errors, anything=_has_values(reading))
-        self._outages.back(unit.unit_id, "unit answers again", unit_id=unit.unit_id)
-        refused = (unit.unit_id, "refused")
-        if unit.state == "refusing":
-            self._outages.down(refused, "unit gives no value", unit_id=unit.unit_id, error=unit.error[:500])
-        else:
-            self._outages.back(refused, "unit gives values again", unit_id=unit.unit_id)
 
     def _silent(self, item: Scheduled) -> None:
         item.group.take_nothing(Quality.BAD_COMM, self._clock.mono_ns(), self._clock.wall_ms())
@@ -341,7 +330,7 @@ class Poller:
         """What is awaited should have come, or failed, long ago."""
         text = "a call of the driver did not end in time"
         if self._asked is not None:
-            self._unit_failed(self._asked, text)
+            self._chronicle.unit_failed(self._asked, text)
         # Not `_expect`: whether the loop turns is for the loop itself to show.
         self._overdue_at, self._asked = inf, None
         if self._session.interrupt(text):
@@ -401,9 +390,3 @@ class Poller:
             rebuilds=self._rebuilds,
             hung_calls=self._session.left_behind,
         )
-
-
-def _has_values(reading: Reading | Part) -> bool:
-    if isinstance(reading, Reading) and reading.news is not None:
-        return reading.alive or any(map(_has_values, reading.news))
-    return bool(reading.row) or any(value is not None for value in reading.text or ())

@@ -10,12 +10,15 @@ from typing import Final, TypeVar
 from urllib.parse import quote
 
 import orjson
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from edge_agent.contracts.status import AgentStatus, LatestValue, ReloadResult, Report
+from edge_agent.contracts.writing import WriteReport
 from edge_agent.web.errors import AgentNotRunning, AnswerNotUnderstood, RequestRefused
 
 _MAX_ANSWER_BYTES: Final = 256 << 20
+# A write ends by itself long before, one way or another.
+_WRITE_SECONDS: Final = 120.0
 _M = TypeVar("_M", bound=BaseModel)
 
 
@@ -45,23 +48,37 @@ class LocalClient:
         """Applies the config file again; the answer says whether it was, and what is wrong with it."""
         return self._model(ReloadResult, "POST", "/reload", accept=(200, 422))
 
+    def write(self, tag: str, value: JsonValue) -> WriteReport:
+        """Writes one tag, once. Where the answer does not come it is unknown: nothing is asked again."""
+        body = orjson.dumps({"tag": tag, "value": value})
+        patient = LocalClient(self._path, _WRITE_SECONDS)
+        try:
+            return patient._model(WriteReport, "POST", "/write", body=body)
+        except AgentNotRunning as error:
+            if isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError | PermissionError):
+                raise
+            text = f"{error}; its journal of writes tells how it ended"
+            return WriteReport(tag=tag, value=value, state="unknown", code="unknown", message=text)
+
     def metrics(self) -> str:
         return self._ask("GET", "/metrics", (200,)).decode()
 
-    def _model(self, model: type[_M], method: str, target: str, accept: tuple[int, ...] = (200,)) -> _M:
+    def _model(
+        self, model: type[_M], method: str, target: str, accept: tuple[int, ...] = (200,), body: bytes = b""
+    ) -> _M:
         try:
-            return model.model_validate_json(self._ask(method, target, accept))
+            return model.model_validate_json(self._ask(method, target, accept, body))
         except ValidationError as error:
             raise AnswerNotUnderstood(
                 f"{self._path}: the answer to {target} is not understood; does the agent have this version?"
             ) from error
 
-    def _ask(self, method: str, target: str, accept: tuple[int, ...]) -> bytes:
+    def _ask(self, method: str, target: str, accept: tuple[int, ...], body: bytes = b"") -> bytes:
         connection = _UnixConnection(self._path, self._timeout_seconds)
         try:
-            connection.request(method, target)
+            connection.request(method, target, body or None)
             response = connection.getresponse()
-            body = response.read(_MAX_ANSWER_BYTES)
+            answer = response.read(_MAX_ANSWER_BYTES)
         except OSError as error:
             raise AgentNotRunning(self._why(error)) from error
         except http.client.HTTPException as error:
@@ -69,8 +86,8 @@ class LocalClient:
         finally:
             connection.close()
         if response.status not in accept:
-            raise RequestRefused(f"{self._path}: the agent refused: {_detail(body, response.status)}")
-        return body
+            raise RequestRefused(f"{self._path}: the agent refused: {_detail(answer, response.status)}")
+        return answer
 
     def _why(self, error: OSError) -> str:
         if isinstance(error, FileNotFoundError | ConnectionRefusedError):

@@ -33,6 +33,15 @@ ROUTES: Final = (
         "warnings}`, with connections by name.",
     ),
     Route(
+        "POST",
+        "/write",
+        "write",
+        "Writes one tag that `writes.allow` of the config file permits: `{tag, value}`, the value in "
+        "engineering units. 200 with `{id, tag, state, code, message, value, raw, before, after}` however it "
+        "ended; `state`: confirmed, unconfirmed, differs, refused or unknown. Journalled with the user at the "
+        "other end of the socket.",
+    ),
+    Route(
         "GET", "/metrics", "metrics", "Prometheus text; the metrics are listed in metrics.md.", public=True
     ),
     Route(

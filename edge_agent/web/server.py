@@ -7,18 +7,22 @@ in pieces, with turns for the poll cycles between them. Errors follow RFC 9457.
 import asyncio
 import contextlib
 import os
+import pwd
 import socket
 import stat
+import struct
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import orjson
 import structlog
 from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from edge_agent.config.listen import parse_loopback
 from edge_agent.contracts.status import Control
+from edge_agent.contracts.writing import WriteControl, WriteOrder
 from edge_agent.runtime import health
 from edge_agent.web import metrics
 from edge_agent.web.errors import BadListenAddress, SocketTaken
@@ -34,13 +38,17 @@ _VALUES_A_PIECE: Final = 500
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+class LocalControl(Control, WriteControl, Protocol):
+    """What is behind the socket."""
+
+
 class LocalServer:
     """Serves `control` on `socket_path` (mode 0600), and figures on `listen` (`127.0.0.1:9464`).
 
     The constructor does no I/O. It raises BadListenAddress where `listen` is not a loopback address.
     """
 
-    def __init__(self, control: Control, socket_path: Path, listen: str | None = None) -> None:
+    def __init__(self, control: LocalControl, socket_path: Path, listen: str | None = None) -> None:
         self._api = _Api(control)
         self._path = socket_path
         self._listen = parse_listen(listen) if listen else None
@@ -105,7 +113,7 @@ class LocalServer:
 class _Api:
     """One method a route."""
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: LocalControl) -> None:
         self._control = control
 
     async def status(self, _: web.Request) -> web.Response:
@@ -138,6 +146,16 @@ class _Api:
         result = await self._control.reload()
         return _json(result.model_dump_json(), status=200 if result.applied else 422)
 
+    async def write(self, request: web.Request) -> web.Response:
+        """Who writes is told by the kernel, not by the request."""
+        by, source = await asyncio.to_thread(_whoever, request)
+        try:
+            asked = _WriteRequest.model_validate_json(await request.read())
+        except ValidationError as error:
+            raise web.HTTPUnprocessableEntity(text=f"not {{tag, value}}: {error}") from error
+        report = await self._control.write(WriteOrder(tag=asked.tag, value=asked.value, by=by, source=source))
+        return _json(report.model_dump_json())
+
     async def metrics(self, _: web.Request) -> web.Response:
         body = metrics.render(self._control.status())
         return web.Response(body=body, headers={"Content-Type": metrics.CONTENT_TYPE})
@@ -145,6 +163,26 @@ class _Api:
     async def healthz(self, _: web.Request) -> web.Response:
         alive = health.is_alive(self._control.status())
         return _json(orjson.dumps({"alive": alive}).decode(), status=200 if alive else 503)
+
+
+class _WriteRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    tag: str = Field(max_length=300)
+    value: JsonValue
+
+
+def _whoever(request: web.Request) -> tuple[str, str]:
+    """User and process at the other end of the socket (unix(7), SO_PEERCRED). Blocks."""
+    peer = None if request.transport is None else request.transport.get_extra_info("socket")
+    if peer is None or peer.family != socket.AF_UNIX:
+        return "", "local"
+    pid, uid, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    try:
+        name = f"{pwd.getpwuid(uid).pw_name} (uid {uid})"
+    except KeyError:
+        name = f"uid {uid}"
+    return name, f"this machine, pid {pid}"
 
 
 @web.middleware

@@ -151,6 +151,9 @@ class WriteTagResult(Message):
     value: bool | int | float | str
     before: bool | int | float | str | None = None
     after: bool | int | float | str | None = None
+    confirmation: str = Field(
+        "", description="confirmed: it was read back; unconfirmed: the PLC took it, and it was not."
+    )
 
 
 class RestartConnectionParams(Params):

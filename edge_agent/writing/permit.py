@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 from edge_agent.config.models import Document
-from edge_agent.config.pins import Place, find, must_pin, refusal
+from edge_agent.config.pins import Place, must_pin, places, refusal
 from edge_agent.config.writes import WriteAllowance
 from edge_agent.contracts.driver import DriverSpec
 from edge_agent.contracts.errors import ConfigError
@@ -76,10 +76,10 @@ Permits = Mapping[str, Permit | str]
 def permits_of(document: Document, revisions: Mapping[str, str], specs: Mapping[str, DriverSpec]) -> Permits:
     """revisions: of the connections. specs: of the drivers that they name."""
     entries = document.writes.allow
-    connections = {each.name: each for each in document.connections} if entries else {}
+    found = places(document)
     made: dict[str, Permit | str] = {}
     for entry in entries:
-        place = find(connections, entry.tag)
+        place = found.get(entry.tag)
         problem = refusal(entry, place, must_pin=must_pin(document))
         if place is None or problem:
             made[entry.tag] = problem

@@ -58,6 +58,7 @@ class Writer:
         self._opening = asyncio.Lock()
         self._last: dict[str, float] = {}  # when each tag was written last, monotonic seconds
         self._last_any = float("-inf")
+        self._closed = False
         self._under_way: set[asyncio.Future[WriteReport]] = set()
 
     async def look_back(self) -> None:
@@ -101,6 +102,8 @@ class Writer:
 
     async def write(self, order: WriteOrder, seconds: float) -> WriteReport:
         """Raises nothing but CancelledError; what was begun then still goes on to its end."""
+        if self._closed:
+            return _refused(order, NotAllowed("not_connected", "the agent is stopping"))
         if len(self._under_way) >= MOST_WAITING:
             text = f"{MOST_WAITING} writes are waiting already"
             return _refused(order, NotAllowed("too_often", text))
@@ -109,10 +112,11 @@ class Writer:
         task.add_done_callback(self._under_way.discard)
         return await asyncio.shield(task)
 
-    async def close(self) -> None:
-        """Waits for what is under way: each is bounded by its own time."""
+    async def close(self, seconds: float) -> None:
+        """Begins no more, and waits so long for what is under way."""
+        self._closed = True
         if self._under_way:
-            await asyncio.wait(set(self._under_way))
+            await asyncio.wait(set(self._under_way), timeout=seconds)
 
     async def _write(self, order: WriteOrder, seconds: float) -> WriteReport:
         deadline = self._clock.monotonic() + seconds

@@ -1,14 +1,18 @@
 """What single commands say where they cannot do what was asked, and what they refuse beforehand."""
 
 import asyncio
+import dataclasses
 from typing import cast
 
 import pytest
 
 from edge_agent.commands.context import Context, Device, Pending
-from edge_agent.commands.errors import Failed, Refused
+from edge_agent.commands.errors import CommandFault, Failed, NotKnown, Refused
+from edge_agent.commands.executor import Executor
 from edge_agent.commands.handlers import HANDLERS, REFUSALS
+from edge_agent.commands.registry import Order
 from edge_agent.contracts.status import ReloadResult
+from edge_agent.contracts.writing import WriteOrder, WriteReport
 from edge_agent.runtime.manual_clock import ManualClock
 from edge_agent.wire.command_types import (
     TYPES,
@@ -19,7 +23,9 @@ from edge_agent.wire.command_types import (
     RestartConnectionParams,
     RunDiagnosticsParams,
     WriteTagParams,
+    WriteTagResult,
 )
+from edge_agent.wire.commands import CommandState
 from edge_agent.wire.messages import ConfigReport, ConfigState
 
 
@@ -31,6 +37,8 @@ class FakeDevice:
     def __init__(self) -> None:
         self.done: list[str] = []
         self.problem = ""
+        self.written = WriteReport(tag="", state="confirmed", before=1.0, after=2.0)
+        self.hangs = False
         self.config = ConfigReport(running_hash="a", applied_version=3)
         self.fetched = self.config
         self.reloaded = ReloadResult(applied=True)
@@ -50,8 +58,15 @@ class FakeDevice:
         self.done.append("reload")
         return self.reloaded
 
-    def write_problem(self, tag: str) -> str:
-        return f"{tag} may not be written"
+    def write_problem(self, tag: str, value: object) -> tuple[str, str] | None:
+        return ("not_writable", f"{tag} may not be written") if self.problem else None
+
+    async def write_tag(self, order: WriteOrder, seconds: float) -> WriteReport:
+        assert 0 < seconds < 60.0
+        self.done.append(f"write {order.tag} by {order.by} for {order.command}")
+        if self.hangs:
+            await asyncio.Event().wait()
+        return self.written.model_copy(update={"tag": order.tag, "value": order.value})
 
     async def rebuild(self, connection: str) -> bool:
         self.done.append(f"rebuild {connection}")
@@ -165,3 +180,61 @@ async def test_a_flush_says_how_much_it_committed(wait: bool, done: list[str]) -
     found = await HANDLERS["flush_buffer"](context(device), FlushBufferParams(wait_delivered=wait))
     assert device.done == done
     assert found.model_dump() == {"flushed_samples": 10, "pending_batches": 2, "pending_samples": 20}
+
+
+WRITE = WriteTagParams(tag="press1.setpoint", value=2.0)
+
+
+async def test_a_write_names_who_ordered_it_and_brings_what_was_read_around_it() -> None:
+    device = FakeDevice()
+    REFUSALS["write_tag"](cast("Device", device), WRITE)
+    found = await HANDLERS["write_tag"](dataclasses.replace(context(device), by="ada"), WRITE)
+    assert found == WriteTagResult(
+        tag="press1.setpoint", value=2.0, before=1.0, after=2.0, confirmation="confirmed"
+    )
+    assert device.done == ["write press1.setpoint by ada for c1"]
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "raised"),
+    [
+        ("refused", "too_often", Failed),
+        ("refused", "device_refused", Failed),
+        ("differs", "differs", Failed),
+        ("unknown", "unknown", NotKnown),
+    ],
+)
+async def test_a_write_that_is_not_what_was_wanted_says_so(
+    state: str, code: str, raised: type[Failed | NotKnown]
+) -> None:
+    device = FakeDevice()
+    device.written = WriteReport(tag="", state=state, code=code, message="why")
+    with pytest.raises(CommandFault, match="why") as error:
+        await HANDLERS["write_tag"](context(device), WRITE)
+    assert isinstance(error.value, raised)
+    assert error.value.code == code
+
+
+async def test_a_write_that_is_stopped_in_the_middle_is_unknown_and_not_cancelled() -> None:
+    device = FakeDevice()
+    device.hangs = True
+    kind = TYPES["write_tag"]
+    order = Order(kind, WRITE, HANDLERS["write_tag"])
+    cancel = asyncio.Event()
+    clock = ManualClock()
+    running = asyncio.ensure_future(Executor(clock).run(order, context(device, clock), cancel))
+    await clock.advance(1.0)
+    cancel.set()
+    outcome = await running
+    assert (outcome.state, outcome.code) == (CommandState.UNKNOWN, "unknown")
+
+
+async def test_a_write_that_takes_too_long_is_unknown_and_not_timed_out() -> None:
+    device = FakeDevice()
+    device.hangs = True
+    clock = ManualClock()
+    order = Order(TYPES["write_tag"], WRITE, HANDLERS["write_tag"])
+    running = asyncio.ensure_future(Executor(clock).run(order, context(device, clock), asyncio.Event()))
+    await clock.advance(61.0)
+    outcome = await running
+    assert (outcome.state, outcome.code) == (CommandState.UNKNOWN, "unknown")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.contracts.status import AgentStatus, LatestValue, ReloadResult
+from edge_agent.contracts.writing import WriteOrder, WriteReport
 from edge_agent.web.server import LocalServer
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -20,6 +21,7 @@ class FakeAgent:
         self.values: list[LatestValue] = []
         self.result = ReloadResult(applied=True)
         self.reloads = 0
+        self.orders: list[WriteOrder] = []
         self.broken = False
 
     def status(self) -> AgentStatus:
@@ -34,6 +36,10 @@ class FakeAgent:
         await asyncio.sleep(0)
         self.reloads += 1
         return self.result
+
+    async def write(self, order: WriteOrder) -> WriteReport:
+        self.orders.append(order)
+        return WriteReport(tag=order.tag, value=order.value, state="confirmed")
 
 
 @pytest.fixture

@@ -1,0 +1,265 @@
+"""One write from its order to its end: permitted, journalled, sent once, read back, told."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from edge_agent.config.writes import WriteAllowance
+from edge_agent.contracts.errors import NotConnected, Unsupported, WriteRefused, WriteUnknown
+from edge_agent.contracts.writing import WriteOrder, WriteReport
+from edge_agent.runtime.manual_clock import ManualClock
+from edge_agent.wire.frame import JsonValue
+from edge_agent.wire.messages import Event
+from edge_agent.wire.schema import TagSchema, ValueType
+from edge_agent.writing.journal import NAME, WriteJournal
+from edge_agent.writing.permit import Permit
+from edge_agent.writing.writer import Rules, Writer
+
+
+class FakeLink:
+    """A PLC of one register. fails: what a write raises, before or after the register has it."""
+
+    def __init__(self, journal: Path) -> None:
+        self.holds: JsonValue = 7
+        self.sent: list[JsonValue] = []
+        self.fails: Exception | None = None
+        self.unreadable: Exception | None = None
+        self.alters: Callable[[Any], Any] = lambda value: value
+        self.hold = asyncio.Event()
+        self.hold.set()
+        self.journalled: list[bytes] = []
+        self._journal = journal
+
+    async def write(self, _unit: int | None, target: Any, value: JsonValue, _seconds: float) -> None:
+        assert target == "target"
+        self.journalled.append(self._journal.read_bytes())
+        self.sent.append(value)
+        await self.hold.wait()
+        if self.fails is not None:
+            raise self.fails
+        self.holds = self.alters(value)
+
+    async def read_target(self, _unit: int | None, _target: Any, _seconds: float) -> JsonValue:
+        if self.unreadable is not None:
+            raise self.unreadable
+        return self.holds
+
+
+class House:
+    def __init__(self, directory: Path, **entry: Any) -> None:
+        self.clock = ManualClock()
+        self.path = directory / NAME
+        self.link: FakeLink = FakeLink(self.path)
+        self.polled = True
+        self.events: list[Event] = []
+        self.permits: dict[str, Permit | str] = {}
+        self.interval = 0.0
+        self.permit(**{"min": 0, "max": 50, "interval": "0s", **entry})
+        self.writer = self.start()
+
+    def permit(self, **entry: Any) -> None:
+        allowed = WriteAllowance.model_validate({"tag": "plc.set", **entry})
+        schema = TagSchema("set", ValueType.UINT16, scale=0.1)
+        self.permits["plc.set"] = Permit(allowed, "plc", "r1", 1, schema, "target")
+
+    def start(self) -> Writer:
+        return Writer(
+            lambda: Rules(self.permits, self.interval),
+            lambda permit: self.link if self.polled and permit.revision == "r1" else None,
+            WriteJournal(self.path),
+            self.clock,
+            self.events.append,
+        )
+
+    async def write(self, value: JsonValue, tag: str = "plc.set") -> WriteReport:
+        return await self.writer.write(WriteOrder(tag=tag, value=value, by="ada", source="here"), 10.0)
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [orjson.loads(line) for line in self.path.read_bytes().splitlines()]
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path)
+
+
+async def test_a_write_is_journalled_before_it_is_sent_and_after_and_told(house: House) -> None:
+    report = await house.write("4.5")
+    assert (report.state, report.value, report.raw) == ("confirmed", 4.5, 45)
+    assert (report.before, report.after) == (0.7, 4.5)
+    assert house.link.sent == [45]
+    begin, end = house.lines()
+    assert orjson.loads(house.link.journalled[0]) == begin
+    assert (begin["phase"], begin["tag"], begin["raw"], begin["by"]) == ("begin", "plc.set", 45, "ada")
+    assert (end["phase"], end["id"], end["state"]) == ("end", begin["id"], "confirmed")
+    [event] = house.events
+    assert (event.code, event.connection) == ("write", "plc")
+    assert event.message == "plc.set = 4.5 by ada: confirmed"
+    assert event.data is not None
+    assert event.data["source"] == "here"
+
+
+@pytest.mark.parametrize(
+    ("value", "tag", "code"),
+    [
+        ("50.1", "plc.set", "out_of_range"),
+        ("-0.1", "plc.set", "out_of_range"),
+        ("4.55", "plc.set", "bad_value"),
+        ("1", "plc.other", "not_writable"),
+    ],
+)
+async def test_what_is_not_permitted_is_neither_sent_nor_journalled(
+    house: House, value: str, tag: str, code: str
+) -> None:
+    problem = house.writer.problem(tag, value)
+    assert problem is not None
+    assert problem.code == code
+    report = await house.write(value, tag)
+    assert (report.state, report.code) == ("refused", code)
+    assert house.link.sent == []
+    assert not house.path.exists()
+
+
+async def test_without_an_allow_list_nothing_may_be_written(house: House) -> None:
+    house.permits.clear()
+    report = await house.write("1")
+    assert (report.code, house.link.sent) == ("not_writable", [])
+    assert "writes.allow" in report.message
+
+
+async def test_a_tag_that_is_not_what_it_was_pinned_to_says_why(house: House) -> None:
+    house.permits["plc.set"] = "plc.set is not what it was pinned to"
+    report = await house.write("1")
+    assert (report.code, report.message) == ("not_writable", "plc.set is not what it was pinned to")
+
+
+async def test_what_was_judged_by_other_settings_than_are_polled_is_not_sent(house: House) -> None:
+    house.polled = False
+    report = await house.write("1")
+    assert (report.state, report.code, house.link.sent) == ("refused", "not_connected", [])
+
+
+async def test_only_the_values_that_are_listed(tmp_path: Path) -> None:
+    house = House(tmp_path, min=None, max=None, values=[0, "2.5"])
+    assert (await house.write("2.5")).state == "confirmed"
+    report = await house.write("1")
+    assert (report.code, report.message) == ("out_of_range", "plc.set may be set to 0, 2.5 alone")
+
+
+async def test_not_more_often_than_permitted_for_one_tag_and_for_all(tmp_path: Path) -> None:
+    house = House(tmp_path, interval="10s")
+    house.interval = 2.0
+    assert (await house.write("1")).state == "confirmed"
+    house.clock.stand_still(9.0)
+    report = await house.write("2")
+    assert (report.code, "again in 1.0 s" in report.message) == ("too_often", True)
+    house.clock.stand_still(1.0)
+    assert (await house.write("2")).state == "confirmed"
+    house.permits["plc.two"] = house.permits["plc.set"]
+    report = await house.write("2", "plc.two")
+    assert report.code == "too_often"
+    assert house.link.sent == [10, 20]
+
+
+async def test_the_rate_holds_over_a_restart_and_a_clock_that_was_set_back(tmp_path: Path) -> None:
+    house = House(tmp_path, interval="10s")
+    await house.write("1")
+    house.clock.step_wall(-3_600_000)
+    house.writer = house.start()
+    assert (await house.write("2")).code == "too_often"
+    house.clock.stand_still(10.0)
+    assert (await house.write("2")).state == "confirmed"
+
+
+@pytest.mark.parametrize(
+    ("fails", "state", "code"),
+    [
+        (NotConnected("no link"), "refused", "not_connected"),
+        (WriteRefused("illegal data value"), "refused", "device_refused"),
+        (WriteUnknown("no answer"), "unknown", "unknown"),
+    ],
+)
+async def test_what_the_link_says_is_how_it_ends_and_nothing_is_sent_again(
+    house: House, fails: Exception, state: str, code: str
+) -> None:
+    house.link.fails = fails
+    report = await house.write("1")
+    assert (report.state, report.code, report.message) == (state, code, str(fails))
+    assert house.link.sent == [10]
+    assert house.lines()[-1]["state"] == state
+    assert house.events[-1].message.endswith(f"{state}: {fails}")
+
+
+async def test_another_value_than_was_written_is_told_with_what_it_is(house: House) -> None:
+    house.link.alters = lambda _: 44
+    report = await house.write("4.5")
+    assert (report.state, report.code, report.after) == ("differs", "differs", 4.4)
+    house.permit(min=0, max=50, interval="0s", tolerance=0.1)
+    assert (await house.write("4.5")).state == "confirmed"
+
+
+async def test_what_cannot_be_read_back_is_unconfirmed_and_says_why(house: House) -> None:
+    house.link.unreadable = Unsupported("write only")
+    report = await house.write("1")
+    assert (report.state, report.before) == ("unconfirmed", None)
+    assert "could not be read back: write only" in report.message
+
+
+async def test_where_confirmation_is_not_wanted_nothing_is_read(tmp_path: Path) -> None:
+    house = House(tmp_path, confirm="none")
+    house.link.unreadable = AssertionError("nobody reads")
+    report = await house.write("1")
+    assert (report.state, report.message) == ("unconfirmed", "")
+
+
+async def test_a_journal_that_cannot_be_written_lets_nothing_be_sent(house: House) -> None:
+    house.path.mkdir()
+    report = await house.write("1")
+    assert (report.state, report.code, house.link.sent) == ("refused", "not_journalled", [])
+
+
+async def test_what_was_begun_goes_on_when_whoever_waits_is_cancelled(house: House) -> None:
+    house.link.hold.clear()
+    waiting = asyncio.ensure_future(house.write("1"))
+    while not house.link.sent:
+        await asyncio.sleep(0.001)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    house.link.hold.set()
+    await house.writer.close(10.0)
+    assert house.lines()[-1]["state"] == "confirmed"
+    assert (await house.write("2")).code == "not_connected"
+
+
+async def test_a_write_that_a_kill_cut_off_is_told_as_unknown_at_the_next_start_once(house: House) -> None:
+    await house.write("1")
+    whole = house.path.read_bytes()
+    begin = whole.splitlines(keepends=True)[0]
+    house.path.write_bytes(begin + b'{"phase":"end","id":"no')
+    house.events.clear()
+    for _ in range(2):
+        house.writer = house.start()
+        await house.writer.look_back()
+    [event] = house.events
+    assert event.message == "plc.set = 1.0 by ada: unknown: the agent ended in the middle of it"
+    assert house.link.sent == [10]
+    last = house.path.read_bytes().splitlines()[-1]
+    assert orjson.loads(last)["state"] == "unknown"
+
+
+async def test_the_journal_stays_below_its_bound_and_forgets_nothing_open(tmp_path: Path) -> None:
+    journal = WriteJournal(tmp_path / NAME, max_bytes=2_000)
+    journal.append({"phase": "begin", "id": "open", "tag": "plc.set", "time": 5})
+    for number in range(100):
+        journal.append({"phase": "begin", "id": str(number), "tag": "plc.two", "time": 9})
+        journal.append({"phase": "end", "id": str(number)})
+    assert [line["id"] for line in journal.look_back().open] == ["open"]
+    assert not journal.exists
+    again = WriteJournal(tmp_path / NAME, max_bytes=2_000).look_back()
+    assert [line["id"] for line in again.open] == ["open"]
+    assert again.last_ms == {"plc.set": 5, "plc.two": 9}
