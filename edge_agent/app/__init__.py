@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from edge_agent.app.enrolment import Enrolled, Wish
     from edge_agent.app.judging import Judgement
     from edge_agent.app.offline import GroupPlan
+    from edge_agent.app.opcua import TrustLists
     from edge_agent.app.stored import StoredBuffer
     from edge_agent.config.load import Head, Loaded
     from edge_agent.contracts.diagnosis import Outcome
+    from edge_agent.contracts.driver import Browsed
     from edge_agent.contracts.status import LatestValue
     from edge_agent.support.archive import Packed
     from edge_agent.web.client import LocalClient
@@ -117,6 +119,23 @@ async def read_once(
     from edge_agent.app import offline
 
     return await offline.read_once(loaded, connection, warn)
+
+
+async def browse(
+    loaded: "Loaded", connection: str, start: str, depth: int, progress: Callable[[int], None]
+) -> "list[Browsed]":
+    """What a connection's server offers. progress: gets the number of things found so far. Raises
+    NotConnected, ConfigError, and Unsupported for a protocol that does not tell."""
+    from edge_agent.app import browsing
+
+    return await browsing.browse(loaded, connection, start, depth, progress)
+
+
+def trust_lists(path: Path) -> "TrustLists":
+    """The certificates of the agent with the config at `path`. Raises ConfigErrors."""
+    from edge_agent.app import opcua
+
+    return opcua.trust_lists(path)
 
 
 async def probe(driver: str, host: str, port: int, unit_id: int, timeout: float) -> str | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 if TYPE_CHECKING:
     from edge_agent.contracts.diagnosis import Outcome
-    from edge_agent.contracts.driver import RequestSummary
+    from edge_agent.contracts.driver import Browsed, RequestSummary
     from edge_agent.contracts.status import AgentStatus, LatestValue, ReloadResult
     from edge_agent.contracts.stored import Fault, Progress, SampleQuery, StoredSample
 
@@ -124,6 +124,17 @@ class StoredBuffer(Protocol):
     def samples(self, query: "SampleQuery") -> "Iterator[StoredSample | str]": ...
 
 
+class TrustLists(Protocol):
+    """Certificates of an OPC UA client and of servers, as plain data. Changes raise ConfigError for one that
+    is not there."""
+
+    @property
+    def directory(self) -> Path: ...
+    def shown(self) -> Sequence[Mapping[str, Any]]: ...
+    def accept(self, thumbprint: str) -> Mapping[str, Any]: ...
+    def reject(self, thumbprint: str) -> Mapping[str, Any]: ...
+
+
 class Client(Protocol):
     """The agent that runs on this machine. Calls raise NotConnected where none answers."""
 
@@ -158,6 +169,10 @@ class App(Protocol):
     async def read_once(
         self, loaded: Any, connection: str | None, warn: Callable[[str], None]
     ) -> "Sequence[LatestValue]": ...
+    async def browse(
+        self, loaded: Any, connection: str, start: str, depth: int, progress: Callable[[int], None]
+    ) -> "Sequence[Browsed]": ...
+    def trust_lists(self, path: Path) -> TrustLists: ...
     async def probe(self, driver: str, host: str, port: int, unit_id: int, timeout: float) -> str | None: ...
     def starter_text(
         self, *, device: str, host: str, port: int, unit_id: int, central: str | None, service: bool

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from edge_agent import __version__
 from edge_agent.cli import (
+    browse,
     buffer,
     check,
     completion,
@@ -18,6 +19,7 @@ from edge_agent.cli import (
     doctor,
     enroll,
     init,
+    opcua,
     plan,
     read,
     reload,
@@ -53,8 +55,8 @@ class Command(Protocol):
 
 
 COMMANDS: Final[tuple[Command, ...]] = (
-    run, init, enroll, check, plan, read, status, top, reload, buffer, doctor, support_bundle,
-    simulate, demo, completion, docs,
+    run, init, enroll, check, plan, read, browse, status, top, reload, buffer, doctor, support_bundle,
+    opcua, simulate, demo, completion, docs,
 )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import pytest
 from edge_agent.cli.context import Context
 from edge_agent.cli.main import main
 from edge_agent.contracts.diagnosis import Outcome
-from edge_agent.contracts.driver import RequestSummary
+from edge_agent.contracts.driver import Browsed, RequestSummary
 from edge_agent.contracts.errors import ConfigError, NotConnected
 from edge_agent.contracts.status import AgentStatus, LatestValue, ReloadResult
 from edge_agent.contracts.stored import Fault, Progress, SampleQuery, StoredSample
@@ -138,6 +138,29 @@ class FakeBuffer:
 
 
 @dataclass
+class FakeTrustLists:
+    """Certificates as plain data, by their thumbprints."""
+
+    directory: Path = Path("pki")
+    found: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def shown(self) -> Sequence[Mapping[str, Any]]:
+        return list(self.found.values())
+
+    def accept(self, thumbprint: str) -> Mapping[str, Any]:
+        return self._moved(thumbprint, "trusted")
+
+    def reject(self, thumbprint: str) -> Mapping[str, Any]:
+        return self._moved(thumbprint, "rejected")
+
+    def _moved(self, thumbprint: str, name: str) -> Mapping[str, Any]:
+        if thumbprint not in self.found:
+            raise ConfigError(f"there is no certificate {thumbprint}")
+        self.found[thumbprint]["list"] = name
+        return self.found[thumbprint]
+
+
+@dataclass
 class FakeApp:
     """`edge_agent.app` as `cli.context.App` describes it. `error` is raised by whatever is asked."""
 
@@ -154,6 +177,8 @@ class FakeApp:
     outcomes: Sequence[Outcome] = ()
     simulator: FakeSimulator = field(default_factory=FakeSimulator)
     buffer: FakeBuffer = field(default_factory=FakeBuffer)
+    offered: Sequence[Browsed] = ()
+    trust: FakeTrustLists = field(default_factory=FakeTrustLists)
     asked: list[Any] = field(default_factory=list)
 
     refuses: BaseException | None = None
@@ -212,6 +237,19 @@ class FakeApp:
     ) -> Sequence[LatestValue]:
         self.asked.append(connection)
         return self.values
+
+    async def browse(
+        self, loaded: FakeLoaded, connection: str, start: str, depth: int, progress: Callable[[int], None]
+    ) -> Sequence[Browsed]:
+        self.asked.append((connection, start, depth))
+        for number in range(len(self.offered)):
+            progress(number + 1)
+        return self.offered
+
+    def trust_lists(self, path: Path) -> FakeTrustLists:
+        self.asked.append(("trust", path))
+        self.fail()
+        return self.trust
 
     async def probe(self, driver: str, host: str, port: int, unit_id: int, timeout: float) -> str | None:
         self.asked.append((driver, host, port, unit_id))
