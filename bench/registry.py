@@ -3,7 +3,19 @@
 from typing import Final
 
 from bench.figure import Figure
-from bench.figures import apply, configs, fleet, ingest, memory, reference, small, storage, sweep, thingsboard
+from bench.figures import (
+    apply,
+    configs,
+    fleet,
+    ingest,
+    memory,
+    reference,
+    small,
+    storage,
+    sweep,
+    thingsboard,
+    xgt,
+)
 
 FIGURES: Final[tuple[Figure, ...]] = (
     Figure("reference_line", 60, reference.run, quick_seconds=10),
@@ -21,6 +33,7 @@ FIGURES: Final[tuple[Figure, ...]] = (
     Figure("config_ranges_100000", 20, configs.ranges_100000),
     Figure("bytes_a_sample", 120, storage.bytes_a_sample),
     Figure("flash_a_day", 120, storage.flash_a_day),
+    Figure("xgt", 60, xgt.run),
     Figure("thingsboard_1000", 100, thingsboard.run),
 )  # fmt: skip
 

@@ -14,8 +14,8 @@ import pytest
 from central_sync import app as centre
 from central_sync.cli.arguments import parser as central_parser
 from central_sync.settings import Settings, TlsSettings
+from edge_agent.app.simulation import simulator_command, simulators
 from edge_agent.cli.main import build_parser
-from edge_agent.drivers.modbus.simulator import command as modbus_simulator
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
@@ -84,16 +84,16 @@ def flags(parser: argparse.ArgumentParser) -> set[str]:
     return {flag for action in parser._actions for flag in action.option_strings}
 
 
-def simulator_parser() -> argparse.ArgumentParser:
+def simulator_parser(driver: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser()
-    modbus_simulator.add_arguments(parser)
+    simulator_command(driver).add_arguments(parser)
     return parser
 
 
 def resolve(program: str, words: list[str]) -> argparse.ArgumentParser | None:
     """The parser that reads what follows the commands among `words`; None where one does not exist."""
-    if (program, *words[:2]) == ("edge-agent", "simulate", "modbus"):
-        return simulator_parser()
+    if (program, words[0]) == ("edge-agent", "simulate") and words[1:2] and words[1] in simulators():
+        return simulator_parser(words[1])
     parser = build_parser() if program == "edge-agent" else central_parser()
     for word in words:
         known = children(parser)
