@@ -1,7 +1,9 @@
 """What the API says about itself: openapi.json, a page for reading, and the same as Markdown."""
 
+import asyncio
 import re
 from collections.abc import Sequence
+from functools import cached_property
 from html import escape
 from typing import Any, Final
 
@@ -13,16 +15,36 @@ from central_sync.api.openapi import WHO, errors_of, openapi
 from central_sync.api.route import Answer, Call, NoQuery, Route
 from central_sync.services.access.roles import Scope
 
-DOCUMENTS: Final = web.AppKey("documents", dict[str, bytes])
 _CODE: Final = re.compile(r"`([^`]+)`")
 
 
+class Documents:
+    """Made when somebody asks for them: that takes as long as half a start, and few ever ask."""
+
+    def __init__(self, routes: Sequence[Route[Any]]) -> None:
+        self._routes = routes
+
+    @cached_property
+    def openapi(self) -> bytes:
+        return orjson.dumps(openapi(self._routes, VERSION))
+
+    @cached_property
+    def page(self) -> bytes:
+        return page(self._routes).encode()
+
+
+DOCUMENTS: Final = web.AppKey("documents", Documents)
+
+
 async def openapi_json(call: Call[NoQuery]) -> web.Response:
-    return web.Response(body=call.request.app[DOCUMENTS]["openapi"], content_type="application/json")
+    made = call.request.app[DOCUMENTS]
+    return web.Response(body=await asyncio.to_thread(lambda: made.openapi), content_type="application/json")
 
 
 async def docs(call: Call[NoQuery]) -> web.Response:
-    return web.Response(body=call.request.app[DOCUMENTS]["docs"], content_type="text/html", charset="utf-8")
+    made = call.request.app[DOCUMENTS]
+    body = await asyncio.to_thread(lambda: made.page)
+    return web.Response(body=body, content_type="text/html", charset="utf-8")
 
 
 ROUTES: Final[list[Route[NoQuery]]] = [
@@ -35,13 +57,6 @@ ROUTES: Final[list[Route[NoQuery]]] = [
         docs, NoQuery, {200: Answer("The page.", None, "text/html")},
     ),
 ]  # fmt: skip
-
-
-def documents(routes: Sequence[Route[Any]]) -> dict[str, bytes]:
-    return {
-        "openapi": orjson.dumps(openapi(routes, VERSION)),
-        "docs": page(routes).encode(),
-    }
 
 
 def markdown(routes: Sequence[Route[Any]]) -> str:

@@ -70,13 +70,16 @@ SECURITY_HEADERS: Final = {
 }
 
 
+_DOCUMENTS: Final = documents.Documents(ROUTES)
+
+
 def make_application(
     services: Services, proxies: Network | None, secure: bool, log: Mode = "changes"
 ) -> web.Application:
     """`proxies`: the only peers allowed, loopback beside. `secure`: browsers shall insist on TLS."""
     access = access_log(log, ids_given=proxies is not None)
     application = web.Application(middlewares=[access, problems, _peer_guard(proxies)])
-    application[documents.DOCUMENTS] = documents.documents(ROUTES)
+    application[documents.DOCUMENTS] = _DOCUMENTS
     application[api_tokens.AREAS] = AREAS
     for route in ROUTES:
         application.router.add_route(route.method, route.path, _endpoint(route, services), name=route.name)
