@@ -47,6 +47,7 @@ from edge_agent.runtime.notify import Notifier, watchdog_seconds
 from edge_agent.runtime.paths import SOCKET_NAME, runtime_directory
 from edge_agent.runtime.stopping import StopSignals, leave
 from edge_agent.runtime.supervise import Components, Role
+from edge_agent.writing.writer import Writer
 
 if TYPE_CHECKING:
     from edge_agent.app.centre import CentreLink
@@ -101,6 +102,7 @@ class Agent:
         self._commands: Commands | None = None
         self._page: PageServer | None = None
         self._board: StatusBoard | None = None
+        self._writer: Writer | None = None
         self._signals = StopSignals(leave)
         self._reload_wanted = asyncio.Event()
         self._ending: Ending | None = None
@@ -138,7 +140,7 @@ class Agent:
             error = failed
         logger.info("stopping", device=self._identity.device)
         notifier.stopping()
-        if ending.has_store:
+        if self._writer is not None:
             await self._writer.close(CLOSE_SECONDS)
         ended = await ending.run()
         error = error or ending.failure
@@ -156,7 +158,7 @@ class Agent:
         await self._store.open(self._runtime)
         ending.has_store = True
         self._start_parts(ending, watchdog)
-        if has_journal(self._database):
+        if self._writer is not None and has_journal(self._database):
             await look_back(self._writer)
         await self._keeper.boot(self._connections)
         await self._start_outward(ending)
@@ -249,6 +251,7 @@ class Agent:
         from edge_agent.app.device import AgentDevice
 
         assert self._board is not None, "the board comes with the parts"
+        assert self._writer is not None, "so does the writer"
         device = AgentDevice(
             self._identity.run,
             self._clock,
@@ -303,6 +306,7 @@ class Agent:
         return result
 
     async def write(self, order: WriteOrder) -> WriteReport:
+        assert self._writer is not None, "the local API starts after the parts"
         return await self._writer.write(order, LOCAL_SECONDS)
 
     def _inspector(self) -> Inspector:
