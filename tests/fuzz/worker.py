@@ -67,7 +67,8 @@ def _by_coverage(name: str, seconds: float, seed: int, directory: Path) -> None:
         (corpus / f"seed-{number}").write_bytes(data)
     options = [
         f"-max_total_time={max(1, int(seconds))}", f"-seed={seed}", f"-max_len={LONGEST_BYTES}",
-        "-timeout=86400", "-rss_limit_mb=0", "-verbosity=0", "-print_final_stats=0",
+        f"-artifact_prefix={directory}/libfuzzer-", "-timeout=86400", "-rss_limit_mb=0", "-verbosity=0",
+        "-print_final_stats=0",
     ]  # fmt: skip
     atheris.Setup([sys.argv[0], *options, str(corpus)], _Tries(target, directory))
     atheris.Fuzz()
