@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration import modbus_image as image
+from tests.integration import modbus_writing as writing
 
 SOURCE = Path(__file__).parent / "servers" / "libmodbus_server.c"
 SOON_SECONDS = 10.0
@@ -144,4 +145,21 @@ async def test_a_station_that_does_not_say_who_it_is_reads_on(
     """
     async with image.Station(ports[transport], transport) as station:
         assert await station.driver.identify(1) is None
+        await image.check_full_requests(station, "holding")
+
+
+@pytest.mark.parametrize("transport", ["tcp", "rtu_over_tcp", "serial"])
+async def test_it_holds_what_was_written(ports: dict[str, int | str], transport: str) -> None:
+    """Functions 5, 6, 15, 16, and 22 where the line lets its reply be told from an echo."""
+    async with image.Station(ports[transport], transport) as station, writing.put_back(station, transport):
+        for order in image.ORDERS:
+            await writing.check_every_type(station, transport, order)
+        await writing.check_text_and_arrays(station, transport)
+        await writing.check_coils(station, transport)
+        if transport != "serial":
+            await writing.check_bits_of_a_register(station, transport)
+        await writing.check_several_registers_where_one_would_do(station, transport)
+        await writing.check_what_is_not_there(station, transport)
+    async with image.Station(ports[transport], transport) as station:
+        await image.check_bits(station, "coil")
         await image.check_full_requests(station, "holding")
