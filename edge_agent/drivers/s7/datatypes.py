@@ -139,7 +139,10 @@ def s5time(milliseconds: int) -> bytes:
 
 def _bcd(data: bytes) -> int:
     """Raises ValueError where a digit is none."""
-    return int(data.hex())
+    digits = data.hex()
+    if not digits.isdecimal():
+        raise ValueError(f"{digits} is no BCD number")
+    return int(digits)
 
 
 def _counted(data: bytes, most: int, length: int, head: int) -> bytes:
