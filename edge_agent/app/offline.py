@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from edge_agent.config.load import Loaded
 from edge_agent.config.models import ConnectionSettings
-from edge_agent.contracts.driver import Driver, RequestSummary
+from edge_agent.contracts.driver import Driver, Reading, RequestSummary
 from edge_agent.contracts.errors import ConfigError, NotConnected
 from edge_agent.contracts.status import LatestValue
 from edge_agent.drivers import registry
@@ -16,6 +17,9 @@ from edge_agent.runtime.clock import SystemClock
 from edge_agent.wire.frame import Frame
 from edge_agent.wire.quality import Quality
 from edge_agent.wire.schema import Schema
+
+# How often one looks whether a subscription has brought what is missing.
+_LOOK_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,16 +132,32 @@ async def _read_connection(settings: ConnectionSettings) -> _ConnectionRead:
             place = f"{settings.name}.{group.schema.group}"
             result.reasons += [f"{place}: {what}: {why}" for what, why in (reading.errors or {}).items()]
             group.take(reading, clock.mono_ns(), clock.wall_ms())
+            await _wait_for_news(driver, group, reading, float(transport_of(settings).timeout))
     except NotConnected as error:
         result.fault = NotConnected(f"{settings.name}: {error}")
         result.reasons.append(str(result.fault))
-        for group in groups:
-            if not group.latest():
-                group.take_nothing(Quality.BAD_COMM, clock.mono_ns(), clock.wall_ms())
     finally:
         await driver.close()
+    for group in groups:
+        if not group.latest():
+            group.take_nothing(Quality.BAD_COMM, clock.mono_ns(), clock.wall_ms())
     result.values = [value for group in groups for value in group.latest()]
     return result
+
+
+async def _wait_for_news(driver: Driver, group: Group, reading: Reading, seconds: float) -> None:
+    """What a subscription brings within a time-out; of a topic that stays quiet, nothing comes."""
+    clock = SystemClock()
+    end = clock.monotonic() + seconds
+    while reading.news is not None and clock.monotonic() < end and not _is_complete(group):
+        await clock.sleep(_LOOK_SECONDS)
+        reading = await driver.read(group.plan)
+        group.take(reading, clock.mono_ns(), clock.wall_ms())
+
+
+def _is_complete(group: Group) -> bool:
+    values = group.latest()
+    return bool(values) and all(value.quality != Quality.BAD_COMM.label for value in values)
 
 
 async def probe(driver: str, host: str, port: int, unit_id: int, timeout: float) -> str | None:

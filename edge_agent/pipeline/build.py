@@ -126,6 +126,13 @@ def _bus_seconds(plan: Plan) -> float:
     return sum(request.bus_seconds for request in plan.requests)
 
 
+def _quiet_seconds(plan: Plan) -> float:
+    """For how long a value counts as present though nobody spoke of it: a subscription's plan says so where
+    the protocol has no keepalive for it."""
+    seconds: float = getattr(plan, "quiet_seconds", 0.0)
+    return seconds
+
+
 def build_poller(drawn: Blueprint, spec: DriverSpec, workshop: Workshop) -> tuple[Poller, list[Schema]]:
     """A poller that has not started, and the schemas to announce before it does.
 
@@ -151,7 +158,7 @@ def build_poller(drawn: Blueprint, spec: DriverSpec, workshop: Workshop) -> tupl
                 Schedule.starting(now, settings.interval, next(workshop.phases)),
                 # The driver bounds each request. A bad block is read again in halves, hence the factor.
                 read_cap_seconds=4 * ((len(plan.requests) + 2) * timeout + bus_seconds),
-                stale_seconds=min(liveness, 3 * settings.interval + timeout),
+                stale_seconds=min(liveness, max(3 * settings.interval + timeout, _quiet_seconds(plan))),
                 liveness_seconds=liveness,
             )
         )

@@ -57,6 +57,11 @@ class MqttPlan:
     requests: tuple[RequestSummary, ...]
     notes: tuple[str, ...] = field(default=())
 
+    @property
+    def quiet_seconds(self) -> float:
+        """A value holds until the next message, and at most as long as the group may be silent."""
+        return self.liveness_seconds
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "notes": ()}
 
