@@ -6,7 +6,7 @@
 | COMPANY_CODE | agent.labels.company |
 | FLEET_API_URL | central.url, without a trailing /api/fleet; the token is then `!secret central-token` |
 | HEARTBEAT_INTERVAL | central.heartbeat_interval, in seconds |
-| MQTT_BROKER_URL | nothing yet: a warning |
+| MQTT_BROKER_URL | nothing: a warning that names central.url |
 """
 
 import re
@@ -45,7 +45,9 @@ def apply(
         seconds = f"{interval}s" if _BARE_SECONDS.fullmatch(interval) else interval
         _put(root, ("central", "heartbeat_interval"), seconds, "HEARTBEAT_INTERVAL")
     if values["MQTT_BROKER_URL"]:
-        text = "is set, but this version does not send over MQTT: give the centre as central.url"
+        text = (
+            "is not taken over: where the centre listens to that broker, give it as central.url (mqtts://…)"
+        )
         return [Problem(_place("MQTT_BROKER_URL"), "", text)]
     return []
 

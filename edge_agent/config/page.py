@@ -51,7 +51,7 @@ Where the file does not say it, these variables of the environment count:
 | `COMPANY_CODE` | the label `company` |
 | `FLEET_API_URL` | `central.url` (without `/api/fleet`); the token is then `!secret central-token` |
 | `HEARTBEAT_INTERVAL` | `central.heartbeat_interval`, in seconds |
-| `MQTT_BROKER_URL` | none: a warning, since this version does not send over MQTT |
+| `MQTT_BROKER_URL` | none: a warning; see [mqtt-uplink.md](../mqtt-uplink.md) |
 """
 _TABLE: Final = ("| setting | takes | default | meaning |", "| --- | --- | --- | --- |")
 

@@ -12,7 +12,7 @@ from edge_agent.config.models import CentralSettings
 from edge_agent.contracts.diagnosis import Finding, Outcome, failed, ok, unreachable, warning
 from edge_agent.contracts.figures import latency
 from edge_agent.doctor.examination import Tell
-from edge_agent.doctor.exchange import Answer, ask, is_tls
+from edge_agent.doctor.exchange import Answer, ask, is_broker, is_tls, reach
 from edge_agent.doctor.site import Site, first_hop
 from edge_agent.doctor.tls import connection_text, trust
 from edge_agent.doctor.waiting import in_thread
@@ -94,7 +94,10 @@ class Centre:
             tell(Outcome(NAME, (ok("no centre is configured: the agent works alone"),)))
             return
         began = time.monotonic()
-        found = await _try(site.central, site.valid.agent.id, site.directory)
+        if is_broker(site.central):
+            found = await _try_broker(site.central, site.directory)
+        else:
+            found = await _try(site.central, site.valid.agent.id, site.directory)
         if site.sink is not None and site.sink.state != "ok":
             text = f"the running agent says: {site.sink.state}: {site.sink.detail}"
             found.append(warning(text, "see its log; it tries again by itself"))
@@ -124,6 +127,18 @@ async def _try(central: CentralSettings, device: str, directory: Path) -> list[F
         remedy = f"see whether the centre runs, and whether a firewall lets {host} through from here"
         found.append(unreachable(f"{host} {connection_text(error)}", remedy))
     return found
+
+
+async def _try_broker(central: CentralSettings, directory: Path) -> list[Finding]:
+    """Whether it lets this device in, and whether a centre listens there, the running agent finds out."""
+    host = first_hop(central)
+    try:
+        context = await in_thread(lambda: _context(central, directory), _STEP_SECONDS)
+        await in_thread(lambda: reach(central, context, _STEP_SECONDS), _STEP_SECONDS)
+    except (OSError, TimeoutError, http.client.HTTPException) as error:
+        remedy = f"see whether the broker runs, and whether a firewall lets {host} through from here"
+        return [unreachable(f"the broker {host} {connection_text(error)}", remedy)]
+    return [ok(f"the broker {host} takes connections; the centre is behind it")]
 
 
 def _context(central: CentralSettings, directory: Path) -> ssl.SSLContext | None:

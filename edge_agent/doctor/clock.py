@@ -11,7 +11,7 @@ from edge_agent.config.models import CentralSettings
 from edge_agent.contracts.diagnosis import Finding, Outcome, failed, ok, warning
 from edge_agent.contracts.figures import span
 from edge_agent.doctor.examination import Tell
-from edge_agent.doctor.exchange import ask, distrustful, is_tls
+from edge_agent.doctor.exchange import ask, distrustful, is_broker, is_tls
 from edge_agent.doctor.site import Site
 from edge_agent.doctor.waiting import in_thread
 from edge_agent.runtime.clock import sync_state
@@ -84,7 +84,7 @@ class Clock:
 
 
 async def _ahead_of_the_centre(site: Site) -> float | None:
-    if site.central is None:
+    if site.central is None or is_broker(site.central):
         return None
     if site.running is not None and site.running.clock.offset_ms is not None:
         return site.running.clock.offset_ms / 1_000

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from edge_agent import __version__
 from edge_agent.config.models import CentralSettings
 
+_BROKER_PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 _MAX_BODY_BYTES: Final = 64 << 10
 
 
@@ -40,7 +41,21 @@ class Shake:
 
 
 def is_tls(central: CentralSettings) -> bool:
-    return urlsplit(central.url).scheme == "https"
+    return urlsplit(central.url).scheme in ("https", "mqtts")
+
+
+def is_broker(central: CentralSettings) -> bool:
+    """Whether the centre is behind an MQTT broker, which speaks no HTTP."""
+    return urlsplit(central.url).scheme in ("mqtt", "mqtts")
+
+
+def reach(central: CentralSettings, context: ssl.SSLContext | None, seconds: float) -> None:
+    """A connection and nothing more. Raises OSError, http.client.HTTPException."""
+    connection = _connection(central, context, seconds)
+    try:
+        connection.connect()
+    finally:
+        connection.close()
 
 
 def ask(
@@ -109,7 +124,8 @@ def _connection(
     url = urlsplit(central.url)
     host = url.hostname or ""
     proxy = None if central.proxy is None else urlsplit(central.proxy)
-    first, port = (host, url.port) if proxy is None else (proxy.hostname or "", proxy.port or 80)
+    own = url.port or _BROKER_PORTS.get(url.scheme)
+    first, port = (host, own) if proxy is None else (proxy.hostname or "", proxy.port or 80)
     if not is_tls(central):
         return http.client.HTTPConnection(first, port, timeout=seconds)
     connection = http.client.HTTPSConnection(first, port, timeout=seconds, context=context)

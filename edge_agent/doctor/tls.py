@@ -12,7 +12,7 @@ from edge_agent.contracts.diagnosis import Finding, Outcome, failed, ok, unreach
 from edge_agent.contracts.figures import latency
 from edge_agent.doctor.certificate import Certificate, parse
 from edge_agent.doctor.examination import Tell
-from edge_agent.doctor.exchange import Shake, is_tls, shake_hands, shown_certificate
+from edge_agent.doctor.exchange import Shake, is_broker, is_tls, shake_hands, shown_certificate
 from edge_agent.doctor.resolving import is_address
 from edge_agent.doctor.site import Site, first_hop
 from edge_agent.doctor.waiting import in_thread
@@ -109,8 +109,10 @@ def judge_plain(central: CentralSettings) -> Finding:
     host = first_hop(central) if central.proxy is None else ""
     if host == "localhost" or (is_address(host) and host.startswith(("127.", "::1"))):
         return ok("not needed: the centre is on this machine")
-    remedy = "give the centre a certificate, and begin central.url with https://"
-    return warning("not used: the token and all data can be read on the way", remedy)
+    whose, scheme = ("broker", "mqtts") if is_broker(central) else ("centre", "https")
+    remedy = f"give the {whose} a certificate, and begin central.url with {scheme}://"
+    secret = "password" if is_broker(central) else "token"
+    return warning(f"not used: the {secret} and all data can be read on the way", remedy)
 
 
 def trust(central: CentralSettings, directory: Path) -> ssl.SSLContext:

@@ -159,7 +159,7 @@ async def test_everything_that_an_agent_asks_over_http_is_answered_here(house: H
 
 
 async def test_a_config_comes_once_and_its_tag_says_that_it_is_the_same(house: House) -> None:
-    body = {"connections": []}
+    body: dict[str, Any] = {"connections": []}
     await house.http("PUT", f"/api/fleet/edge/{KNOWN}/config", body, **{"If-None-Match": "*"})
     async with house.device(KNOWN) as device:
         found = await device.ask(Channel.REQUESTS, what="config")

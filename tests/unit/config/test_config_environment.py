@@ -74,12 +74,11 @@ def test_a_section_of_the_wrong_kind_is_left_to_validation(errors_of: ErrorsOf) 
     ]
 
 
-def test_mqtt_is_recognised_and_not_there_yet(load_text: LoadText) -> None:
+def test_a_broker_is_recognised_and_not_taken_for_the_centre(load_text: LoadText) -> None:
     warnings = load_text(DOCUMENT, {"MQTT_BROKER_URL": "mqtt://me:pw@x"}).warnings
     assert [str(each) for each in warnings] == [
-        "environment MQTT_BROKER_URL: is set, but this version does not send over MQTT: give "
-        "the centre as "
-        "central.url"
+        "environment MQTT_BROKER_URL: is not taken over: where the centre listens to that broker, "
+        "give it as central.url (mqtts://…)"
     ]
 
 

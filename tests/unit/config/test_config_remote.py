@@ -125,6 +125,21 @@ def test_a_centre_cannot_take_tls_back(load_text: LoadText) -> None:
     assert (merged.central.url, merged.central.token) == ("https://other.example", "abcd")
 
 
+def test_who_a_device_is_at_a_broker_its_own_file_says(load_text: LoadText) -> None:
+    text = MANAGED.replace("hooks", "central").replace("https://x'", "mqtts://x', mqtt: {password: own}")
+    loaded = load_text(text)
+    assert errors(loaded, envelope(central={"url": "mqtt://x"})) == [
+        "central.url: the device's own file has mqtts://, and a centre's document cannot take that back"
+    ]
+    assert errors(loaded, envelope(central={"url": "mqtts://y", "mqtt": {"user": "other"}})) == [
+        "central.mqtt: says who the device is at a broker: the local file alone does"
+    ]
+    merged = merge_remote(loaded, envelope(central={"url": "mqtts://y"}), lookup)
+    assert merged.central is not None
+    assert merged.central.mqtt is not None
+    assert (merged.central.url, merged.central.mqtt.password) == ("mqtts://y", "own")
+
+
 @pytest.mark.parametrize("text", ["${HOME}", "a${X:-y}b", "$${X}"])
 def test_variables_are_refused(load_text: LoadText, text: str) -> None:
     sent = connection(transport={"type": "tcp", "host": text})
