@@ -9,7 +9,9 @@ from bench.figures import (
     fleet,
     ingest,
     memory,
+    opcua,
     reference,
+    s7,
     small,
     storage,
     sweep,
@@ -33,6 +35,8 @@ FIGURES: Final[tuple[Figure, ...]] = (
     Figure("config_ranges_100000", 20, configs.ranges_100000),
     Figure("bytes_a_sample", 120, storage.bytes_a_sample),
     Figure("flash_a_day", 120, storage.flash_a_day),
+    Figure("opcua", 60, opcua.run),
+    Figure("s7", 60, s7.run),
     Figure("xgt", 60, xgt.run),
     Figure("thingsboard_1000", 100, thingsboard.run),
 )  # fmt: skip
