@@ -276,7 +276,7 @@ async def test_a_burst_is_there_whole_or_told(broker: Mosquitto, version: str) -
     async with Reader(broker, [TEMP], transport={"version": version}, group={"queue": 200}) as reader:
         await broker.publish(*(("press/1/temp", str(n)) for n in range(500)))
         async with asyncio.timeout(WITHIN_SECONDS):
-            while reader.driver._inboxes[reader.plan].messages < 500:
+            while reader.driver.inboxes[reader.plan].messages < 500:
                 await asyncio.sleep(0.02)
         await reader.drain()
         told = sum(int(text.split()[0]) for text in reader.lost)

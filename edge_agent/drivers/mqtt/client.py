@@ -52,7 +52,7 @@ class MqttDriver:
         self._monotonic = monotonic
         self._wall_ms = wall_ms
         self._link: Link | None = None
-        self._inboxes: WeakKeyDictionary[MqttPlan, Inbox] = WeakKeyDictionary()
+        self.inboxes: WeakKeyDictionary[MqttPlan, Inbox] = WeakKeyDictionary()
         self._subscribed: set[int] = set()  # ids of inboxes, over this link
         self._held: deque[_Held] = deque()
         self._held_bytes = self._held_lost = 0
@@ -125,7 +125,7 @@ class MqttDriver:
         """Once for each link: what waits to be taken is the past from now on."""
         if self._subscribed:
             self._subscribed.clear()
-            for inbox in self._inboxes.values():
+            for inbox in self.inboxes.values():
                 inbox.ended()
         self._asked_at.clear()
 
@@ -133,10 +133,10 @@ class MqttDriver:
 
     def _inbox(self, plan: MqttPlan) -> Inbox:
         """A plan is known from its first read on; what came before is looked through for it."""
-        inbox = self._inboxes.get(plan)
+        inbox = self.inboxes.get(plan)
         if inbox is not None:
             return inbox
-        inbox = self._inboxes[plan] = Inbox(plan, self._settings.max_payload)
+        inbox = self.inboxes[plan] = Inbox(plan, self._settings.max_payload)
         now = self._monotonic()
         for held in self._held:
             held.was_taken = inbox.put(held.message, now) or held.was_taken
@@ -152,7 +152,7 @@ class MqttDriver:
 
     @property
     def _all_known(self) -> bool:
-        return len(self._inboxes) >= self._settings.group_count
+        return len(self.inboxes) >= self._settings.group_count
 
     def _arrived(self, arrived: Arrived) -> None:
         """From the link, in the loop, before the message is acknowledged. Never raises."""
@@ -162,12 +162,12 @@ class MqttDriver:
         message = Message(arrived.topic, arrived.payload, arrived.retained)
         now = self._monotonic()
         was_taken = False
-        for inbox in list(self._inboxes.values()):
+        for inbox in list(self.inboxes.values()):
             was_taken = inbox.put(message, now) or was_taken
         if not self._all_known:
             self._hold(_Held(message, was_taken))
         elif not was_taken:
-            for inbox in list(self._inboxes.values())[:1]:
+            for inbox in list(self.inboxes.values())[:1]:
                 inbox.stranger(message.topic)
         self._came.set()
 
