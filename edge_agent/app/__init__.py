@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from edge_agent.contracts.diagnosis import Outcome
     from edge_agent.contracts.driver import Browsed
     from edge_agent.contracts.status import LatestValue
+    from edge_agent.contracts.writing import WriteReport
     from edge_agent.support.archive import Packed
     from edge_agent.web.client import LocalClient
 
@@ -119,6 +120,13 @@ async def read_once(
     from edge_agent.app import offline
 
     return await offline.read_once(loaded, connection, warn)
+
+
+async def write_once(loaded: "Loaded", tag: str, value: Any, by: str) -> "WriteReport":
+    """Writes one tag over a link of its own, as the allow-list of the file permits."""
+    from edge_agent.app import direct_write
+
+    return await direct_write.write_once(loaded, tag, value, by)
 
 
 async def browse(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from edge_agent.contracts.driver import Browsed, RequestSummary
     from edge_agent.contracts.status import AgentStatus, LatestValue, ReloadResult
     from edge_agent.contracts.stored import Fault, Progress, SampleQuery, StoredSample
+    from edge_agent.contracts.writing import WriteReport
 
 
 class UsageError(Exception):
@@ -141,6 +142,7 @@ class Client(Protocol):
     def status(self) -> "AgentStatus": ...
     def latest(self, connection: str | None = None) -> "list[LatestValue]": ...
     def reload(self) -> "ReloadResult": ...
+    def write(self, tag: str, value: Any) -> "WriteReport": ...
 
 
 class Simulator(Protocol):
@@ -169,6 +171,7 @@ class App(Protocol):
     async def read_once(
         self, loaded: Any, connection: str | None, warn: Callable[[str], None]
     ) -> "Sequence[LatestValue]": ...
+    async def write_once(self, loaded: Any, tag: str, value: Any, by: str) -> "WriteReport": ...
     async def browse(
         self, loaded: Any, connection: str, start: str, depth: int, progress: Callable[[int], None]
     ) -> "Sequence[Browsed]": ...

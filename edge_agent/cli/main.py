@@ -28,6 +28,7 @@ from edge_agent.cli import (
     status,
     support_bundle,
     top,
+    write,
 )
 from edge_agent.cli.context import App, Context, UsageError
 from edge_agent.cli.parser import Parser
@@ -55,7 +56,7 @@ class Command(Protocol):
 
 
 COMMANDS: Final[tuple[Command, ...]] = (
-    run, init, enroll, check, plan, read, browse, status, top, reload, buffer, doctor, support_bundle,
+    run, init, enroll, check, plan, read, write, browse, status, top, reload, buffer, doctor, support_bundle,
     opcua, simulate, demo, completion, docs,
 )  # fmt: skip
 

@@ -16,6 +16,7 @@ from edge_agent.contracts.driver import Browsed, RequestSummary
 from edge_agent.contracts.errors import ConfigError, NotConnected
 from edge_agent.contracts.status import AgentStatus, LatestValue, ReloadResult
 from edge_agent.contracts.stored import Fault, Progress, SampleQuery, StoredSample
+from edge_agent.contracts.writing import WriteReport
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 NOW_MS = 1_767_237_121_500
@@ -94,6 +95,11 @@ class FakeClient:
         self._app.fail()
         return self._app.result
 
+    def write(self, tag: str, value: Any) -> WriteReport:
+        self._app.fail()
+        self._app.asked.append((tag, value))
+        return self._app.written
+
 
 @dataclass(frozen=True)
 class FakePacked:
@@ -169,6 +175,7 @@ class FakeApp:
     planned: Sequence[FakePlan] = ()
     values: Sequence[LatestValue] = ()
     result: ReloadResult = field(default_factory=lambda: ReloadResult(applied=True))
+    written: WriteReport = field(default_factory=lambda: WriteReport(tag="press1.set", state="confirmed"))
     warnings: Sequence[Any] = ()
     unreachable: str | None = None
     running: bool = False
@@ -237,6 +244,10 @@ class FakeApp:
     ) -> Sequence[LatestValue]:
         self.asked.append(connection)
         return self.values
+
+    async def write_once(self, loaded: FakeLoaded, tag: str, value: Any, by: str) -> WriteReport:
+        self.asked.append((tag, value, "direct"))
+        return self.written
 
     async def browse(
         self, loaded: FakeLoaded, connection: str, start: str, depth: int, progress: Callable[[int], None]
