@@ -129,9 +129,9 @@ class S7Driver:
         return decode(target, answer)
 
     def _linked(self) -> Link:
-        """Raises NotConnected."""
-        if self._link is None:
-            raise NotConnected("not connected")
+        """Raises NotConnected, also where all of a plan is refused and nothing would be asked."""
+        if self._link is None or self._link.lost:
+            raise NotConnected(self._link.lost if self._link else "not connected")
         return self._link
 
     async def _ask(self, link: Link, blocks: Sequence[Block]) -> list[bytes | int]:

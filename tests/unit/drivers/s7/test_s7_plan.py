@@ -22,6 +22,9 @@ def planned(tags: list[dict[str, Any]], **more: Any) -> S7Plan:
     return plan(connection, connection.groups[0])
 
 
+_T = list[dict[str, Any]]
+
+
 def words(count: int, step: int = 2) -> list[dict[str, Any]]:
     return [{"address": f"DB1.DBW{step * index}"} for index in range(count)]
 
@@ -76,7 +79,7 @@ def test_each_kind_of_area_has_requests_of_its_own_words() -> None:
 
 
 def test_bits_bytes_and_arrays_of_both_stand_as_the_schema_has_them() -> None:
-    tags = [
+    tags: _T = [
         {"address": "DB1.DBX0.0"}, {"address": "DB1.DBB1"}, {"address": "DB1.DBX2.1", "count": 10},
         {"address": "DB1.DBB4", "count": 3}, {"address": "DB1.DBW8:S5TIME"}, {"address": "DB1.DBX0.7"},
         {"address": "DB1.DBB7:SINT"},
@@ -121,7 +124,7 @@ def test_german_mnemonics_are_noted() -> None:
 
 
 def test_units_of_times_are_told_unless_they_are_scaled() -> None:
-    tags = [{"address": "DB1.DBD0:TIME"}, {"address": "DB1.DBD4:TIME", "scale": 0.001, "unit": "s"}]
+    tags: _T = [{"address": "DB1.DBD0:TIME"}, {"address": "DB1.DBD4:TIME", "scale": 0.001, "unit": "s"}]
     assert [tag.unit for tag in planned(tags).schema.tags] == ["ms", "s"]
 
 

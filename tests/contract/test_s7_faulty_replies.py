@@ -1,0 +1,223 @@
+"""The S7 driver and CPUs that refuse, grant less, answer oddly or break off."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from edge_agent.contracts.driver import Reading
+from edge_agent.contracts.errors import NotConnected
+from edge_agent.drivers.s7.client import S7Driver
+from edge_agent.drivers.s7.plan import S7Plan, plan
+from edge_agent.drivers.s7.settings import S7Connection
+from edge_agent.drivers.s7.simulator.faults import Fault, FaultKind
+from edge_agent.drivers.s7.simulator.memory import word
+from edge_agent.drivers.s7.simulator.server import Simulator, SimulatorConfig
+from edge_agent.wire.quality import Quality, whole
+from tests.contract.driver_bench import until
+
+WORDS = 400
+
+
+class Bench:
+    """A driver beside a simulator whose clock stands still."""
+
+    def __init__(self, simulator: Simulator, **transport: Any) -> None:
+        self.simulator = simulator
+        tags = [{"name": f"t{index}", "address": f"DB1.DBW{2 * index}"} for index in range(WORDS)]
+        self.connection = S7Connection.model_validate(
+            {
+                "name": "cpu",
+                "driver": "s7",
+                "transport": {
+                    "host": "127.0.0.1", "port": simulator.ports[0], "timeout": "100ms", **transport,
+                },
+                "groups": [{"name": "g", "interval": "1s", "tags": tags}],
+            }
+        )  # fmt: skip
+        self.driver = S7Driver(self.connection)
+        self.plan: S7Plan = plan(self.connection, self.connection.groups[0])
+
+    async def read(self) -> Reading:
+        return await self.driver.read(self.plan)
+
+    def fault(self, kind: FaultKind, **more: Any) -> None:
+        self.simulator.faults.add(Fault(kind, **more))
+
+    async def heals(self) -> None:
+        """After the fault every value is right again, on this link or on a new one."""
+        self.simulator.faults.clear()
+        for _ in range(3):
+            try:
+                reading = await self.read()
+            except NotConnected:
+                await self.driver.connect()
+                continue
+            if not reading.quality:
+                break
+        assert reading.row == ROW
+        assert not reading.quality
+
+
+ROW = b"".join(word("DB", 1, 2 * index, 0).to_bytes(2) for index in range(WORDS))
+
+
+async def bench_of(config: SimulatorConfig, **transport: Any) -> AsyncIterator[Bench]:
+    async with Simulator(config) as simulator:
+        made = Bench(simulator, **transport)
+        yield made
+        await made.driver.close()
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    async for made in bench_of(SimulatorConfig(wall_ms=lambda: 0)):
+        await made.driver.connect()
+        yield made
+
+
+@pytest.mark.parametrize("granted", [112, 240, 480, 960])
+async def test_a_cpu_that_grants_less_gets_more_requests_and_the_row_is_the_same(granted: int) -> None:
+    async for bench in bench_of(SimulatorConfig(pdu=granted, wall_ms=lambda: 0)):
+        await bench.driver.connect()
+        assert (await bench.read()).row == ROW
+        assert bench.simulator.counters.requests == len(bench.plan.layout(min(granted, 480)).requests)
+        assert bench.simulator.counters.refused == 0
+
+
+async def test_a_cpu_whose_messages_are_too_short_is_not_read() -> None:
+    async for bench in bench_of(SimulatorConfig(pdu=64)):
+        with pytest.raises(NotConnected, match="64 bytes"):
+            await bench.driver.connect()
+
+
+async def test_a_wrong_slot_is_named_as_what_it_may_be() -> None:
+    async for bench in bench_of(SimulatorConfig(tsaps=frozenset({b"\x02\x02"}))):
+        with pytest.raises(NotConnected, match="rack, slot"):
+            await bench.driver.connect()
+    async for bench in bench_of(SimulatorConfig(tsaps=frozenset({b"\x02\x02"})), slot=2):
+        await bench.driver.connect()
+
+
+async def test_a_cpu_that_says_nothing_in_the_handshake_is_named() -> None:
+    async for bench in bench_of(SimulatorConfig()):
+        bench.fault(FaultKind.SILENCE)
+        with pytest.raises(NotConnected, match=re.escape("no answer within 0.1 s")):
+            await bench.driver.connect()
+
+
+@pytest.mark.parametrize(
+    ("code", "quality", "said"),
+    [
+        (0x8104, Quality.BAD_CONFIG, "PUT/GET"),
+        (0x8304, Quality.BAD_CONFIG, "PUT/GET"),
+        (0xD241, Quality.BAD_CONFIG, "password"),
+        (0x8404, Quality.BAD_DEVICE, "0x8404"),
+        (0x8500, Quality.BAD_DEVICE, "smaller pdu"),
+        (0x1234, Quality.BAD_DEVICE, "0x1234"),
+    ],
+)
+async def test_a_cpu_that_refuses_everything_says_why(
+    bench: Bench, code: int, quality: Quality, said: str
+) -> None:
+    bench.fault(FaultKind.ERROR, code=code)
+    reading = await bench.read()
+    assert reading.row == b""
+    assert reading.quality == whole(WORDS, quality)
+    assert not reading.unanswered
+    assert reading.errors
+    assert all(said in text for text in reading.errors.values())
+    await bench.heals()
+
+
+@pytest.mark.parametrize(
+    ("code", "quality", "said"),
+    [
+        (0x01, Quality.BAD_DEVICE, "hardware"),
+        (0x03, Quality.BAD_CONFIG, "optimized block access"),
+        (0x05, Quality.BAD_CONFIG, "shorter"),
+        (0x06, Quality.BAD_CONFIG, "not supported"),
+        (0x07, Quality.BAD_CONFIG, "inconsistent"),
+        (0x0A, Quality.BAD_CONFIG, "no such block"),
+    ],
+)
+async def test_a_range_that_is_refused_is_bad_alone_and_says_why(
+    bench: Bench, code: int, quality: Quality, said: str
+) -> None:
+    bench.fault(FaultKind.ITEM, code=code, area="DB", db=1, start=100, end=102)
+    for _ in range(2):
+        reading = await bench.read()
+        assert [(run.first, run.count, run.quality) for run in reading.quality] == [(50, 1, quality)]
+        assert reading.row == ROW[:100] + b"\0\0" + ROW[102:]
+        assert reading.errors is not None
+        assert list(reading.errors) == ["DB1.DBB100..101"]
+        assert said in reading.errors["DB1.DBB100..101"]
+
+
+async def test_a_whole_block_that_is_not_there_is_learnt_within_few_reads(bench: Bench) -> None:
+    bench.fault(FaultKind.ITEM, code=0x0A, area="DB", db=1)
+    for _ in range(4):
+        reading = await bench.read()
+    assert reading.quality == whole(WORDS, Quality.BAD_CONFIG)
+    before = bench.simulator.counters.requests
+    await bench.read()
+    assert bench.simulator.counters.requests == before
+    bench.simulator.drop_connections()
+    await until(lambda: not bench.simulator.connections)
+    with pytest.raises(NotConnected):
+        for _ in range(100):
+            await bench.read()
+            await asyncio.sleep(0)
+    await bench.driver.connect()
+    await bench.heals()
+
+
+@pytest.mark.parametrize("kind", [FaultKind.REPEAT])
+async def test_a_reply_that_comes_twice_is_taken_once(bench: Bench, kind: FaultKind) -> None:
+    bench.fault(kind)
+    for _ in range(3):
+        assert (await bench.read()).row == ROW
+
+
+async def test_a_reply_to_another_job_is_no_value(bench: Bench) -> None:
+    bench.fault(FaultKind.WRONG_REFERENCE)
+    reading = await bench.read()
+    assert reading.unanswered
+    assert reading.row == b""
+    await bench.heals()
+
+
+async def test_a_reply_that_is_too_short_is_no_value(bench: Bench) -> None:
+    bench.fault(FaultKind.WRONG_LENGTH)
+    reading = await bench.read()
+    assert reading.quality == whole(WORDS, Quality.BAD_DEVICE)
+    await bench.heals()
+
+
+@pytest.mark.parametrize("kind", [FaultKind.TRUNCATE, FaultKind.GARBAGE])
+async def test_a_stream_that_breaks_off_or_is_no_s7_is_no_value(bench: Bench, kind: FaultKind) -> None:
+    bench.fault(kind)
+    reading = await bench.read()
+    assert reading.unanswered
+    assert reading.quality == whole(WORDS, Quality.BAD_COMM)
+    await bench.heals()
+
+
+@pytest.mark.parametrize("kind", [FaultKind.CUT, FaultKind.CUT_WITHIN])
+async def test_a_connection_that_ends_is_reported_at_once(bench: Bench, kind: FaultKind) -> None:
+    bench.fault(kind)
+    with pytest.raises(NotConnected):
+        await bench.read()
+    await bench.heals()
+
+
+async def test_who_it_is_takes_several_messages_where_they_are_short() -> None:
+    async for bench in bench_of(SimulatorConfig(pdu=112, wall_ms=lambda: 0)):
+        await bench.driver.connect()
+        found = await bench.driver.identify(None)
+        assert found is not None
+        assert found.product == "6ES7 315-2EH14-0AB0 (CPU 315-2 PN/DP)"
+        assert found.revision == "V3.2.6"
+        assert (await bench.read()).row == ROW
