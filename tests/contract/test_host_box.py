@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from edge_agent.contracts.driver import Browsing, Reading
@@ -28,7 +29,9 @@ echo 'RAM 2636/30536MB (lfb 6423x4MB) CPU [22%@729,off] GR3D_FREQ {gpu}%@[611,0]
 class Box:
     """A driver of a directory that looks like a machine, or of the machine itself."""
 
-    def __init__(self, addresses: list[str], **transport: Any) -> None:
+    def __init__(
+        self, addresses: list[str], tegrastats: str = "/nowhere/tegrastats", **transport: Any
+    ) -> None:
         tags = [{"name": address, "address": address} for address in addresses]
         settings = HostConnection.model_validate(
             {
@@ -36,7 +39,7 @@ class Box:
                 "groups": [{"name": "g", "interval": "1s", "tags": tags}] if tags else [],
             }
         )  # fmt: skip
-        self.driver = HostDriver(settings)
+        self.driver = HostDriver(settings, tegrastats)
         self.plans: list[HostPlan] = [plan(settings, group) for group in settings.groups]
 
     async def read(self) -> tuple[tuple[float, ...], Reading]:
@@ -199,6 +202,24 @@ async def test_what_this_machine_offers_can_be_read(boxes: list[Box]) -> None:
     _, reading = await reader.read()
     bad = {run.quality for run in reading.quality} - {Quality.UNCERTAIN}
     assert bad <= {Quality.BAD_DEVICE}, reading.errors
+
+
+async def test_psutil_finds_the_same(boxes: list[Box]) -> None:
+    """What does not move meanwhile is equal; what grows lies between two looks of psutil's."""
+    addresses = ["cpu:cores", "memory:total", "swap:total", "disk:/:total", "net:lo:rx_bytes", "net:lo:link"]
+    box = Box(addresses, timeout="5s")
+    boxes.append(box)
+    await box.driver.connect()
+    before = psutil.net_io_counters(pernic=True)["lo"].bytes_recv
+    (cores, memory, swap, disk, received, link), reading = await box.read()
+    after = psutil.net_io_counters(pernic=True)["lo"].bytes_recv
+    assert not reading.quality
+    assert cores == psutil.cpu_count()
+    assert memory == psutil.virtual_memory().total
+    assert swap == psutil.swap_memory().total
+    assert disk == psutil.disk_usage("/").total
+    assert before <= received <= after
+    assert link == psutil.net_if_stats()["lo"].isup
 
 
 async def test_closing_leaves_no_thread_that_reads(root: Path, boxes: list[Box]) -> None:

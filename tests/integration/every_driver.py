@@ -146,7 +146,7 @@ class Plant:
             case "http":
                 command = [sys.executable, str(SERVERS / "json_server.py"), str(port)]
             case _:
-                more = ["--without-security"] if name == "opcua" else []
+                more = ["--without-security", "--items", "10"] if name == "opcua" else []
                 simulate = ["-m", "edge_agent", "simulate", name, "--port", str(port), "--json", *more]
                 command = [sys.executable, *simulate]
         return Program(command, port, self.directory / f"{name}.log")

@@ -9,7 +9,7 @@ from edge_agent.contracts.driver import Browsed, Reading
 from edge_agent.contracts.errors import ConfigError, NotConnected
 from edge_agent.drivers.host.disk import MOUNTS, disks
 from edge_agent.drivers.host.figures import Bad, Figures, Glance
-from edge_agent.drivers.host.jetson import Tegrastats
+from edge_agent.drivers.host.jetson import PROGRAM, Tegrastats
 from edge_agent.drivers.host.looking import Job, Watcher
 from edge_agent.drivers.host.offer import offered
 from edge_agent.drivers.host.plan import HostPlan
@@ -25,12 +25,12 @@ _NOT_ASKED: Final = Bad(Quality.BAD_COMM, "not read, since something before it h
 class HostDriver:
     """Implements contracts.driver.Driver and Browsing."""
 
-    def __init__(self, settings: HostConnection) -> None:
+    def __init__(self, settings: HostConnection, tegrastats: str = PROGRAM) -> None:
         transport = settings.transport
         self._root = Path(transport.root)
         self._timeout = transport.timeout
         self._watcher = Watcher(self._root)
-        self._jetson = Tegrastats(transport.tegrastats, transport.tegrastats_interval)
+        self._jetson = Tegrastats(tegrastats, transport.tegrastats_interval)
         self._connected = False
         self._passed_over: set[Source] = set()
         # What each group saw last: groups have intervals of their own.

@@ -13,6 +13,8 @@ from edge_agent.drivers.host.figures import Bad, Figures
 from edge_agent.drivers.host.tegrastats import LONGEST_LINE, parse
 from edge_agent.wire.quality import Quality
 
+# Not a setting: a centre may be allowed to change connections, and shall not choose programs to run.
+PROGRAM: Final = "/usr/bin/tegrastats"
 # A line is old after so many intervals.
 _STALE_INTERVALS: Final = 5
 AGAIN_SECONDS: Final = 5.0

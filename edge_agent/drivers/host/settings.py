@@ -18,12 +18,8 @@ class HostTransport(TransportSettings):
         description="Directory below which /proc and /sys are: a container sees those of its host elsewhere.",
         examples=["/host"],
     )  # fmt: skip
-    tegrastats: str = Field(
-        "tegrastats", min_length=1, max_length=1000,
-        description="NVIDIA's program, on Jetson boards: its name or path.", examples=["/usr/bin/tegrastats"],
-    )  # fmt: skip
     tegrastats_interval: Annotated[Duration, between("100ms", "1m")] = Field(
-        Seconds(1), description="How often tegrastats tells."
+        Seconds(1), description="How often NVIDIA's tegrastats tells, on Jetson boards."
     )
 
 

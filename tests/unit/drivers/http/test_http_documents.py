@@ -7,6 +7,7 @@ import zlib
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from edge_agent.drivers.http.address import Format
 from edge_agent.drivers.http.body import Body, Unreadable
@@ -93,6 +94,20 @@ def test_samples_of_prometheus() -> None:
     assert found.values[2] == 1500
     assert found.times == {1: 1767323045250, 2: 1767323045999}
     assert found.marks == {3: ABSENT, 4: ABSENT}
+
+
+def test_what_prometheus_own_library_writes() -> None:
+    registry = CollectorRegistry()
+    Gauge("temp", "The room's.", ["room"], registry=registry).labels('a "quoted" \\ one,\n}').set(-21.25)
+    Counter("served", "Requests.", registry=registry).inc(12345678)
+    Gauge("nothing", "Not a number.", registry=registry).set(math.nan)
+    text = generate_latest(registry)
+    quoted = r'temp{room="a \"quoted\" \\ one,\n}"}'
+    found = take(Format.PROMETHEUS, text, wants(quoted, "served_total", "nothing", "served_created"))
+    assert found.values[0] == -21.25
+    assert found.values[1] == 12345678
+    assert math.isnan(found.values[2])
+    assert found.values[3] > 1.7e9
 
 
 # As a Shelly Plus Plug S answers /rpc/Switch.GetStatus?id=0.
