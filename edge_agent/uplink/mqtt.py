@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from edge_agent.config.models import BrokerSettings, CentralSettings
 from edge_agent.uplink.errors import BodyTooLarge, Unreachable, Unusable
-from edge_agent.uplink.mqtt_link import CONNECT_SECONDS, SLOWEST_BYTES_A_SECOND, Broker, Link
+from edge_agent.uplink.mqtt_link import CONNECT_SECONDS, Broker, Link
 from edge_agent.uplink.mqtt_requests import metrics, plc_status, request_of
 from edge_agent.uplink.transport import Reply
 from edge_agent.uplink.trust import trust
@@ -48,10 +48,14 @@ class MqttTransport:
 
     @property
     def most_bytes(self) -> int:
+        return min(MAX_BODY_BYTES, self._room())
+
+    def _room(self) -> int:
+        """For the body of one message."""
         most = self._broker.max_packet
         if self._link is not None and self._link.max_packet is not None:
             most = min(most, self._link.max_packet)
-        return min(MAX_BODY_BYTES, most - mqtt.OVERHEAD_BYTES)
+        return most - mqtt.OVERHEAD_BYTES
 
     async def open(self) -> None:
         """The first request connects."""
@@ -76,16 +80,17 @@ class MqttTransport:
         wanted = request_of(method, path.removeprefix(self._base), headers.get("If-None-Match"))
         payload, packed = mqtt.pack(body or b"") if wanted.is_text else (body or b"", {})
         link = await self._linked()
-        if len(payload) > self.most_bytes:
-            text = f"{len(payload)} bytes, and central.mqtt.max_packet and the broker allow {self.most_bytes}"
-            raise BodyTooLarge(text, self.most_bytes)
+        room = self._room()
+        if len(payload) > room:
+            text = f"{len(payload)} bytes, and central.mqtt.max_packet and the broker allow {room}"
+            raise BodyTooLarge(text, room)
         most = str(self._broker.max_packet - mqtt.OVERHEAD_BYTES)
         said = {**wanted.properties, **packed, mqtt.MAX: most}
-        answered = ANSWER_SECONDS + wanted.wait_seconds + len(payload) / SLOWEST_BYTES_A_SECOND
+        patience = ANSWER_SECONDS + wanted.wait_seconds
         try:
-            return await link.ask(wanted.channel, payload, said, min(seconds, answered))
+            return await link.ask(wanted.channel, payload, said, seconds, patience)
         except TimeoutError as error:
-            text = f"no answer of the centre's in {min(seconds, answered):.0f} s, through the broker"
+            text = f"no answer of the centre's in {min(seconds, patience):.0f} s, through the broker"
             raise Unusable(text) from error
 
     async def announce(self, heartbeat: Heartbeat) -> None:

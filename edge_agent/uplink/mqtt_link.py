@@ -121,8 +121,11 @@ class Link:
                 raise Refused(f"the broker does not let this device listen to {channel}: see its ACL", 403)
         await self._publish(Channel.STATUS, mqtt.ONLINE, None, retain=True)
 
-    async def ask(self, channel: Channel, payload: bytes, said: dict[str, str], seconds: float) -> Reply:
-        """One request, with the centre's answer. Raises Unreachable, Refused, TimeoutError."""
+    async def ask(
+        self, channel: Channel, payload: bytes, said: dict[str, str], seconds: float, patience: float
+    ) -> Reply:
+        """One request, with the centre's answer. seconds: for all of it; patience: for the answer, once the
+        broker has the request. Raises Unreachable, Refused, TimeoutError."""
         name = secrets.token_bytes(16)
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._answers[name] = answer
@@ -134,7 +137,8 @@ class Link:
         try:
             async with asyncio.timeout(seconds):
                 await self._publish(channel, payload, properties, answer=answer)
-                return await answer
+                async with asyncio.timeout(patience):
+                    return await answer
         finally:
             self._answers.pop(name, None)
             if answer.done() and not answer.cancelled():

@@ -135,6 +135,10 @@ class Broker:
             assert time.monotonic() < deadline, self.log()
             time.sleep(0.02)
 
+    def signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
