@@ -1,5 +1,6 @@
 import asyncio
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +81,31 @@ async def test_an_answer_of_another_version_is_not_understood(
     agent.shown = ReloadResult(applied=True)
     with pytest.raises(AnswerNotUnderstood, match="have this version"):
         await asyncio.to_thread(client.status)
+
+
+async def test_a_write_is_told_in_full(server: LocalServer, client: LocalClient, agent: Any) -> None:
+    report = await asyncio.to_thread(client.write, "press1.set", "1")
+    assert (report.state, report.value, len(agent.orders)) == ("confirmed", "1", 1)
+
+
+def test_a_write_of_which_the_answer_is_lost_is_unknown(client: LocalClient, socket_path: Path) -> None:
+    """The agent may have sent it: that it does not answer does not mean that it did nothing."""
+
+    def end_in_the_middle() -> None:
+        peer, _ = listener.accept()
+        peer.recv(1)
+        peer.close()
+
+    with socket.socket(socket.AF_UNIX) as listener, ThreadPoolExecutor(1) as threads:
+        listener.bind(str(socket_path))
+        listener.listen(1)
+        ended = threads.submit(end_in_the_middle)
+        report = client.write("press1.set", 1)
+        ended.result()
+    assert (report.state, report.code) == ("unknown", "unknown")
+    assert "journal" in report.message
+
+
+def test_a_write_without_an_agent_was_not_sent(client: LocalClient) -> None:
+    with pytest.raises(AgentNotRunning):
+        client.write("press1.set", 1)

@@ -110,7 +110,8 @@ async def test_every_route_is_served_and_tcp_serves_the_public_ones_alone(
     async with aiohttp.ClientSession(f"http://127.0.0.1:{server.metrics_port}") as tcp:
         for route in ROUTES:
             async with http.request(route.method, route.path) as response:
-                assert response.status == 200
+                # Of a write that is none, the route says so.
+                assert response.status == (422 if route.name == "write" else 200)
             async with tcp.request(route.method, route.path) as response:
                 assert response.status == (200 if route.public else 404)
 
@@ -239,3 +240,25 @@ async def test_names_travel_as_utf_8(http: aiohttp.ClientSession, agent: Any, il
     agent.shown = ill
     async with http.get("/status") as response:
         assert "프레스".encode() in await response.read()
+
+
+async def test_a_write_names_who_is_at_the_other_end_of_the_socket(
+    http: aiohttp.ClientSession, agent: Any
+) -> None:
+    """Whatever the request says: the kernel tells."""
+    async with http.post("/write", json={"tag": "press1.set", "value": "42.5"}) as response:
+        assert (response.status, (await response.json())["state"]) == (200, "confirmed")
+    [order] = agent.orders
+    assert (order.tag, order.value) == ("press1.set", "42.5")
+    assert f"uid {os.getuid()}" in order.by
+    assert order.source == f"this machine, pid {os.getpid()}"
+    assert order.command == ""
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{}", b'{"tag": "a.b"}', b'{"tag": "a.b", "value": 1, "by": "somebody else"}', b"[1]"]
+)
+async def test_what_is_no_write_is_not_one(http: aiohttp.ClientSession, agent: Any, body: bytes) -> None:
+    async with http.post("/write", data=body) as response:
+        assert response.status == 422
+    assert agent.orders == []
