@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -117,24 +118,36 @@ class House:
 OpenHouse = Callable[..., AbstractAsyncContextManager[House]]
 
 
-def _mint(data: Path) -> dict[str, str]:
+@dataclass(frozen=True)
+class Foundation:
+    """A centre's data with nothing in it but tokens, made once: migrations and commits take their time."""
+
+    data: Path
+    tokens: dict[str, str]
+
+
+@pytest.fixture(scope="session")
+def foundation(tmp_path_factory: pytest.TempPathFactory) -> Foundation:
+    data = tmp_path_factory.mktemp("foundation") / "data"
     tokens = {role: app.create_token(data, role, None)[0] for role in ("admin", "operator", "viewer")}
-    return tokens | {device: app.create_token(data, None, device)[0] for device in ("dev-1", "dev-2")}
+    tokens |= {device: app.create_token(data, None, device)[0] for device in ("dev-1", "dev-2")}
+    return Foundation(data, tokens)
+
+
+@asynccontextmanager
+async def house_on(
+    foundation: Foundation, data: Path, clock: FakeClock, **settings: Any
+) -> AsyncIterator[House]:
+    """A centre whose data begin as a copy of the foundation's, where there are none."""
+    if not data.exists():
+        await asyncio.to_thread(shutil.copytree, foundation.data, data)
+    chosen = Settings(data=data, listen="127.0.0.1:0", **settings)
+    async with running(chosen, clock) as centre, aiohttp.ClientSession() as session:
+        yield House(centre, clock, data, session, dict(foundation.tokens))
 
 
 @pytest.fixture
-def open_house(tmp_path: Path) -> OpenHouse:
+def open_house(tmp_path: Path, foundation: Foundation) -> OpenHouse:
     """Opens a centre; opening again in one test finds the same data."""
-    tokens: dict[str, str] = {}
     clock = FakeClock()
-
-    @asynccontextmanager
-    async def opened(**settings: Any) -> AsyncIterator[House]:
-        data = tmp_path / "data"
-        if not tokens:
-            tokens.update(await asyncio.to_thread(_mint, data))
-        chosen = Settings(data=data, listen="127.0.0.1:0", **settings)
-        async with running(chosen, clock) as centre, aiohttp.ClientSession() as session:
-            yield House(centre, clock, data, session, tokens)
-
-    return opened
+    return lambda **settings: house_on(foundation, tmp_path / "data", clock, **settings)

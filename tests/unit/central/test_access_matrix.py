@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
@@ -23,7 +24,7 @@ from central_sync.services.access.tokens import TokenRow, digest, mint
 from central_sync.services.audit.entries import Actor
 from central_sync.services.people.sessions import SessionRow, UserRow
 from central_sync.store import rows, sessions, tokens, users
-from tests.unit.central.conftest import House, OpenHouse
+from tests.unit.central.conftest import FakeClock, Foundation, House, house_on
 
 OWN: Final = "own-1"
 FOREIGN: Final = "foreign-9"
@@ -230,10 +231,40 @@ def _judge_let_in(route: Route[Any], asker: Asker, device: str, heard: Heard) ->
     return ""
 
 
-async def holes(house: House, route: Route[Any]) -> list[str]:
-    """Where the running centre differs from what `route` says. Refusals are tried first: who is let in may
-    change what there is."""
-    askers = await settle(house)
+@dataclass(frozen=True)
+class Furnished:
+    """A centre's data with everybody and everything in it. Who comes with a cookie names the centre that he
+    asks: `askers` takes its address."""
+
+    foundation: Foundation
+    _askers: list[Asker]
+
+    def askers(self, url: str) -> list[Asker]:
+        return [
+            replace(asker, headers={**asker.headers, "Origin": url}) if "Origin" in asker.headers else asker
+            for asker in self._askers
+        ]
+
+
+@pytest.fixture(scope="module")
+def furnished(foundation: Foundation, tmp_path_factory: pytest.TempPathFactory) -> Furnished:
+    data = tmp_path_factory.mktemp("furnished") / "data"
+
+    async def furnish() -> list[Asker]:
+        async with house_on(foundation, data, FakeClock()) as house:
+            return await settle(house)
+
+    return Furnished(Foundation(data, foundation.tokens), asyncio.run(furnish()))
+
+
+async def holes(furnished: Furnished, data: Path, route: Route[Any]) -> list[str]:
+    """Where a running centre differs from what `route` says."""
+    async with house_on(furnished.foundation, data, FakeClock()) as house:
+        return await _holes(house, route, furnished.askers(house.centre.url))
+
+
+async def _holes(house: House, route: Route[Any], askers: list[Asker]) -> list[str]:
+    """Refusals are tried first: who is let in may change what there is."""
     devices = (OWN, FOREIGN) if "{id}" in route.path else (OWN,)
     cases = [(asker, device) for asker in askers for device in devices]
     cases.sort(key=lambda case: expected(route, *case) == 200)
@@ -247,16 +278,14 @@ async def holes(house: House, route: Route[Any]) -> list[str]:
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
 async def test_everybody_gets_what_the_route_says_and_nothing_else(
-    open_house: OpenHouse, route: Route[Any]
+    furnished: Furnished, tmp_path: Path, route: Route[Any]
 ) -> None:
-    async with open_house() as house:
-        assert await holes(house, route) == []
+    assert await holes(furnished, tmp_path / "data", route) == []
 
 
-async def test_who_is_not_limited_does_see_the_foreign_device(open_house: OpenHouse) -> None:
+async def test_who_is_not_limited_does_see_the_foreign_device(furnished: Furnished, tmp_path: Path) -> None:
     """Or its absence in limited lists would prove nothing."""
-    async with open_house() as house:
-        await settle(house)
+    async with house_on(furnished.foundation, tmp_path / "data", FakeClock()) as house:
         for path in ("/api/fleet/devices", "/api/fleet/commands", "/api/fleet/provision/pre-registered"):
             answer = await house.ask("GET", path, "admin")
             assert FOREIGN.encode() in answer.body, path
@@ -300,9 +329,8 @@ async def _leak(_call: Call[NoQuery]) -> web.Response:
     ],
 )
 async def test_a_route_that_forgets_whom_it_is_for_is_found(
-    open_house: OpenHouse, name: str, changes: dict[str, Any]
+    furnished: Furnished, tmp_path: Path, name: str, changes: dict[str, Any]
 ) -> None:
     route = _named(name)
     with forgotten(route, **changes):
-        async with open_house() as house:
-            assert await holes(house, route)
+        assert await holes(furnished, tmp_path / "data", route)
