@@ -20,6 +20,7 @@ from edge_agent.drivers.write_tally import tell_write
 ua: Any = library
 _HEADER: Final = struct.Struct("<3scI")
 _CHANNEL: Final = 7
+_CHUNK: Final = 60_000  # of a message; larger ones come in several (Part 6, 6.7.2)
 _BAD_NODE: Final = 0x80340000
 _READ_ONLY: Final = 0x803B0000
 _NO_SUBSCRIPTION: Final = 0x80280000
@@ -176,13 +177,17 @@ class _Link(asyncio.Protocol):
         self._send(request_id, struct_to_binary(response), b"OPN" if name.startswith("Open") else b"MSG")
 
     def _send(self, request_id: int, body: bytes, kind: bytes = b"MSG") -> None:
-        self._sequence += 1
         security = struct.pack("<I", 1)
         if kind == b"OPN":
             policy = b"http://opcfoundation.org/UA/SecurityPolicy#None"
             security = struct.pack("<i", len(policy)) + policy + struct.pack("<ii", -1, -1)
-        inner = struct.pack("<I", _CHANNEL) + security + struct.pack("<II", self._sequence, request_id) + body
-        data = _HEADER.pack(kind, b"F", _HEADER.size + len(inner)) + inner
+        data = b""
+        for at in range(0, len(body), _CHUNK):
+            self._sequence += 1
+            numbers = struct.pack("<II", self._sequence, request_id)
+            inner = struct.pack("<I", _CHANNEL) + security + numbers + body[at : at + _CHUNK]
+            final = b"F" if at + _CHUNK >= len(body) else b"C"
+            data += _HEADER.pack(kind, final, _HEADER.size + len(inner)) + inner
         delay, self._server.delay_once = self._server.delay_once, 0.0
         if delay:
             self._later(delay, lambda: self._transport.write(data))
