@@ -28,16 +28,12 @@ _VERSION_AT: Final = HEADER_FIELDS_BYTES + 20
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """start: in the record, in bytes. bit: of a bool. needs_command: the header does not have it."""
+    """start: in the record, in bytes. bit: of a bool. enum: names of its values."""
 
     start: int
     type: ValueType
     bit: int | None = None
     enum: tuple[tuple[int, str], ...] = ()
-
-    @property
-    def needs_command(self) -> bool:
-        return self.start >= HEADER_FIELDS_BYTES
 
 
 FIELDS: Final = {
