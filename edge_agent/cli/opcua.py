@@ -27,10 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(
         dest="opcua_command", metavar="COMMAND", required=True, help="what to do with it"
     )
+    about = "show and change the lists of certificates"
     trust = commands.add_parser(
-        "trust", help="the lists of certificates", description="Shows and changes the lists of certificates.",
-        epilog=f"example: {EXAMPLE}",
-    )  # fmt: skip
+        "trust", help=about, description=f"{about[0].upper()}{about[1:]}.", epilog=f"example: {EXAMPLE}"
+    )
     actions = trust.add_subparsers(
         dest="trust_command", metavar="COMMAND", required=True, help="what to do with them"
     )

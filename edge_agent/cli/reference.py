@@ -1,6 +1,7 @@
 """The reference page of the command line, from the parser itself."""
 
 import argparse
+from collections.abc import Iterator
 from typing import Final
 
 PAGE: Final = "docs/reference/cli.md"
@@ -21,18 +22,29 @@ def page() -> str:
         "Errors are one line on the standard error. Colours are left out where the output is no terminal or",
         "NO_COLOR is set.",
     ]
-    for name, child in _commands(parser).items():
+    for name, child in _commands(parser):
         example = (child.epilog or "").removeprefix("example: ")
         lines += ["", f"## edge-agent {name}", "", child.description or "", "", f"Example: `{example}`"]
-        rows = [_row(action) for action in child._actions if action.dest != "help"]
+        rows = [
+            _row(action)
+            for action in child._actions
+            if action.dest != "help" and not isinstance(action, argparse._SubParsersAction)
+        ]
         if rows:
             lines += ["", "| argument | meaning |", "| --- | --- |", *rows]
     return "\n".join(lines) + "\n"
 
 
-def _commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    (found,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    return dict(found.choices)
+def _commands(
+    parser: argparse.ArgumentParser, above: str = ""
+) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Each command, and those below it: `buffer`, `buffer stats`, …"""
+    for action in parser._actions:
+        if not isinstance(action, argparse._SubParsersAction):
+            continue
+        for name, child in action.choices.items():
+            yield f"{above}{name}", child
+            yield from _commands(child, f"{above}{name} ")
 
 
 def _row(action: argparse.Action) -> str:

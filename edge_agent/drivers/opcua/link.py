@@ -15,7 +15,7 @@ from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
 from edge_agent.contracts.errors import NotConnected
 from edge_agent.drivers.opcua.errors import Fault, Unanswered, status_text
-from edge_agent.drivers.opcua.security import secure
+from edge_agent.drivers.opcua.security import open_channel, refusal, secure
 from edge_agent.drivers.opcua.settings import OpcUaTransport
 
 # A server keeps the session of a client that is gone for so long; a PLC has few of them.
@@ -77,7 +77,7 @@ class Link:
             raise NotConnected(f"{where}: no answer within {self._timeout:g} s") from error
         except UaStatusCodeError as error:
             self.drop("not connected")
-            raise NotConnected(f"{where}: {status_text(error.code)}") from error
+            raise NotConnected(f"{where}: {status_text(error.code)}{refusal(error.code)}") from error
         except (*_BROKEN, ValueError) as error:
             self.drop("not connected")
             raise NotConnected(f"{where}: {error or type(error).__name__}") from error
@@ -118,7 +118,7 @@ class Link:
     async def _channel(client: Client) -> None:
         await client.connect_socket()
         await client.send_hello()
-        await client.open_secure_channel()
+        await open_channel(client)
 
     @staticmethod
     async def _activate(client: Client) -> None:
@@ -165,7 +165,7 @@ class Link:
             return
         client = self.client
         try:
-            await client.open_secure_channel(renew=True)
+            await open_channel(client, renew=True)
             client.uaclient.revolve_security_token()
         except (*_BROKEN, TimeoutError) as error:
             self.drop("the secure channel could not be renewed")

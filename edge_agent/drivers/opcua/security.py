@@ -46,6 +46,12 @@ _MODES: Final = {
 }
 _CLEAR: Final = ("", security_policies.SecurityPolicyNone.URI)
 _ENCRYPTED: Final = tuple(each.URI for policy, each in _POLICIES.items() if policy is not Policy.NONE)
+_UNKNOWN: Final = (
+    ": it may not trust this agent yet: let it take the certificate that is `own` in "
+    "`edge-agent opcua trust list`"
+)
+# Part 6, A.2: BadCertificateInvalid, BadSecurityChecksFailed, BadCertificate….
+_REFUSALS: Final = frozenset(range(0x80120000, 0x801E0001, 0x10000)) | {0x810D0000}
 # Deprecated, and still far better than clear text.
 _OLD: Final = ("http://opcfoundation.org/UA/SecurityPolicy#Basic256",)
 
@@ -84,6 +90,19 @@ async def secure(
         client.user_certificate_chain = list(user.chain)
     if settings.is_secured:
         await _secure_channel(client, settings, guard)
+
+
+async def open_channel(client: Client, *, renew: bool = False) -> None:
+    """Raises NotConnected where the server refuses the channel, and what asyncua raises."""
+    try:
+        await client.open_secure_channel(renew=renew)
+    except AssertionError as error:  # asyncua expects nothing but consent there
+        raise NotConnected(f"the server refuses a secure channel{_UNKNOWN}") from error
+
+
+def refusal(status: int) -> str:
+    """What to do where the server does not take the agent's certificate; empty for another status."""
+    return _UNKNOWN if status & 0xFFFF0000 in _REFUSALS else ""
 
 
 async def _secure_channel(client: Client, settings: SecuritySettings, guard: "_Guard") -> None:
