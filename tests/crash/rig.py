@@ -41,6 +41,7 @@ class Setup:
     agent_data, central_data: directories other than those beside each other in the rig's own.
     noise: the registers hold noise in place of the judge's formula, so that samples have the bytes that they
     have in plants; rows cannot be judged then. buffer: settings of that section.
+    writes: the allow-list of the agent's file; the PLCs then take writes.
     """
 
     proxied: bool = False
@@ -48,6 +49,7 @@ class Setup:
     agent_data: Path | None = None
     central_data: Path | None = None
     buffer: Mapping[str, Any] = field(default_factory=dict)
+    writes: Sequence[Mapping[str, Any]] = ()
 
 
 class Late(AssertionError):
@@ -114,6 +116,8 @@ class Rig:
         arguments = ["edge_agent", "simulate", "modbus", "--json", *arguments]
         if self._setup.noise:
             arguments += ["--signals", str(self._noise())]
+        if self._setup.writes:
+            arguments += ["--writable"]
         self.simulator = self._child("simulator", arguments)
         await self.simulator.start()
         ready = await self.simulator.ready()
@@ -189,6 +193,7 @@ class Rig:
             "agent": {"id": DEVICE, "runtime_dir": str(self.runtime), "page_listen": None},
             "central": {"url": url, "token": token, "heartbeat_interval": "2s"},
             "buffer": {"path": str(self.edge_database), **self._setup.buffer},
+            "writes": {"interval": "0s", "allow": [dict(entry) for entry in self._setup.writes]},
             "connections": [
                 {
                     "name": f"plc{index:02d}",
