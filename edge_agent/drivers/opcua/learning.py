@@ -3,13 +3,14 @@
 Nothing that a server sends becomes code or a class: a definition is a list of fields.
 """
 
+import struct
 from typing import Any, Final
 
 from asyncua import ua
 from asyncua.ua.uaerrors import UaError
 
 from edge_agent.contracts.errors import NotConnected
-from edge_agent.drivers.opcua.binary import EXTENSION_OBJECT, VARIANT, Opaque
+from edge_agent.drivers.opcua.binary import EXTENSION_OBJECT, MAX_DEPTH, VARIANT, Opaque
 from edge_agent.drivers.opcua.link import Link
 from edge_agent.drivers.opcua.structures import ENUMERATION, Definition, Field, Kind
 
@@ -21,7 +22,8 @@ _LAST_BUILTIN: Final = 25
 _ENUMERATION_TYPE: Final = 29
 _NUMBER_TYPES: Final = (24, 26, 27, 28)  # abstract: they travel as Variants
 _MOST_TYPES: Final = 1_000
-_MOST_PARENTS: Final = 16
+# What the library raises where an answer is not what it should be.
+_ODD: Final = (UaError, ValueError, TypeError, AttributeError, LookupError, RecursionError, struct.error)
 
 
 class Learned:
@@ -50,16 +52,18 @@ class Learned:
             node = ua.NodeId.from_string(type_id)
             data_type = await _up(link, node, _HAS_ENCODING)
             if data_type is not None:
-                await self._type_of(link, data_type)
+                await self._type_of(link, data_type, 0)
                 self.definitions[type_id] = self.definitions.get(data_type.to_string())
-        except (UaError, ValueError):
+        except _ODD:
             return  # the body is shown as it is
         except (OSError, TimeoutError) as error:
             link.drop("the server did not tell its types")
             raise NotConnected(f"the server did not tell its types: {error}") from error
 
-    async def _type_of(self, link: Link, node: ua.NodeId) -> int | str:
+    async def _type_of(self, link: Link, node: ua.NodeId, depth: int) -> int | str:
         """How a field of this data type is encoded."""
+        if depth > MAX_DEPTH or len(self._types) > _MOST_TYPES:
+            raise ValueError("too many types, or too deep")
         name = node.to_string()
         if name in self._types:
             return self._types[name]
@@ -69,24 +73,26 @@ class Learned:
         definition = await _definition(link, node)
         if isinstance(definition, ua.StructureDefinition):
             self._types[name] = name
-            await self._structure(link, name, definition)
-        elif isinstance(definition, ua.EnumDefinition) and not await self._is_option_set(link, node):
+            await self._structure(link, name, definition, depth)
+        elif isinstance(definition, ua.EnumDefinition) and not await self._is_option_set(link, node, depth):
             self._types[name] = ENUMERATION
         else:
             parent = await _up(link, node, _HAS_SUBTYPE)
-            self._types[name] = EXTENSION_OBJECT if parent is None else await self._type_of(link, parent)
+            self._types[name] = (
+                EXTENSION_OBJECT if parent is None else await self._type_of(link, parent, depth + 1)
+            )
         return self._types[name]
 
-    async def _is_option_set(self, link: Link, node: ua.NodeId) -> bool:
+    async def _is_option_set(self, link: Link, node: ua.NodeId, depth: int) -> bool:
         """Sets of bits have an EnumDefinition, too, and travel as the integer that they derive from."""
         parent = await _up(link, node, _HAS_SUBTYPE)
-        return parent is not None and await self._type_of(link, parent) != ENUMERATION
+        return parent is not None and await self._type_of(link, parent, depth + 1) != ENUMERATION
 
-    async def _structure(self, link: Link, name: str, definition: ua.StructureDefinition) -> None:
+    async def _structure(self, link: Link, name: str, definition: ua.StructureDefinition, depth: int) -> None:
         kind = Kind(int(definition.StructureType))
         fields: list[Field] = []
         for field in definition.Fields or []:
-            type_ = await self._type_of(link, field.DataType)
+            type_ = await self._type_of(link, field.DataType, depth + 1)
             if kind in (Kind.PLAIN_SUBTYPED, Kind.UNION_SUBTYPED) and field.IsOptional:
                 type_ = EXTENSION_OBJECT  # IsOptional says here that subtypes are allowed
             dimensions = max(0, int(field.ValueRank))

@@ -5,6 +5,7 @@ dropped after a request without an answer; its session may then be taken up agai
 """
 
 import asyncio
+import struct
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -36,7 +37,9 @@ _OVER: Final = frozenset({
     0x800E0000,  # BadServerHalted
     0x80AE0000,  # BadConnectionClosed
 })  # fmt: skip
-_BROKEN: Final = (UaError, OSError, EOFError, AttributeError)
+_BROKEN: Final = (UaError, OSError, EOFError)
+# What the library raises where an answer lacks something.
+_ODD: Final = (AttributeError, TypeError, ValueError, LookupError, struct.error)
 
 
 class Link:
@@ -78,7 +81,7 @@ class Link:
         except UaStatusCodeError as error:
             self.drop("not connected")
             raise NotConnected(f"{where}: {status_text(error.code)}{refusal(error.code)}") from error
-        except (*_BROKEN, ValueError) as error:
+        except (*_BROKEN, *_ODD) as error:
             self.drop("not connected")
             raise NotConnected(f"{where}: {error or type(error).__name__}") from error
         except BaseException:
@@ -147,7 +150,7 @@ class Link:
                 async with asyncio.timeout(self._timeout):
                     await client.uaclient.close_session(True)
                     await client.uaclient.close_secure_channel()
-        except (*_BROKEN, TimeoutError):
+        except (*_BROKEN, *_ODD, TimeoutError):
             pass  # it is over one way or the other
         finally:
             _abort(client)
@@ -167,7 +170,7 @@ class Link:
         try:
             await open_channel(client, renew=True)
             client.uaclient.revolve_security_token()
-        except (*_BROKEN, TimeoutError) as error:
+        except (*_BROKEN, *_ODD, TimeoutError) as error:
             self.drop("the secure channel could not be renewed")
             raise NotConnected(f"the secure channel could not be renewed: {error}") from error
         self._renew_at = self._monotonic() + _RENEW_SHARE * client.secure_channel_timeout / 1000
@@ -203,7 +206,7 @@ class Link:
                 self.drop(status_text(error.code))
                 raise NotConnected(status_text(error.code)) from error
             raise Fault(error.code) from error
-        except _BROKEN as error:
+        except (*_BROKEN, *_ODD) as error:
             self.drop(str(error) or "the link broke")
             raise NotConnected(f"the link broke: {error}") from error
 

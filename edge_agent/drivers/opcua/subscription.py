@@ -40,6 +40,7 @@ class Subscription:
         self._now = now
         self._heard = now()
         self._ever = False
+        self._gap_from: str | None = None  # since when changes may be missing
         self._last_id = 0
         self._patience = 2 * timeout
         self._retry_wait = _RETRY_FIRST_SECONDS
@@ -67,7 +68,8 @@ class Subscription:
 
     async def make(self, link: Link, namespaces: Sequence[str], chunk: int) -> None:
         """Raises NotConnected, Unanswered, Fault."""
-        gap_from = self._heard.wall_text if self._ever else None
+        if self._ever and self._gap_from is None:
+            self._gap_from = self._heard.wall_text
         await self._delete(link)
         why = "" if self.inbox.ended is None else f" ({status_text(self.inbox.ended)})"
         keepalive = max(self.plan.publishing, self._timeout / 2)
@@ -83,10 +85,15 @@ class Subscription:
         self._retry_wait = _RETRY_FIRST_SECONDS
         # From here on messages are taken; `id` is also what they are found by.
         self.id = self._last_id = created.subscription
-        await self._create_items(link, namespaces, chunk, range(len(self.plan.items)))
-        if gap_from is not None:
+        try:
+            await self._create_items(link, namespaces, chunk, range(len(self.plan.items)))
+        except BaseException:
+            self.id = None  # half of its items are not there: nothing to take up later
+            raise
+        if self._gap_from is not None:
             until = self._now().wall_text
-            self.inbox.lose(f"changes from {gap_from} to {until}: the server kept no subscription{why}")
+            self.inbox.lose(f"changes from {self._gap_from} to {until}: the server kept no subscription{why}")
+            self._gap_from = None
         self._ever = True
 
     async def _delete(self, link: Link) -> None:

@@ -70,8 +70,14 @@ class Writer:
 
     async def read(self, target: Target, learned: Learned) -> JsonValue:
         """Raises NotConnected and Unsupported."""
-        data = await self._read(target, self._node(target))
-        status, found, opaque = read_values(data)
+        try:
+            data = await self._read(target, self._node(target))
+            status, found, opaque = read_values(data)
+        except WriteRefused as error:
+            raise Unsupported(str(error)) from error
+        except Garbled as error:
+            self._link.drop(f"an answer cannot be read: {error}")
+            raise NotConnected(f"an answer cannot be read: {error}") from error
         status = status or (found[0].status if found else 0)
         if status >> 31 or not found:
             raise Unsupported(f"{target.item.address} cannot be read: {status_text(status)}")
