@@ -15,6 +15,7 @@ from edge_agent.drivers.mqtt.client import MqttDriver
 from edge_agent.drivers.mqtt.link import MAX_PACKET_BYTES
 from edge_agent.drivers.mqtt.plan import MqttPlan, plan
 from edge_agent.drivers.mqtt.settings import MqttConnection
+from edge_agent.drivers.mqtt.sparkplug import encode_rebirth
 from edge_agent.wire.values import read_value
 from tests.contract.driver_bench import SERVED_WITHIN_SECONDS, lost, until
 
@@ -313,6 +314,48 @@ async def test_what_a_session_missed_waits_for_groups_that_have_not_read_yet(hou
     assert _values(plans[1], reading) == [2]
     assert reading.lost == ("messages of the topic elsewhere: no tag takes it",)
     await driver.close()
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+async def test_a_birth_is_asked_for_at_once_and_then_each_half_minute_or_never(
+    house: House, allowed: bool
+) -> None:
+    asked: list[bytes] = []
+
+    async def turn(wire: Wire) -> None:
+        await wire.accept()
+        await wire.grant()
+        while True:
+            kind, body = await wire.packet()
+            if kind == 3:
+                asked.append(body)
+
+    house.broker.turns = [turn]
+    settings = MqttConnection.model_validate(
+        {
+            "name": "b", "driver": "mqtt", "rebirth": allowed,
+            "transport": {"host": "127.0.0.1", "port": house.port, "version": "3.1.1", "timeout": "200ms"},
+            "groups": [{"name": "g", "interval": "1s", "tags": [{"name": "t", "metric": "g/e/d:m"}]}],
+        }
+    )  # fmt: skip
+    now = [1000.0]
+    driver = MqttDriver(settings, lambda: now[0], lambda: 1234)
+    made = plan(settings, settings.groups[0])
+    await driver.connect()
+    await driver.read(made)
+    now[0] += 29.9
+    await driver.read(made)
+    await asyncio.sleep(0.05)
+    assert len(asked) == allowed
+    now[0] += 0.1
+    await driver.read(made)
+    if allowed:
+        await until(lambda: len(asked) == 2)
+        topic = b"spBv1.0/g/NCMD/e"
+        assert asked[1] == len(topic).to_bytes(2) + topic + encode_rebirth(1234)
+    await driver.close()
+    await until(lambda: house.broker.ended == 1)
+    assert len(asked) == 2 * allowed
 
 
 async def test_a_key_that_is_not_there_is_named(house: House, tmp_path: Path) -> None:

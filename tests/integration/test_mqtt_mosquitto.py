@@ -318,10 +318,10 @@ class Edge:
                 if found["event"] == event:
                     return found
 
-    async def order(self, what: str, metrics: Iterable[dict[str, Any]] = (), device: str = "press1") -> None:
+    async def order(self, what: str, metrics: Iterable[dict[str, Any]] = (), **options: Any) -> None:
         assert self._process.stdin is not None
         payload = {"timestamp": 1_795_269_600_000, "metrics": list(metrics)}
-        line = json.dumps({"do": what, "device": device, "payload": payload})
+        line = json.dumps({"do": what, "device": "press1", "payload": payload, "options": options})
         self._process.stdin.write(line.encode() + b"\n")
         await self._process.stdin.drain()
 
@@ -422,6 +422,11 @@ async def test_sparkplug_births_data_and_deaths(broker: Mosquitto, edge: Edge) -
             900,
             1100,
         ]  # the birth of its node ended what was before
+        for n, algorithm in enumerate(("GZIP", "DEFLATE")):
+            later = {**aliased, "value": 2000 + n, "timestamp": 1_795_269_602_000 + n}
+            await edge.order("ddata", [later], compress=True, algorithm=algorithm)
+        await reader.until(lambda: 2001 in reader.of("rpm"))
+        assert reader.of("rpm")[5:] == [2000, 2001]
         await edge.order("ddeath")
         await reader.until(lambda: reader.marks["rpm"] is Quality.BAD_COMM)
         assert reader.marks["load"] is Quality.GOOD

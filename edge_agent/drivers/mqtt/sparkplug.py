@@ -5,6 +5,7 @@ payload whose framing is broken is refused whole.
 """
 
 import struct
+import zlib
 from base64 import b64encode
 from dataclasses import dataclass
 from typing import Any, Final
@@ -25,6 +26,9 @@ from edge_agent.drivers.mqtt.protobuf import (
 
 # Templates hold metrics that may be templates.
 MAX_DEPTH: Final = 8
+MAX_INFLATED_BYTES: Final = 4 << 20
+# The `uuid` of a payload whose `body` is another, compressed: an addition of Eclipse Tahu's.
+_COMPRESSED: Final = b"SPBV1.0_COMPRESSED"
 _INT, _LONG, _FLOAT, _DOUBLE, _BOOLEAN, _STRING, _BYTES, _DATASET, _TEMPLATE = range(10, 19)
 _SIGNED: Final = {1: 8, 2: 16, 3: 32, 4: 64}
 _UNSIGNED: Final = {5: 8, 6: 16, 7: 32, 8: 64, 13: 64}
@@ -77,16 +81,47 @@ class SparkplugPayload:
 
 
 def decode(data: bytes) -> SparkplugPayload:
-    """Raises BadPayload."""
+    """Raises BadPayload. A compressed payload counts as what is in it."""
+    found, body = _payload(data)
+    if body is None:
+        return found
+    inner, deeper = _payload(_inflated(body))
+    if deeper is not None:
+        raise BadPayload("a compressed payload is compressed once more")
+    if inner.seq is None:
+        inner.seq = found.seq
+    return inner
+
+
+def _payload(data: bytes) -> tuple[SparkplugPayload, bytes | None]:
+    """body: where the payload is compressed, else None."""
     found = SparkplugPayload([])
+    body, is_compressed = b"", False
     for field in fields(data):
-        if field.tag == 1:
-            found.timestamp = field.whole()
-        elif field.tag == 2:
-            found.metrics.append(_metric(field.octets(), 0))
-        elif field.tag == 3:
-            found.seq = field.whole()
-    return found
+        match field.tag:
+            case 1:
+                found.timestamp = field.whole()
+            case 2:
+                found.metrics.append(_metric(field.octets(), 0))
+            case 3:
+                found.seq = field.whole()
+            case 4:
+                is_compressed = field.octets() == _COMPRESSED
+            case 5:
+                body = field.octets()
+    return found, body if is_compressed else None
+
+
+def _inflated(body: bytes) -> bytes:
+    """GZIP and DEFLATE tell themselves apart by their first bytes."""
+    inflater = zlib.decompressobj(wbits=47)
+    try:
+        made = inflater.decompress(body, MAX_INFLATED_BYTES + 1)
+    except zlib.error as error:
+        raise BadPayload(f"the payload cannot be decompressed: {error}") from None
+    if len(made) > MAX_INFLATED_BYTES or not inflater.eof:
+        raise BadPayload("the compressed payload is cut short, or too large")
+    return made
 
 
 def encode_rebirth(timestamp: int) -> bytes:

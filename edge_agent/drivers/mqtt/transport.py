@@ -1,5 +1,6 @@
 """How an MQTT connection reaches its broker."""
 
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -98,6 +99,11 @@ class MqttTransport(TransportSettings):
         if self.port is not None:
             return self.port
         return PORT if self.tls is None else TLS_PORT
+
+    def doubts(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """What is unwise: where in the transport, and why."""
+        if self.password is not None and self.tls is None:
+            yield ("password",), "without tls the password and all values can be read on their way: give tls"
 
     def beside(self, directory: Path) -> "MqttTransport":
         """With files relative to `directory`."""

@@ -1,5 +1,6 @@
 """Messages of an MQTT broker: topics, plain and JSON payloads, times, payloads of Sparkplug B."""
 
+import zlib
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final
@@ -44,6 +45,7 @@ SEEDS: Final[Sequence[bytes]] = (
     b'\x01\x00{"a/b": {"~": [{"v": -7e3}]}, "t": 1795269600123}',
     b"\x02\x00" + _birth(_NAMED, 0),
     b"\x03\x00" + b"".join(_birth(_metric(b"\x10\x07\x50\x05"), n) for n in (1, 3)),
+    b"\x02\x00\x18\x00\x22\x12SPBV1.0_COMPRESSED\x2a\x16" + zlib.compress(_birth(_metric(b"\x0a\x01a"), 0)),
     b"\x04\x00" + encode_rebirth(1_795_269_600_000),
 )
 

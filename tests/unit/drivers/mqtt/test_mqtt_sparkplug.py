@@ -1,6 +1,7 @@
 """Sparkplug B: values byte by byte, and what births, holes and deaths do to tags."""
 
 import struct
+import zlib
 from typing import Any
 
 import pytest
@@ -11,7 +12,13 @@ from edge_agent.drivers.mqtt.inbox import Inbox, Message
 from edge_agent.drivers.mqtt.metric import Edge, parse_address, parse_topic
 from edge_agent.drivers.mqtt.plan import plan
 from edge_agent.drivers.mqtt.settings import MqttConnection
-from edge_agent.drivers.mqtt.sparkplug import MAX_DEPTH, decode, encode_rebirth, value_of
+from edge_agent.drivers.mqtt.sparkplug import (
+    MAX_DEPTH,
+    MAX_INFLATED_BYTES,
+    decode,
+    encode_rebirth,
+    value_of,
+)
 from edge_agent.wire.quality import Quality
 from edge_agent.wire.values import read_value
 
@@ -113,6 +120,25 @@ def test_templates_end_at_a_depth() -> None:
     found = decode(inner).metrics[0]
     with pytest.raises(BadPayload, match="deep"):
         found.value(19)
+
+
+@pytest.mark.parametrize("wbits", [15, 31])
+def test_a_compressed_payload_is_what_is_in_it(wbits: int) -> None:
+    inner = payload(metric("m", None, 3, number(INT, 7)), seq=None)
+    compressor = zlib.compressobj(wbits=wbits)
+    body = compressor.compress(inner) + compressor.flush()
+    outer = number(3, 9) + octets(4, "SPBV1.0_COMPRESSED") + octets(5, body)
+    found = decode(outer)
+    assert (found.seq, found.timestamp, found.metrics[0].value(3)) == (9, 5000, 7)
+    for bad in (body[:-5], b"nonsense", b""):
+        with pytest.raises(BadPayload):
+            decode(octets(4, "SPBV1.0_COMPRESSED") + octets(5, bad))
+
+
+def test_a_payload_that_unpacks_without_end_is_refused() -> None:
+    body = zlib.compress(bytes(MAX_INFLATED_BYTES + 1))
+    with pytest.raises(BadPayload, match="too large"):
+        decode(octets(4, "SPBV1.0_COMPRESSED") + octets(5, body))
 
 
 def test_a_rebirth_request_is_what_the_specification_says() -> None:
