@@ -89,14 +89,14 @@ class HostDriver:
             self._passed_over.add(job.at)
 
     async def browse(self, start: str, depth: int) -> AsyncIterator[Browsed]:
-        """Everything that this box offers now; start: a kind, such as `temp:`."""
+        """Everything that this box offers now; start: a kind, such as `temp:`. There are no levels."""
         kind = start.rstrip(":")
         if kind and kind not in KINDS:
             raise ConfigError(f"browsing begins at one of {', '.join(KINDS)}, not at {start!r}")
         if not self._connected:
             raise NotConnected("not connected")
-        figures = await self._all()
-        for each in offered(figures, kind, depth):
+        figures = await self._all() if depth > 0 else {}
+        for each in offered(figures, kind):
             yield each
 
     async def _all(self) -> Figures:

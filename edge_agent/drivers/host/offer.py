@@ -1,7 +1,7 @@
-"""What a box offers, for browsing: a folder for each kind, and in it its tags. Pure.
+"""What a box offers, for browsing. Pure.
 
-The last name of a path is a good name for the tag: where the edge-metrics exporter had such a metric, it is
-that metric's, so that dashboards go on working.
+Names are good ones for tags: where the edge-metrics exporter had such a metric, it is that metric's, so that
+dashboards go on working.
 """
 
 import re
@@ -10,7 +10,6 @@ from typing import Final
 
 from edge_agent.contracts.driver import Browsed
 from edge_agent.drivers.host.figures import Bad, Figures
-from edge_agent.drivers.host.sources import KINDS
 from edge_agent.wire.quality import Quality
 
 _UNITS: Final = (
@@ -49,29 +48,18 @@ def metric_name(address: str) -> str:
     return re.sub(r"[^0-9a-z]+", "_", "_".join([_HEADS.get(kind, f"host_{kind}"), *words]).lower()).strip("_")
 
 
-def offered(figures: Figures, kind: str, depth: int) -> Iterator[Browsed]:
-    """kind: only of this; empty: all. depth: 1 is the folders alone, or the tags of a kind."""
-    for each in (kind,) if kind else KINDS:
-        inside = {address: value for address, value in figures.items() if address.startswith(f"{each}:")}
-        readable = [
-            address
-            for address, value in inside.items()
-            if not _is_absent(value) and not address.startswith(_NO_DISKS)
-        ]
-        if not readable:
+def offered(figures: Figures, kind: str) -> Iterator[Browsed]:
+    """kind: only of this; empty: all. No folders: the name of one would become part of the tag's."""
+    names: dict[str, int] = {}
+    for address, value in figures.items():
+        is_wanted = not kind or address.startswith(f"{kind}:")
+        if not is_wanted or _is_absent(value) or address.startswith(_NO_DISKS):
             continue
-        if not kind:
-            yield Browsed((each,), f"{each}:", is_tag=False)
-        if not kind and depth < 2:
-            continue
-        names: dict[str, int] = {}
-        for address in readable:
-            name = metric_name(address)
-            names[name] = names.get(name, 0) + 1
-            if names[name] > 1:
-                name = f"{name}_{names[name]}"
-            path = (name,) if kind else (each, name)
-            yield Browsed(path, address, is_tag=True, type="float64", unit=_unit(name))
+        name = metric_name(address)
+        names[name] = names.get(name, 0) + 1
+        if names[name] > 1:
+            name = f"{name}_{names[name]}"
+        yield Browsed((name,), address, is_tag=True, type="float64", unit=_unit(name))
 
 
 def _is_absent(value: "int | float | Bad") -> bool:

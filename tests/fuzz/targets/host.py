@@ -63,7 +63,7 @@ def _judge(before: dict[str, str], now: dict[str, str]) -> None:
     found |= disk.usage("/", Glance(1.0, both))
     disk.disks(both[disk.MOUNTS])
     _check(found)
-    for each in offered(found, "", 2):
+    for each in offered(found, ""):
         assert each.path
         assert each.path[-1]
     assert sensors.power(earlier, None) is not None
