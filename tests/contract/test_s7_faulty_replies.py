@@ -1,6 +1,5 @@
 """The S7 driver and CPUs that refuse, grant less, answer oddly or break off."""
 
-import asyncio
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -16,7 +15,7 @@ from edge_agent.drivers.s7.simulator.faults import Fault, FaultKind
 from edge_agent.drivers.s7.simulator.memory import word
 from edge_agent.drivers.s7.simulator.server import Simulator, SimulatorConfig
 from edge_agent.wire.quality import Quality, whole
-from tests.contract.driver_bench import until
+from tests.contract.driver_bench import lost, until
 
 WORDS = 400
 
@@ -166,10 +165,7 @@ async def test_a_whole_block_that_is_not_there_is_learnt_within_few_reads(bench:
     assert bench.simulator.counters.requests == before
     bench.simulator.drop_connections()
     await until(lambda: not bench.simulator.connections)
-    with pytest.raises(NotConnected):
-        for _ in range(100):
-            await bench.read()
-            await asyncio.sleep(0)
+    await lost(bench.read)
     await bench.driver.connect()
     await bench.heals()
 

@@ -23,7 +23,7 @@ class S7Peer:
     def __init__(self, jobs: int) -> None:
         from edge_agent.drivers.s7.simulator.server import Simulator, SimulatorConfig
 
-        self._simulator = Simulator(SimulatorConfig(jobs=jobs, wall_ms=lambda: 0))
+        self._simulator = Simulator(SimulatorConfig(jobs=jobs, wall_ms=lambda: 0, writable=True))
         self.write_target: WriteTarget | None = WriteTarget(
             {"name": "out", "interval": "1s", "tags": [{"name": "set", "address": f"DB9.DBW{_WRITTEN}"}]},
             (1234, 4321),

@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tsap", action="append", default=[], metavar="HEX", help="remote TSAP that is let in; default: all"
     )
+    parser.add_argument("--writable", action="store_true", help="take writes; default: refuse and count them")
     parser.add_argument("--tick-ms", type=int, default=1000, help="time after which all values change")
     parser.add_argument("--latency-ms", type=float, default=0.0, help="what the CPU takes for a request")
     parser.add_argument("--values", type=Path, help="JSON file: a list of bytes that do not move")
@@ -63,6 +64,7 @@ def _config(args: argparse.Namespace) -> SimulatorConfig:
         first_port=args.port,
         pdu=args.pdu,
         jobs=args.jobs,
+        writable=args.writable,
         blocks=blocks or None,
         tsaps=frozenset(bytes.fromhex(text.replace(".", "")) for text in args.tsap),
         tick_ms=args.tick_ms,

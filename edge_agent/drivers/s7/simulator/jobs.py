@@ -11,12 +11,14 @@ _BIT, _BYTE = 1, 2
 
 @dataclass(slots=True)
 class Cpu:
-    """What it says of itself. state: 8 runs, 4 is stopped. parts: lists that wait to be asked on for."""
+    """What it says of itself. state: 8 runs, 4 is stopped. writable: it takes writes. parts: of lists, which
+    wait to be asked for."""
 
     order: str = "6ES7 315-2EH14-0AB0"
     name: str = "CPU 315-2 PN/DP"
     version: tuple[int, int, int] = (3, 2, 6)
     state: int = 8
+    writable: bool = False
     parts: dict[int, bytes] = field(default_factory=dict)
 
 
@@ -45,7 +47,7 @@ def answer(pdu: bytes, limit: int, memory: Memory, faults: Faults, cpu: Cpu, k: 
     if ranges is None or not 1 <= len(ranges) <= 20:
         return _error(pdu, 0x8500)
     if pdu[10] == 5:
-        return _write(pdu, ranges, memory, faults, k)
+        return _write(pdu, ranges, memory, faults, cpu, k)
     data = b""
     for each in ranges:
         code = _code(each, memory, faults, writes=False)
@@ -65,14 +67,14 @@ def answer(pdu: bytes, limit: int, memory: Memory, faults: Faults, cpu: Cpu, k: 
     return _ack(pdu, bytes((4, len(ranges))), data)
 
 
-def _write(pdu: bytes, ranges: list[_Range], memory: Memory, faults: Faults, k: int) -> bytes:
+def _write(pdu: bytes, ranges: list[_Range], memory: Memory, faults: Faults, cpu: Cpu, k: int) -> bytes:
     tell_write("s7", ", ".join(f"{each.area}{each.db} {each.start}.{each.bit}" for each in ranges))
     at = 10 + int.from_bytes(pdu[6:8])
     codes = b""
     for each in ranges:
         head, body = pdu[at : at + 4], pdu[at + 4 :]
         size = {3: 1, 4: int.from_bytes(head[2:4]) // 8}.get(head[1], int.from_bytes(head[2:4]))
-        code = _code(each, memory, faults, writes=True)
+        code = _code(each, memory, faults, writes=True) if cpu.writable else 0x03
         if size != each.end - each.start or (head[1] == 3) != (each.kind == _BIT) or len(body) < size:
             code = 0x07
         if code == 0xFF and each.kind == _BIT:

@@ -21,7 +21,7 @@ class SimulatorConfig:
     """ports: how many; first_port: 0 for ephemeral ones, else the first of consecutive ones.
 
     pdu, jobs: the most that a handshake grants. blocks: data blocks and their bytes; None: all of them.
-    tsaps: remote ones that are let in; empty: all.
+    tsaps: remote ones that are let in; empty: all. writable: writes are carried out; else refused.
     """
 
     host: str = "127.0.0.1"
@@ -29,6 +29,7 @@ class SimulatorConfig:
     first_port: int = 0
     pdu: int = 960
     jobs: int = 4
+    writable: bool = False
     blocks: Mapping[int, int] | None = None
     tsaps: frozenset[bytes] = frozenset()
     tick_ms: int = 1000
@@ -47,7 +48,7 @@ class Simulator:
         self.config = config = config or SimulatorConfig()
         self.faults = Faults()
         self.memory = Memory(config.blocks, config.fixed)
-        self.cpu = Cpu()
+        self.cpu = Cpu(writable=config.writable)
         self.ports: tuple[int, ...] = ()
         self._servers: list[asyncio.Server] = []
         self._world = World(

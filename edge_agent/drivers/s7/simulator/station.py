@@ -93,6 +93,8 @@ class Station(asyncio.Protocol):
     def _take(self, packet: bytes) -> None:
         if not self._confirmed:
             self._connect(packet)
+        elif packet[1] == 0x80:  # a disconnect request
+            self._transport.close()
         elif packet[:3] != b"\x02\xf0\x80" or len(packet) < 13 or packet[3] != 0x32:
             self._refuse()
         elif packet[4] == 1 and packet[13] == 0xF0:
