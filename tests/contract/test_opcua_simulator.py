@@ -4,6 +4,8 @@ One server for all tests of the module, started and stopped by each: its address
 """
 
 import asyncio
+import signal
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -44,7 +46,7 @@ connections:
 
 @pytest.fixture(scope="module")
 def built() -> Simulator:
-    return Simulator(SimulatorConfig(items=250, tick_ms=TICK_MS))
+    return Simulator(SimulatorConfig(items=250, tick_ms=TICK_MS, writable=True))
 
 
 @pytest.fixture
@@ -89,12 +91,12 @@ async def test_each_value_follows_from_its_source_time(simulator: Simulator, cli
     asked += [each for each in simulator.signals if each.name.startswith("Items.002")]
     read = await client.read_attributes([client.get_node(f"ns=2;s={each.name}") for each in asked])
     assert {each.type for each in asked} > set(BUILT_IN)
-    for signal, found in zip(asked, read, strict=True):
+    for each, found in zip(asked, read, strict=True):
         assert found.SourceTimestamp is not None
         k = round(found.SourceTimestamp.timestamp() * 1000) // TICK_MS
         value = None if found.Value is None else plain(found.Value.Value)
-        assert (signal.name, value) == (signal.name, expected(signal, k))
-        assert found.StatusCode == ua.StatusCode(getattr(ua.StatusCodes, signal.status))
+        assert (each.name, value) == (each.name, expected(each, k))
+        assert found.StatusCode == ua.StatusCode(getattr(ua.StatusCodes, each.status))
 
 
 async def test_values_change_with_each_tick(client: Client) -> None:
@@ -274,6 +276,37 @@ async def test_browse_says_what_cannot_be(simulator: Simulator, tmp_path: Path) 
     await simulator.stop()
     with pytest.raises(NotConnected, match="press1: "):
         await offered(simulator, tmp_path)
+
+
+async def test_as_a_program_it_announces_itself_takes_orders_and_ends_when_told() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "edge_agent", "simulate", "opcua", "--json", "--items", "3", "--control", "0",
+        "--user", "holdfast:geheim", "--tick-ms", "3600000",
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(50):
+            told = orjson.loads(await process.stdout.readline())
+        assert len(told["thumbprint"]) == 40
+        assert told["url"] == f"opc.tcp://127.0.0.1:{told['ports'][0]}"
+        reader, writer = await asyncio.open_connection("127.0.0.1", told["control"])
+        writer.write(b'{"stats": true}\n')
+        assert orjson.loads(await reader.readline())["writes"] == 0
+        writer.close()
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(20):
+            assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+def test_only_settings_take_writes_and_only_where_that_was_asked_for() -> None:
+    config = SimulatorConfig()
+    assert not config.writable
+    assert {each.name.split(".")[0] for each in signals(3) if each.writable} == {"Settings"}
 
 
 def test_signals_are_formulas() -> None:

@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--user-cert", action="append", default=[], type=Path, metavar="FILE",
         help="certificate (PEM) that may log in",
     )  # fmt: skip
+    parser.add_argument("--writable", action="store_true", help="take writes; default: they are refused")
     parser.add_argument("--control", type=int, metavar="PORT", help="take orders as JSON lines; 0: any port")
     parser.add_argument("--json", action="store_true", help="print the port as JSON when ready")
 
@@ -83,6 +84,7 @@ def _config(args: argparse.Namespace) -> SimulatorConfig:
             for file in args.user_cert
         ),
         open=not args.only_secured,
+        writable=args.writable,
     )
 
 

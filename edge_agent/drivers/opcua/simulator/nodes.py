@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from asyncua import ua as library
@@ -33,9 +34,10 @@ _PLAIN: Final[dict[str, Callable[[Any], Any]]] = {
 class Nodes:
     """The variables of one server. `build` makes them, `values` gives what a tick brings."""
 
-    def __init__(self, signals: Sequence[Signal], tick_ms: int) -> None:
+    def __init__(self, signals: Sequence[Signal], tick_ms: int, *, writable: bool) -> None:
         self._signals = signals
         self._tick_ms = tick_ms
+        self._writable = writable
         self._structure: type | None = None
         self._changing: list[tuple[NodeId, Signal]] = []
 
@@ -55,8 +57,8 @@ class Nodes:
             node = await folders[name].add_variable(
                 identifier, f"{index}:{leaf}", self._variant(signal, k, whole=True), datatype=kind
             )
-            await _dress(node, signal)
-            await server.write_attribute_value(identifier, self.value(signal, k))
+            await _dress(node, signal, writable=self._writable and signal.writable)
+            await server.write_attribute_value(identifier, self.value(signal, k, self._time(k)))
             if signal.pace is not Pace.STATIC:
                 self._changing.append((identifier, signal))
 
@@ -76,18 +78,21 @@ class Nodes:
 
     def values(self, before: int, k: int) -> list[tuple[NodeId, DataValue]]:
         """What changed since tick `before`."""
+        time = self._time(k)
         return [
-            (identifier, self.value(signal, k))
+            (identifier, self.value(signal, k, time))
             for identifier, signal in self._changing
             if signal.pace is Pace.TICK or expected(signal, before) != expected(signal, k)
         ]
 
-    def value(self, signal: Signal, k: int) -> DataValue:
-        time = datetime.fromtimestamp(k * self._tick_ms / 1000, UTC)
-        status = ua.StatusCode(getattr(ua.StatusCodes, signal.status))
+    def _time(self, k: int) -> datetime:
+        return datetime.fromtimestamp(k * self._tick_ms / 1000, UTC)
+
+    def value(self, signal: Signal, k: int, time: datetime) -> DataValue:
         value: DataValue = ua.DataValue(
-            self._variant(signal, k), StatusCode=status, SourceTimestamp=time, ServerTimestamp=time
-        )
+            self._variant(signal, k), StatusCode=_status(signal.status), SourceTimestamp=time,
+            ServerTimestamp=time,
+        )  # fmt: skip
         return value
 
     def _variant(self, signal: Signal, k: int, *, whole: bool = False) -> Variant:
@@ -108,13 +113,18 @@ class Nodes:
         return value if convert is None or value is None else convert(value)
 
 
-async def _dress(node: Node, signal: Signal) -> None:
+@lru_cache
+def _status(name: str) -> Any:
+    return ua.StatusCode(getattr(ua.StatusCodes, name))
+
+
+async def _dress(node: Node, signal: Signal, *, writable: bool) -> None:
     """What a browser shows beside the value."""
     if len(signal.shape) == 1:
         dimensions: Any = list(signal.shape)
         await node.write_value_rank(ua.ValueRank.OneDimension)
         await node.write_array_dimensions(dimensions)
-    if signal.writable:
+    if writable:
         await node.set_writable()
     if signal.description:
         await node.write_attribute(

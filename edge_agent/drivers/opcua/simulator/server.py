@@ -70,7 +70,8 @@ class SimulatorConfig:
     """items: how many variables in `Items`. identity: absent, the server has no secured endpoints. users: by
     name, their passwords; where there are any, or certificates, nobody else gets in. user_certificates: DER,
     of logins. open: whether there is an endpoint without security. latency_seconds: what each request takes,
-    one after the other on each connection. changing: false, the values stand still.
+    one after the other on each connection. changing: false, the values stand still. writable: variables in
+    `Settings` take writes; else they are refused, as all others are.
     """
 
     host: str = "127.0.0.1"
@@ -83,6 +84,7 @@ class SimulatorConfig:
     user_certificates: frozenset[bytes] = frozenset()
     open: bool = True
     changing: bool = True
+    writable: bool = False
     signals: tuple[Signal, ...] | None = None
     wall_ms: Callable[[], int] = field(default=_wall_ms)
 
@@ -120,7 +122,7 @@ class Simulator:
         self.signals = signals(self.config.items) if self.config.signals is None else self.config.signals
         self.port = self.config.port
         self._server: _Server | None = None
-        self._nodes = Nodes(self.signals, self.config.tick_ms)
+        self._nodes = Nodes(self.signals, self.config.tick_ms, writable=self.config.writable)
         self._clock: asyncio.Task[None] | None = None
 
     @property

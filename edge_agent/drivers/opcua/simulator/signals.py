@@ -32,8 +32,8 @@ class Signal:
     """One variable. name: its string identifier; the path in the address space follows from the dots.
 
     type: the built-in type (OPC UA Part 6, 5.1.2), or `Structure`. index: moves the formula. shape: elements
-    in each dimension, empty for a scalar. status: of every value; a bad one has none. writable: holds what
-    was written from then on.
+    in each dimension, empty for a scalar. status: of every value; a bad one has none. writable: where the
+    simulator takes writes, holds what was written from then on.
     """
 
     name: str
