@@ -67,7 +67,8 @@ def undisturbed(name: str, frames: list[Seen], strikes: list[Strike]) -> list[st
 def noticed(frames: list[Seen], strike: Strike) -> bool:
     """Whether the fault was one: else the test shows nothing."""
     during = [frame for frame in frames if within(frame, strike)]
-    gap = max((b.mono_ns - a.mono_ns for a, b in pairwise(during)), default=1 << 62)
+    times = [strike.begin_ns, *(frame.mono_ns for frame in during), strike.end_ns]
+    gap = max(b - a for a, b in pairwise(times))
     return any(not frame.good for frame in during) or gap > STRUCK_SECONDS * 1e9 / 2
 
 
