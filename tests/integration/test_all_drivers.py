@@ -21,6 +21,7 @@ STRUCK_SECONDS = SECONDS or 1.0
 BASELINE_SECONDS = SECONDS or 2.0
 POLLED = ("modbus", "opcua", "s7", "xgt", "http", HOST)
 NS = 1_000_000
+NOTICED_NS = 500 * NS
 
 
 def slots(frames: list[Seen]) -> list[tuple[int, float, Seen]]:
@@ -69,7 +70,7 @@ def noticed(frames: list[Seen], strike: Strike) -> bool:
     during = [frame for frame in frames if within(frame, strike)]
     times = [strike.begin_ns, *(frame.mono_ns for frame in during), strike.end_ns]
     gap = max(b - a for a, b in pairwise(times))
-    return any(not frame.good for frame in during) or gap > STRUCK_SECONDS * 1e9 / 2
+    return any(not frame.good for frame in during) or gap > NOTICED_NS
 
 
 @pytest.mark.timeout(int(300 + 14 * (STRUCK_SECONDS + 65)))
