@@ -85,6 +85,8 @@ class HttpTransport(TransportSettings):
             raise ValueError("a user in the address would be shown with it: use username and password")
         if parts.query or parts.fragment:
             raise ValueError("what follows ? or # belongs into the path of a group or tag")
+        if parts.path.startswith("//"):
+            raise ValueError("two slashes behind the host would name another one: write one")
         return url.rstrip("/")
 
     @field_validator("headers", "secret_headers")

@@ -68,6 +68,7 @@ def test_groups_that_cannot_be_read_are_refused(settings: dict[str, Any], says: 
         ({"url": "http://"}, "begins with http"),
         ({"url": "http://me:pw@192.0.2.1"}, "use username and password"),
         ({"url": "http://192.0.2.1/?a=1"}, "belongs into the path"),
+        ({"url": "http://192.0.2.1//evil.example"}, "name another one"),
         ({"url": "http://192.0.2.1\r\nX: y"}, "begins with http"),
         ({"headers": {"Authorization": "Bearer x"}}, "use token"),
         ({"headers": {"X": "a\r\nY: b"}}, "not one line"),
