@@ -8,6 +8,8 @@ from typing import Any, Final
 from edge_agent.config.scalars import word
 from edge_agent.config.schema import Schema, item_models, models, type_words
 
+# Marks a list in a model of which the sample has no item, but shows what one could be.
+EMPTY: Final = "x-sample-empty"
 _WIDTH: Final = 100
 _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./%°")
 _HEAD: Final = """\
@@ -41,6 +43,10 @@ def _fields(model: Schema, defs: Mapping[str, Schema], indent: str) -> Iterator[
             yield f"{indent}{name}:"
             yield from _fields(inner[0], defs, indent + "  ")
             yield from _alternatives(inner, defs, indent + "  ")
+        elif items and field.get(EMPTY):
+            yield f"{indent}{name}: []"
+            lines = (line for item in items for line in _item(item, defs, indent + "  "))
+            yield from (f"{indent}# {line[len(indent) :]}" for line in lines)
         elif items:
             yield f"{indent}{name}:"
             for item in items:

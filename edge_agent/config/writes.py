@@ -77,8 +77,9 @@ class WriteSettings(Settings):
         Seconds(0.1), description="At most one write each so long, all tags together.", examples=["1s"]
     )
     allow: list[WriteAllowance] = Field(
-        default_factory=list, max_length=10_000, description="Tags that may be written. Default: none."
-    )
+        default_factory=list, max_length=10_000, description="Tags that may be written. Default: none.",
+        json_schema_extra={"x-sample-empty": True},
+    )  # fmt: skip
 
     @model_validator(mode="after")
     def _each_once(self) -> "WriteSettings":
