@@ -1,5 +1,7 @@
 """`central.url` that names a broker, and what stands beside it."""
 
+import sys
+
 import pytest
 
 from edge_agent.config.models import BrokerSettings, CentralSettings
@@ -55,3 +57,11 @@ def test_a_password_without_tls_is_warned_of(load_text: LoadText) -> None:
 def test_the_password_is_in_no_text_of_the_settings() -> None:
     settings = CentralSettings(url="mqtts://broker", mqtt=BrokerSettings(password="hush-hush"))
     assert "hush" not in repr(settings)
+
+
+def test_without_the_library_it_says_what_to_install(
+    errors_of: ErrorsOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "aiomqtt", None)
+    (error,) = errors_of(document("mqtts://broker"))
+    assert "pip install 'holdfast[mqtt]'" in error
