@@ -3,6 +3,8 @@
 import asyncio
 import base64
 import gzip
+import hashlib
+import re
 import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -168,6 +170,33 @@ async def test_who_asks_is_told_in_every_request(drivers: AsyncExitStack) -> Non
     assert b"X-Key: k\r\n" in server.heads[0]
     basic = base64.b64encode("réader:p:w".encode())
     assert b"Authorization: Basic " + basic + b"\r\n" in server.heads[1]
+
+
+async def test_a_digest_as_shelly_devices_want_it(drivers: AsyncExitStack) -> None:
+    """RFC 7616 with SHA-256; the password itself never travels."""
+    want = 'Digest qop="auth", realm="shellyplus1-a1b2", nonce="60dc59c6", algorithm=SHA-256'
+
+    def sha(*parts: str) -> str:
+        return hashlib.sha256(":".join(parts).encode()).hexdigest()
+
+    async def ask(head: bytes, writer: asyncio.StreamWriter) -> None:
+        told = dict(re.findall(r'(\w+)="?([^",\r]+)"?', head.decode().partition("Authorization: Digest ")[2]))
+        right = told and told["response"] == sha(
+            sha("admin", "shellyplus1-a1b2", "hush"), "60dc59c6", told["nc"], told["cnonce"], "auth",
+            sha("GET", "/doc"),
+        )  # fmt: skip
+        writer.write(answer() if right else answer(b"", "401 Unauthorized", f"WWW-Authenticate: {want}"))
+
+    async with serving(ask) as (server, port):
+        read = await connected(drivers, port, username="admin", password="hush", authentication="digest")
+        for _ in range(3):
+            assert not (await read()).quality
+        assert len(server.heads) == 4  # one challenge
+        assert not any(b"hush" in head or b"Basic" in head for head in server.heads)
+        wrong = await connected(drivers, port, username="admin", password="loud", authentication="digest")
+        reading = await wrong()
+    assert reading.quality == whole(1, Quality.BAD_CONFIG)
+    assert "loud" not in str(reading.errors)
 
 
 async def test_a_document_that_trickles_is_one_that_does_not_come(drivers: AsyncExitStack) -> None:

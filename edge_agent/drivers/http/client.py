@@ -17,7 +17,7 @@ from edge_agent.contracts.errors import NotConnected
 from edge_agent.drivers.http.body import ENCODINGS, Body, Unreadable
 from edge_agent.drivers.http.documents import ABSENT, NO_VALUE, Found, take
 from edge_agent.drivers.http.plan import Document, HttpPlan
-from edge_agent.drivers.http.settings import HttpConnection, HttpTransport, Verify
+from edge_agent.drivers.http.settings import Authentication, HttpConnection, HttpTransport, Verify
 from edge_agent.drivers.packing import MISSING, Mark, Packer
 
 _MOST_REDIRECTS: Final = 3
@@ -63,6 +63,7 @@ class HttpDriver:
             connector=aiohttp.TCPConnector(ssl=trust, limit=1, keepalive_timeout=3600),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=_headers(self._transport),
+            middlewares=_middlewares(self._transport),
             auto_decompress=False,
             timeout=aiohttp.ClientTimeout(total=None),
             trust_env=False,
@@ -210,10 +211,17 @@ def _headers(transport: HttpTransport) -> dict[str, str]:
     headers |= transport.secret_headers
     if transport.token is not None:
         headers["Authorization"] = f"Bearer {transport.token}"
-    elif transport.username is not None:
+    elif transport.username is not None and transport.authentication is Authentication.BASIC:
         pair = f"{transport.username}:{transport.password}".encode()
         headers["Authorization"] = f"Basic {b64encode(pair).decode()}"
     return headers
+
+
+def _middlewares(transport: HttpTransport) -> tuple[aiohttp.DigestAuthMiddleware, ...]:
+    """The library's digest (RFC 7616): a challenge costs a second request, and is remembered."""
+    if transport.authentication is not Authentication.DIGEST:
+        return ()
+    return (aiohttp.DigestAuthMiddleware(transport.username or "", transport.password or ""),)
 
 
 async def _trust(transport: HttpTransport) -> ssl.SSLContext | bool:

@@ -33,6 +33,11 @@ class Verify(StrEnum):
     NONE = "none"
 
 
+class Authentication(StrEnum):
+    BASIC = "basic"
+    DIGEST = "digest"
+
+
 class HttpTransport(TransportSettings):
     """One server. Files are relative to the config file."""
 
@@ -47,12 +52,18 @@ class HttpTransport(TransportSettings):
         description="Headers whose values are secret.", examples=[{"X-Api-Key": "!secret meter-key"}],
     )  # fmt: skip
     username: str | None = Field(
-        None, min_length=1, max_length=200, description="User, for basic authentication.", examples=["reader"]
-    )
+        None, min_length=1, max_length=200, description="User, where the server asks for one.",
+        examples=["reader"],
+    )  # fmt: skip
     password: str | None = Field(
         None, min_length=1, max_length=1000, repr=False, description="The user's password.",
         examples=["!secret meter-password"],
     )  # fmt: skip
+    authentication: Authentication = Field(
+        Authentication.BASIC,
+        description="How user and password are told: basic sends them with each request, digest never, and "
+        "only once the server asks, which Shelly devices want.",
+    )
     token: str | None = Field(
         None, min_length=1, max_length=8000, repr=False, description="Bearer token.",
         examples=["!secret meter-token"],
@@ -114,6 +125,8 @@ class HttpTransport(TransportSettings):
             raise ValueError("username and password go together")
         if self.username is not None and (self.token is not None or ":" in self.username):
             raise ValueError("give either token or username and password; a user's name has no colon")
+        if self.authentication is Authentication.DIGEST and self.username is None:
+            raise ValueError("digest needs username and password")
         if not self.is_tls and (self.ca_file is not None or self.verify is not Verify.FULL):
             raise ValueError("ca_file and verify are for https://")
         if self.ca_file is not None and self.verify is Verify.NONE:

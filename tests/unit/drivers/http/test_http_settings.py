@@ -75,6 +75,7 @@ def test_groups_that_cannot_be_read_are_refused(settings: dict[str, Any], says: 
         ({"headers": {"a b": "c"}}, "no name of a header"),
         ({"username": "a"}, "go together"),
         ({"username": "a", "password": "b", "token": "c"}, "either token"),
+        ({"authentication": "digest", "token": "c"}, "digest needs username"),
         ({"ca_file": "ca.pem"}, "are for https"),
         ({"url": "https://192.0.2.1", "verify": "none", "ca_file": "ca.pem"}, "of no use"),
         ({"max_body": "1GiB"}, "less than or equal"),
