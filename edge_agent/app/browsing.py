@@ -8,6 +8,7 @@ from edge_agent.contracts.driver import Browsed, Browsing, Capability, Driver
 from edge_agent.contracts.errors import ConfigError, NotConnected, Unsupported
 from edge_agent.drivers import registry
 from edge_agent.pipeline.build import located
+from edge_agent.runtime.logging import hush_libraries
 
 
 async def browse(
@@ -18,6 +19,7 @@ async def browse(
     progress: gets the number of things found so far. Raises NotConnected; ConfigError for a connection or a
     start that cannot be, and Unsupported for a protocol that does not tell what there is.
     """
+    hush_libraries()
     settings = _chosen(loaded, connection)
     spec = registry.lookup(settings.driver)
     driver: Driver = spec.factory(located(settings, loaded.directory, loaded.state_directory))

@@ -24,6 +24,7 @@ from edge_agent.doctor.site import Site
 from edge_agent.doctor.waiting import in_thread
 from edge_agent.drivers import registry
 from edge_agent.pipeline.build import address_of, groups_of, located, plan_group, tags_of
+from edge_agent.runtime.logging import hush_libraries
 from edge_agent.uplink.credentials import FILE_NAME, Credentials
 from edge_agent.uplink.errors import NotAccepted
 from edge_agent.wire.quality import Quality
@@ -63,6 +64,7 @@ async def examine_site(
 ) -> list[Outcome]:
     """As `examine`, of a config that was read."""
     state = site.directory if site.document is None else site.database.parent
+    hush_libraries()
     asker = _Asker(site.directory, state)
     return await run_checks(checks(asker, direct=direct), site, only, tell, starting)
 

@@ -11,6 +11,7 @@ from edge_agent.contracts.errors import NotConnected
 from edge_agent.drivers import registry
 from edge_agent.pipeline.build import groups_of, located, plan_group
 from edge_agent.runtime.clock import SystemClock
+from edge_agent.runtime.logging import hush_libraries
 
 Seconds = dict[tuple[str, str], float]
 
@@ -20,6 +21,7 @@ async def measure(loaded: Loaded, warn: Callable[[str], None]) -> Seconds:
 
     A group that was not read is left out, and `warn` gets a line with the reason.
     """
+    hush_libraries()
     lines: dict[str, list[ConnectionSettings]] = {}
     for settings in loaded.document.connections:
         if settings.enabled:

@@ -14,6 +14,7 @@ from edge_agent.drivers import registry
 from edge_agent.pipeline.build import address_of, groups_of, located, plan_group, tags_of, transport_of
 from edge_agent.pipeline.group import Counts, FrameCounters, Group, GroupRules
 from edge_agent.runtime.clock import SystemClock
+from edge_agent.runtime.logging import hush_libraries
 from edge_agent.wire.frame import Frame
 from edge_agent.wire.quality import Quality
 from edge_agent.wire.schema import Schema
@@ -86,6 +87,7 @@ async def read_once(loaded: Loaded, connection: str | None, warn: Callable[[str]
     warn: gets a line for each reason why something was not read. A connection that cannot be reached
     gives its tags as bad_comm, if another one answers.
     """
+    hush_libraries()
     chosen = [
         settings
         for settings in loaded.document.connections

@@ -141,8 +141,13 @@ def configure(
         ring.setFormatter(_strict_format(shared))
         root.handlers.append(ring)
     root.setLevel(level.upper())
+    hush_libraries(tell_all=level == "debug")
+
+
+def hush_libraries(*, tell_all: bool = False) -> None:
+    """Also for commands, which log nothing: what a library says would stand among what they print."""
     for name, least in _CHATTY.items():
-        logging.getLogger(name).setLevel(logging.NOTSET if level == "debug" else least)
+        logging.getLogger(name).setLevel(logging.NOTSET if tell_all else least)
 
 
 def _handler(stream: TextIO, shared: list[Processor], address: Path) -> logging.Handler:

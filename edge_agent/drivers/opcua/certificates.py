@@ -34,7 +34,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from edge_agent.contracts.errors import NotConnected
-from edge_agent.runtime.atomic import write_atomic
+from edge_agent.runtime.atomic import give_to_owner_of, make_private_directory, write_atomic
 
 OWN: Final = "own"
 KEY_NAME: Final = "key.pem"
@@ -73,7 +73,7 @@ def own_identity(store: Path, now: datetime | None = None, host: str | None = No
     now = datetime.now(UTC) if now is None else now
     directory = store / OWN
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_directory(directory)
         with _MAKING, _locked(directory):
             return _kept(directory, now, host or socket.gethostname())
     except OSError as error:
@@ -201,6 +201,7 @@ def _kept_key(path: Path) -> rsa.RSAPrivateKey:
         pass
     key = rsa.generate_private_key(public_exponent=65_537, key_size=KEY_BITS)
     write_atomic(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
+    give_to_owner_of(path.parent, path)
     return key
 
 
@@ -219,12 +220,15 @@ def _certificate_at(path: Path) -> x509.Certificate | None:
 
 def _write(path: Path, certificate: x509.Certificate) -> None:
     write_atomic(path, certificate.public_bytes(Encoding.DER), 0o644)
+    give_to_owner_of(path.parent, path)
 
 
 @contextlib.contextmanager
 def _locked(directory: Path) -> Iterator[None]:
-    descriptor = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    path = directory / ".lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
+        give_to_owner_of(directory, path)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from edge_agent.contracts.errors import ConfigError, NotConnected
 from edge_agent.drivers.opcua.certificates import application_uris, parse_certificates, thumbprint
 from edge_agent.drivers.opcua.trust import Lists
-from edge_agent.runtime.atomic import write_atomic
+from edge_agent.runtime.atomic import give_to_owner_of, make_private_directory, write_atomic
 
 TRUSTED: Final = "trusted"
 ISSUERS: Final = "issuers"
@@ -83,11 +83,11 @@ class TrustStore:
     def refused(self, certificate: x509.Certificate) -> Path:
         """Keeps a certificate, so that it can be accepted. Returns its file."""
         path = self._path(REJECTED, certificate)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_directory(path.parent)
         if path.exists():
             os.utime(path)
         else:
-            write_atomic(path, certificate.public_bytes(Encoding.DER), 0o644)
+            _write(path, certificate.public_bytes(Encoding.DER))
         self._forget_the_oldest(path)
         return path
 
@@ -134,8 +134,8 @@ class TrustStore:
         """Written to the new list first: a power cut leaves it in both, and never in none. A file with
         several certificates keeps the others."""
         path = self._path(name, entry.certificate)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_atomic(path, entry.certificate.public_bytes(Encoding.DER), 0o644)
+        make_private_directory(path.parent)
+        _write(path, entry.certificate.public_bytes(Encoding.DER))
         for other in self.entries(entry.list):
             if other.certificate == entry.certificate:
                 self._strike(other)
@@ -144,7 +144,7 @@ class TrustStore:
     def _strike(self, entry: Entry) -> None:
         rest = [each for each in parse_certificates(entry.file.read_bytes()) if each != entry.certificate]
         if rest:
-            write_atomic(entry.file, b"".join(each.public_bytes(Encoding.PEM) for each in rest), 0o644)
+            _write(entry.file, b"".join(each.public_bytes(Encoding.PEM) for each in rest))
         else:
             entry.file.unlink()
 
@@ -187,6 +187,12 @@ class TrustStore:
                     continue  # nothing depends on it
                 raise NotConnected(f"{file}: is not what belongs there (PEM or DER): remove it") from error
             yield from ((file, each) for each in contents)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Also for the agent's user where root runs the command."""
+    write_atomic(path, data, 0o644)
+    give_to_owner_of(path.parent, path)
 
 
 def _changed(file: Path) -> int:

@@ -8,7 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from edge_agent.contracts.errors import ConfigError, NotConnected
-from edge_agent.drivers.opcua.certificates import thumbprint
+from edge_agent.drivers.opcua.certificates import own_identity, thumbprint
 from edge_agent.drivers.opcua.trust_store import MOST_REJECTED, TrustStore
 from tests.unit.drivers.opcua.authority import authority, revocations, server
 
@@ -103,6 +103,21 @@ def test_a_file_that_cannot_be_read_stops_the_connection_and_is_named(tmp_path: 
         store.lists()
     (tmp_path / name / "README.txt").rename(tmp_path / name / ".hidden")
     store.lists()
+
+
+def test_what_root_accepts_is_the_agents_to_read(tmp_path: Path) -> None:
+    """As anybody else nothing can be given away, and everything is one's own anyway."""
+    state = tmp_path / "state"
+    state.mkdir()
+    owner = 54_321 if os.geteuid() == 0 else os.geteuid()
+    os.chown(state, owner, -1)
+    store, certificate = TrustStore(state / "pki"), server()
+    store.refused(certificate)
+    store.accept(thumbprint(certificate))
+    own_identity(store.directory)
+    made = [state / "pki", *(state / "pki").rglob("*")]
+    assert len(made) == 8
+    assert {each.stat().st_uid for each in made} == {owner}
 
 
 def test_rubbish_among_the_refused_disturbs_nobody(tmp_path: Path) -> None:
