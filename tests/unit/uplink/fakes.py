@@ -13,7 +13,7 @@ from edge_agent.uplink.uploader import Uploader
 from edge_agent.wire import ranges
 from edge_agent.wire.messages import Event, Head, UploadAnswer
 from edge_agent.wire.ranges import Ranges
-from edge_agent.wire.upload import BatchItem, decode_upload
+from edge_agent.wire.upload import MAX_BODY_BYTES, BatchItem, decode_upload
 
 MOMENT = 0.01
 
@@ -232,15 +232,16 @@ class FakeCentre:
 class Line:
     """The uploader between a buffer and a centre."""
 
-    def __init__(self, rate: int = 1 << 20, seed: int = 7) -> None:
+    def __init__(self, rate: int = 1 << 20, seed: int = 7, most_bytes: int = MAX_BODY_BYTES) -> None:
         self.clock = ManualClock()
         self.outbox = FakeOutbox(self.clock)
         self.centre = FakeCentre(self.clock)
         self.hints: list[str | None] = []
         self.events: list[Event] = []
         self.uploader = Uploader(
-            self.centre, self.outbox, self.clock, rate, self.hints.append, Random(seed), self.events.append
-        )
+            self.centre, self.outbox, self.clock, rate, self.hints.append, Random(seed), self.events.append,
+            most_bytes=most_bytes,
+        )  # fmt: skip
         self.tasks: list[asyncio.Task[None]] = []
 
     @asynccontextmanager

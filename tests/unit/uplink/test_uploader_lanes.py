@@ -243,6 +243,16 @@ async def test_no_post_is_larger_than_the_limit_though_batches_are_tiny() -> Non
     assert MAX_BODY_BYTES * 0.9 < max(sizes) <= MAX_BODY_BYTES
 
 
+async def test_uploads_are_split_to_fit_the_messages_of_a_broker() -> None:
+    line = Line(rate=1 << 30, most_bytes=16 << 10)
+    await line.outbox.commit(200, 1_000)
+    async with line.running():
+        await line.clock.advance(20)
+    assert line.left == 0
+    sizes = [post.nbytes for post in line.centre.posts]
+    assert 12 << 10 < max(sizes) <= 16 << 10
+
+
 async def test_both_lanes_get_through_while_the_other_is_busy() -> None:
     line = Line(rate=1 << 30)
     await line.outbox.commit(5000, 10_000)
