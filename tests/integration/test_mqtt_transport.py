@@ -124,7 +124,7 @@ async def test_answers_find_their_requests_in_whatever_order(shipped: Broker) ->
         waiting.append(message)
         if len(waiting) == 3:
             for each in reversed(waiting):
-                text = ANSWER.replace(b'"e"', b'"%s"' % each.payload)  # type: ignore[operator]
+                text = ANSWER.replace(b'"e"', b'"%s"' % each.payload)
                 await say(each, text)
                 await say(each, b"a second answer counts for nothing", status="500")
 
