@@ -25,14 +25,23 @@ NOTICED_NS = 500 * NS
 
 
 def slots(frames: list[Seen]) -> list[tuple[int, float, Seen]]:
-    """Each frame with its cycle's number, and how late it was complete, in ms, against the earliest one."""
+    """Each frame with its cycle's number, and how late it was complete, in ms, against the earliest ones.
+
+    Cycles begin on a grid, and frames are complete after that: a frame belongs to the cycle before it,
+    however late, while it is not later than nine tenths of an interval.
+    """
     interval = INTERVAL_MS * NS
     middle = sorted(frame.mono_ns % interval for frame in frames)[len(frames) // 2]
-    offsets = [(frame.mono_ns - middle + interval // 2) % interval for frame in frames]
-    earliest = min(offsets)
+    offsets = sorted((frame.mono_ns - middle + interval // 2) % interval for frame in frames)
+    earliest = middle - interval // 2 + offsets[len(offsets) // 50]
+    begin = earliest - interval // 10
     return [
-        ((frame.mono_ns - middle + interval // 2) // interval, (offset - earliest) / NS, frame)
-        for frame, offset in zip(frames, offsets, strict=True)
+        (
+            (frame.mono_ns - begin) // interval,
+            max(0.0, ((frame.mono_ns - begin) % interval - interval // 10) / NS),
+            frame,
+        )
+        for frame in frames
     ]
 
 
