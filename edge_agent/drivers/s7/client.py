@@ -4,6 +4,7 @@ One job is in flight at a time. The CPU's grant in the handshake says how long a
 assumed another length is laid out anew for it. Why this is not python-snap7's client: docs/decisions/0032.
 """
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from edge_agent.drivers.s7.blocks import Block, Request, pack
 from edge_agent.drivers.s7.errors import ITEM_GOOD, DeviceError, Refusal, Unanswered, item_text
 from edge_agent.drivers.s7.harvest import Harvest
 from edge_agent.drivers.s7.link import Link, open_link
-from edge_agent.drivers.s7.plan import S7Plan
+from edge_agent.drivers.s7.plan import Layout, S7Plan
 from edge_agent.drivers.s7.settings import S7Connection
 from edge_agent.drivers.s7.trail import Trail
 from edge_agent.drivers.s7.write import S7Target, decode, encode
@@ -40,6 +41,8 @@ class S7Driver:
         self._monotonic = monotonic
         self._link: Link | None = None
         self._trails: WeakKeyDictionary[S7Plan, Trail] = WeakKeyDictionary()
+        # Of plans that assumed a longer message than the CPU grants.
+        self._layouts: WeakKeyDictionary[S7Plan, Layout] = WeakKeyDictionary()
 
     async def connect(self) -> None:
         await self.close()
@@ -54,8 +57,8 @@ class S7Driver:
     async def read(self, plan: S7Plan) -> Reading:
         link = self._linked()
         trail = self._trails.get(plan)
-        if trail is None or trail.layout.pdu != link.pdu:
-            trail = self._trails[plan] = Trail(plan.layout(link.pdu))
+        if trail is None:
+            trail = self._trails[plan] = Trail(await self._layout(plan, link.pdu))
         harvest = Harvest(plan, trail.layout, in_order=trail.is_whole)
         now = self._monotonic()
         queue = deque([*trail.requests, *trail.due(now)])
@@ -127,6 +130,15 @@ class S7Driver:
         if isinstance(answer, int):
             raise Unsupported(item_text(answer))
         return decode(target, answer)
+
+    async def _layout(self, plan: S7Plan, pdu: int) -> Layout:
+        """Laying out many tags takes a while, in which other connections are polled."""
+        if pdu == plan.planned.pdu:
+            return plan.planned
+        layout = self._layouts.get(plan)
+        if layout is None or layout.pdu != pdu:
+            layout = self._layouts[plan] = await asyncio.to_thread(plan.layout, pdu)
+        return layout
 
     def _linked(self) -> Link:
         """Raises NotConnected, also where all of a plan is refused and nothing would be asked."""

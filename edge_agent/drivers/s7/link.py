@@ -114,6 +114,8 @@ class Link(asyncio.Protocol):
             return
         self._fail(Unanswered(f"no answer within {self._timeout:g} s"))
         self._unanswered += 1
+        if not self._assembler.untouched:  # what comes next would be taken for the rest of it
+            self.drop("an answer broke off")
         self._leave_open("an answer is missing")
         if self._unanswered >= UNANSWERED_LIMIT and not self.lost:
             self.drop(f"{self._unanswered} requests in a row were not answered")
