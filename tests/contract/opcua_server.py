@@ -24,6 +24,8 @@ _CHUNK: Final = 60_000  # of a message; larger ones come in several (Part 6, 6.7
 _BAD_NODE: Final = 0x80340000
 _READ_ONLY: Final = 0x803B0000
 _NO_SUBSCRIPTION: Final = 0x80280000
+_NO_FILTER: Final = 0x80450000
+_TIMED_OUT: Final = 0x800A0000
 _NOT_AVAILABLE: Final = 0x807B0000
 _NAMES: Final = {
     getattr(ua.ObjectIds, f"{name}Request_Encoding_DefaultBinary"): name
@@ -45,8 +47,10 @@ class _Held:
     items: dict[int, str] = field(default_factory=dict)
     waiting: list[tuple[int, Any]] = field(default_factory=list)
     sequence: int = 1
+    sent: dict[int, Any] = field(default_factory=dict)
     quiet: int = 0
     dead: bool = False
+    ended: bool = False
 
 
 class OpcUaServer:
@@ -60,6 +64,10 @@ class OpcUaServer:
         self.mute = False
         self.refuses_writes = False
         self.loses_write_reply = False
+        self.refuses_bands = False
+        self.loses_notifications = False
+        self.keeps_sent = True
+        self.bands: list[float] = []
         self.delay_once = 0.0
         self.port = 0
         self.subscriptions: dict[int, _Held] = {}
@@ -86,6 +94,16 @@ class OpcUaServer:
         for link in self._links:
             link.frozen = True
 
+    def cut(self) -> None:
+        """Every connection breaks; sessions and subscriptions go on."""
+        for link in list(self._links):
+            link.close()
+
+    def end_subscriptions(self) -> None:
+        """As where their lifetime ran out: the clients are told."""
+        for each in self.subscriptions.values():
+            each.ended = True
+
     def kill_subscriptions(self) -> None:
         for each in self.subscriptions.values():
             each.dead = True
@@ -105,6 +123,38 @@ class OpcUaServer:
         self._made += 1
         held = self.subscriptions[self._made] = _Held(self._made, interval, keepalive)
         return held
+
+    def turn(self, held: _Held) -> None:
+        """One publishing interval of a subscription, over whichever link asks (Part 4, 5.14.1.2)."""
+        if self.subscriptions.get(held.number) is not held or self._server is None:
+            return
+        asyncio.get_running_loop().call_later(held.interval, self.turn, held)
+        held.quiet += 1
+        if held.dead or not (held.waiting or held.ended or held.quiet >= held.keepalive):
+            return
+        if self.loses_notifications and held.waiting:
+            self.tell(held, ua.PublishResponse())
+        else:
+            any(link.publish(held) for link in list(self._links))
+
+    def tell(self, held: _Held, response: Any) -> int:
+        held.quiet = 0
+        message = ua.NotificationMessage(held.sequence, datetime.now(UTC))
+        if held.waiting:
+            held.sequence += 1
+            changes = [
+                ua.MonitoredItemNotification(handle, ua.DataValue(value, ua.StatusCode(0), self.at))
+                for handle, value in held.waiting
+            ]
+            message.NotificationData = [ua.DataChangeNotification(changes)]
+            held.waiting.clear()
+            if self.keeps_sent:
+                held.sent[message.SequenceNumber] = message
+        elif held.ended:
+            message.NotificationData = [ua.StatusChangeNotification(ua.StatusCode(_TIMED_OUT))]
+            del self.subscriptions[held.number]
+        response.Parameters = ua.PublishResult(held.number, [], False, message)
+        return 0
 
 
 class _Link(asyncio.Protocol):
@@ -263,7 +313,7 @@ class _Link(asyncio.Protocol):
         response.Parameters = ua.CreateSubscriptionResult(
             held.number, wish.RequestedPublishingInterval, wish.RequestedLifetimeCount, held.keepalive
         )
-        self._later(held.interval, lambda: self._turn(held))
+        self._server.turn(held)
         return 0
 
     def _deletesubscriptions(self, request: Any, response: Any) -> int:
@@ -281,15 +331,26 @@ class _Link(asyncio.Protocol):
             if node not in self._server.values:
                 response.Results.append(ua.MonitoredItemCreateResult(ua.StatusCode(_BAD_NODE)))
                 continue
+            band = getattr(each.RequestedParameters.Filter, "DeadbandValue", None)
+            if band is not None:
+                if self._server.refuses_bands:
+                    response.Results.append(ua.MonitoredItemCreateResult(ua.StatusCode(_NO_FILTER)))
+                    continue
+                self._server.bands.append(band)
             handle = each.RequestedParameters.ClientHandle
             held.items[handle] = node
             held.waiting.append((handle, self._server.values[node]))
             response.Results.append(ua.MonitoredItemCreateResult(ua.StatusCode(0), handle, 0.0, 10))
         return 0
 
-    def _republish(self, request: Any, _: Any) -> int:
-        known = request.Parameters.SubscriptionId in self._server.subscriptions
-        return _NOT_AVAILABLE if known else _NO_SUBSCRIPTION
+    def _republish(self, request: Any, response: Any) -> int:
+        held = self._server.subscriptions.get(request.Parameters.SubscriptionId)
+        if held is None:
+            return _NO_SUBSCRIPTION
+        if request.Parameters.RetransmitSequenceNumber not in held.sent:
+            return _NOT_AVAILABLE
+        response.NotificationMessage = held.sent[request.Parameters.RetransmitSequenceNumber]
+        return 0
 
     def _transfersubscriptions(self, request: Any, response: Any) -> int:
         response.Parameters.Results = [
@@ -297,27 +358,10 @@ class _Link(asyncio.Protocol):
         ]
         return 0
 
-    def _turn(self, held: _Held) -> None:
-        """One publishing interval of a subscription (Part 4, 5.14.1.2)."""
-        if self._server.subscriptions.get(held.number) is not held:
-            return
-        self._later(held.interval, lambda: self._turn(held))
-        held.quiet += 1
-        if held.dead or not self._publishes or not (held.waiting or held.quiet >= held.keepalive):
-            return
+    def publish(self, held: _Held) -> bool:
+        """Whether a Publish request was waiting here."""
+        if not self._publishes:
+            return False
         request_id, request = self._publishes.pop(0)
-        self._answer(request_id, request, "Publish", lambda _, response: self._tell(held, response))
-
-    def _tell(self, held: _Held, response: Any) -> int:
-        held.quiet = 0
-        message = ua.NotificationMessage(held.sequence, datetime.now(UTC))
-        if held.waiting:
-            held.sequence += 1
-            changes = [
-                ua.MonitoredItemNotification(handle, ua.DataValue(value, ua.StatusCode(0), self._server.at))
-                for handle, value in held.waiting
-            ]
-            message.NotificationData = [ua.DataChangeNotification(changes)]
-            held.waiting.clear()
-        response.Parameters = ua.PublishResult(held.number, [], False, message)
-        return 0
+        self._answer(request_id, request, "Publish", lambda _, response: self._server.tell(held, response))
+        return True

@@ -87,10 +87,13 @@ def item_of(tag: OpcUaTag) -> Item:
 def _band(tag: OpcUaTag) -> Deadband | None:
     """Only what loses nothing that the pipeline's own filter would keep.
 
-    A `max_interval` keeps values that have not moved, and of an array each element would have to move.
+    A value that moved and was held back for its `min_interval` has to come again to be kept, which the server
+    would see no reason for; and a percentage is of the last value here, and of a range there.
     """
     band = tag.deadband
-    if band is None or band.absolute is None or tag.count != 1 or tag.attribute is not Attribute.VALUE:
+    if band is None or band.absolute is None or band.min_interval:
+        return None
+    if tag.count != 1 or tag.attribute is not Attribute.VALUE:
         return None
     return band
 

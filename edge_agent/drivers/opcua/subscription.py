@@ -24,7 +24,7 @@ from edge_agent.drivers.opcua.quality import NODE_UNKNOWN
 _RETRY_FIRST_SECONDS: Final = 10.0
 _RETRY_MOST_SECONDS: Final = 300.0
 # What a server says of a deadband that it cannot do (Part 4, 5.13.2.4).
-_NO_BAND: Final = frozenset({0x80440000, 0x80450000, 0x808E0000, 0x80430000, 0x80420000})
+_NO_BAND: Final = frozenset({0x80440000, 0x80450000, 0x808E0000, 0x80430000})
 _NOT_AVAILABLE: Final = 0x807B0000  # BadMessageNotAvailable: that was all
 _MOST_REPUBLISHED: Final = 10_000
 
@@ -156,6 +156,7 @@ class Subscription:
         """
         if self.id is not None:
             self.inbox.restate()
+            self._retry_at = self._now().mono
         for _ in range(_MOST_REPUBLISHED):
             if not await self._republished(link):
                 break
