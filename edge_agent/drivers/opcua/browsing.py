@@ -5,14 +5,16 @@ it is one of the vendor's own. Addresses name namespaces by their URIs: indexes 
 """
 
 import base64
+import struct
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from asyncua import ua as library
-from asyncua.common.utils import Buffer
+from asyncua.common.utils import Buffer, NotEnoughData
 from asyncua.ua.ua_binary import struct_from_binary
+from asyncua.ua.uaerrors import UaError
 
 from edge_agent.contracts.driver import Browsed
 from edge_agent.contracts.errors import ConfigError, NotConnected
@@ -26,7 +28,7 @@ ua: Any = library
 MOST_NODES: Final = 200_000
 _MOST_TOGETHER: Final = 100
 _MOST_REFERENCES: Final = 1_000
-_MOST_PAGES: Final = 10_000
+MOST_PAGES: Final = 10_000
 _DEEPEST_TYPE: Final = 30
 _OBJECTS, _SERVER = "i=85", 2253
 _HIERARCHICAL, _HAS_SUBTYPE, _HAS_PROPERTY = 33, 45, 46
@@ -39,6 +41,10 @@ _TYPES: Final = {
 }  # fmt: skip
 _NUMBERS: Final = frozenset(each for each in _TYPES.values() if each != "string")
 _BUILT_IN_LAST: Final = 25
+# What the library raises for bytes that are no such answer.
+_GARBLED: Final = (
+    UaError, NotEnoughData, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, struct.error,
+)  # fmt: skip
 _Item = TypeVar("_Item")
 Ask = Callable[[Any], Awaitable[bytes]]
 
@@ -57,9 +63,17 @@ class _Node:
 class Browser:
     """One walk. ask: sends a request and gives the answer's bytes. namespaces: the server's, by index."""
 
-    def __init__(self, ask: Ask, namespaces: Sequence[str]) -> None:
+    def __init__(
+        self,
+        ask: Ask,
+        namespaces: Sequence[str],
+        most_nodes: int = MOST_NODES,
+        most_pages: int = MOST_PAGES,
+    ) -> None:
         self._ask = ask
         self._namespaces = namespaces
+        self._most_nodes = most_nodes
+        self._most_pages = most_pages
         self._seen: set[Any] = set()
         self._base: dict[Any, int] = {}
 
@@ -113,8 +127,8 @@ class Browser:
         identifier = _local(reference.NodeId)
         if identifier is None or identifier in self._seen:
             return
-        if len(self._seen) >= MOST_NODES:
-            raise ConfigError(f"there are more than {MOST_NODES} nodes: browse a part (START, --depth)")
+        if len(self._seen) >= self._most_nodes:
+            raise ConfigError(f"there are more than {self._most_nodes} nodes: browse a part (START, --depth)")
         self._seen.add(identifier)
         name = _plain(reference.BrowseName.Name) or str(identifier.Identifier)
         node.children.append(_Node(identifier, int(reference.NodeClass), (*node.path, name)))
@@ -166,12 +180,12 @@ class Browser:
         pages = 0
         while waiting:
             pages += 1
-            if pages > _MOST_PAGES:
+            if pages > self._most_pages:
                 raise NotConnected("the server's list of references does not end")
             request = ua.BrowseNextRequest()
             request.Parameters.ReleaseContinuationPoints = False
             request.Parameters.ContinuationPoints = [point for _, point in waiting]
-            results = _parsed(ua.BrowseNextResponse, await self._ask(request)).Results
+            results = _parsed(ua.BrowseNextResponse, await self._ask(request)).Parameters.Results
             if len(results) != len(waiting):
                 raise NotConnected("the server answered for other nodes than those that were asked for")
             following = []
@@ -289,7 +303,10 @@ def _local(identifier: Any) -> Any:
 
 
 def _parsed(kind: Any, data: bytes) -> Any:
-    return struct_from_binary(kind, Buffer(data))
+    try:
+        return struct_from_binary(kind, Buffer(data))
+    except _GARBLED as error:
+        raise NotConnected(f"the server's answer cannot be read: {error}") from error
 
 
 def _status(result: Any) -> int:
