@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from edge_agent.contracts.driver import Reading
-from edge_agent.contracts.errors import NotConnected
+from edge_agent.contracts.errors import NotConnected, Unsupported, WriteRefused, WriteUnknown
+from edge_agent.drivers.s7 import SPEC
 from edge_agent.drivers.s7.client import S7Driver
 from edge_agent.drivers.s7.plan import S7Plan, plan
 from edge_agent.drivers.s7.settings import S7Connection
@@ -217,3 +218,59 @@ async def test_who_it_is_takes_several_messages_where_they_are_short() -> None:
         assert found.product == "6ES7 315-2EH14-0AB0 (CPU 315-2 PN/DP)"
         assert found.revision == "V3.2.6"
         assert (await bench.read()).row == ROW
+
+
+@pytest.mark.parametrize(("jobs", "connections"), [(4, 1), (1, 2)])
+async def test_a_late_answer_costs_the_link_only_where_the_cpu_takes_one_job(
+    jobs: int, connections: int
+) -> None:
+    async for bench in bench_of(SimulatorConfig(jobs=jobs, wall_ms=lambda: 0)):
+        await bench.driver.connect()
+        for _ in range(3):
+            bench.fault(FaultKind.DELAY, seconds=0.15, times=1)
+            assert (await bench.read()).unanswered
+            await bench.heals()
+            if jobs == 1:
+                break
+        assert bench.simulator.counters.connections == connections
+
+
+def target_of(bench: Bench, address: str) -> Any:
+    group = {"name": "out", "interval": "1s", "tags": [{"name": "set", "address": address}]}
+    connection = S7Connection.model_validate({**bench.connection.model_dump(), "groups": [group]})
+    assert SPEC.target is not None
+    return SPEC.target(connection, connection.groups[0], connection.groups[0].tags[0])
+
+
+@pytest.mark.writes
+@pytest.mark.parametrize(
+    ("fault", "error", "said"),
+    [
+        (Fault(FaultKind.ERROR, code=0x8104), WriteRefused, "PUT/GET"),
+        (Fault(FaultKind.ERROR, code=0x8500), WriteRefused, "0x8500"),
+        (Fault(FaultKind.ITEM, code=0x0A), WriteRefused, "no such block"),
+        (Fault(FaultKind.WRONG_REFERENCE), WriteUnknown, "no answer"),
+        (Fault(FaultKind.CUT_WITHIN), WriteUnknown, "closed"),
+        (Fault(FaultKind.CUT), WriteUnknown, "closed|broke|reset"),
+    ],
+)
+async def test_what_becomes_of_a_write_is_told(fault: Fault, error: type[Exception], said: str) -> None:
+    async for bench in bench_of(SimulatorConfig(writable=True, wall_ms=lambda: 0)):
+        await bench.driver.connect()
+        bench.simulator.faults.add(fault)
+        with pytest.raises(error, match=said):
+            await bench.driver.write(target_of(bench, "DB9.DBW0"), 1)
+        assert bench.simulator.counters.write_requests == 1
+        await bench.heals()
+
+
+async def test_what_cannot_be_read_back_says_why(bench: Bench) -> None:
+    target = target_of(bench, "DB9.DBW0")
+    bench.fault(FaultKind.ITEM, code=0x0A)
+    with pytest.raises(Unsupported, match="no such block"):
+        await bench.driver.read_target(target)
+    bench.simulator.faults.clear()
+    bench.fault(FaultKind.ERROR, code=0x8104)
+    with pytest.raises(Unsupported, match="PUT/GET"):
+        await bench.driver.read_target(target)
+    await bench.heals()
