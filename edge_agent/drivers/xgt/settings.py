@@ -4,7 +4,8 @@ import codecs
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from edge_agent.config.models import ConnectionSettings, GroupSettings, TagSettings, TransportSettings
 from edge_agent.drivers.xgt import status
@@ -246,23 +247,41 @@ class XgtConnection(ConnectionSettings):
         return self.series is Series.XGB_MK if self.bit_index is None else self.bit_index == "hex"
 
     def place(self, tag: XgtTag) -> Address:
-        """Raises ValueError for what is no address of this series."""
+        """Where a tag that is no status stands. Raises ValueError for what is no address of this series."""
         area = tag.written.area
         if area not in self.series.areas:
             known = ", ".join(self.series.areas)
-            raise ValueError(f"{tag.name}: {self.series} has no area {area}; it has {known}")
+            raise ValueError(f"{tag.address!r}: {self.series} has no area {area}; it has {known}")
         return locate(tag.address, hex_bits=self.hex_bits)
 
     @model_validator(mode="after")
     def _addresses_of_the_series(self) -> "XgtConnection":
-        for group in self.groups:
-            for tag in group.tags:
-                if tag.is_status:
-                    continue
-                self.place(tag)
-                if self.hex_bits and tag.step is not None and tag.written.size == 0:
-                    raise ValueError(
-                        f"{tag.name}: a range counts decimally, and bit_index is hex: write the bits of a "
-                        f"word, such as {tag.written.area}172.0..15"
-                    )
+        """Only here the series is known; what is wrong is told at its tag."""
+        wrong = [
+            InitErrorDetails(
+                type=PydanticCustomError("value_error", "{reason}", {"reason": reason}),
+                loc=("groups", at, "tags", index, "address"),
+                input=tag.address,
+            )
+            for at, group in enumerate(self.groups)
+            for index, tag in enumerate(group.tags)
+            if (reason := self._complaint(tag))
+        ]
+        if wrong:
+            raise ValidationError.from_exception_data(type(self).__name__, wrong)
         return self
+
+    def _complaint(self, tag: XgtTag) -> str:
+        """Why the tag's address cannot be one of this series; empty where it can."""
+        if tag.is_status:
+            return ""
+        try:
+            self.place(tag)
+        except ValueError as error:
+            return str(error)
+        if self.hex_bits and tag.step is not None and tag.written.size == 0:
+            return (
+                "a range counts decimally, and bit_index is hex: write the bits of a word, such as "
+                f"{tag.written.area}172.0..15"
+            )
+        return ""

@@ -47,7 +47,7 @@ def target(connection: XgtConnection, _group: XgtGroup, tag: XgtTag) -> XgtTarge
     try:
         place = connection.place(tag)
     except ValueError as error:
-        raise ConfigError(str(error)) from error
+        raise ConfigError(f"{tag.name}: {error}") from error
     if place.contact:
         raise ConfigError(f"{tag.name}: {tag.address} is a contact, which follows from its timer or counter")
     if place.area == "I":

@@ -64,6 +64,14 @@ def test_areas_are_those_of_the_series() -> None:
         assert connection("%PW1", "%DW5", "%TW2", "%ZW1", series=series)
 
 
+def test_what_the_series_does_not_have_is_told_at_its_tag() -> None:
+    with pytest.raises(ValidationError) as refused:
+        connection("%MW5", "%DW5", "%MX1F", "status:state", series="xgi")
+    assert [error["loc"] for error in refused.value.errors()] == [
+        ("groups", 0, "tags", 1, "address"), ("groups", 0, "tags", 2, "address"),
+    ]  # fmt: skip
+
+
 def test_only_xgb_mk_names_bits_by_hexadecimal_digits_unless_told() -> None:
     assert connection(series="xgb-mk").hex_bits
     assert not connection(series="xgk").hex_bits
