@@ -15,7 +15,7 @@ from tests.fuzz.targets import load, names
 from tests.fuzz.trial import attempt
 from tests.fuzz.worker import keep
 
-INPUTS = 300
+INPUTS = 200
 _WRITES = "import sys; from pathlib import Path; from tests.fuzz.record import Record"
 _TRIES = "Record(Path(sys.argv[1])).begin(b'x')"
 
