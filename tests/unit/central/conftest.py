@@ -126,12 +126,17 @@ class Foundation:
     tokens: dict[str, str]
 
 
+def founded(data: Path) -> Foundation:
+    """On data that may be there already."""
+    tokens = {role: app.create_token(data, role, None)[0] for role in ("admin", "operator", "viewer")}
+    return Foundation(
+        data, tokens | {device: app.create_token(data, None, device)[0] for device in ("dev-1", "dev-2")}
+    )
+
+
 @pytest.fixture(scope="session")
 def foundation(tmp_path_factory: pytest.TempPathFactory) -> Foundation:
-    data = tmp_path_factory.mktemp("foundation") / "data"
-    tokens = {role: app.create_token(data, role, None)[0] for role in ("admin", "operator", "viewer")}
-    tokens |= {device: app.create_token(data, None, device)[0] for device in ("dev-1", "dev-2")}
-    return Foundation(data, tokens)
+    return founded(tmp_path_factory.mktemp("foundation") / "data")
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ import pytest
 from central_sync.app import CannotOpen, auditing
 from central_sync.store import database
 from tests.unit.central import golden
-from tests.unit.central.conftest import OpenHouse
+from tests.unit.central.conftest import FakeClock, founded, house_on
 from tests.unit.central.edge import Edge
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "central"
@@ -76,12 +76,11 @@ def test_every_row_is_still_there_after_the_migration(version: int, tmp_path: Pa
 
 
 @pytest.mark.parametrize("version", EARLIER)
-async def test_the_api_answers_as_before_and_goes_on(
-    version: int, open_house: OpenHouse, tmp_path: Path
-) -> None:
+async def test_the_api_answers_as_before_and_goes_on(version: int, tmp_path: Path) -> None:
     await asyncio.to_thread(golden.load, GOLDEN / f"version-{version}.sql.gz", tmp_path / "data")
     said = json.loads((GOLDEN / f"version-{version}.json").read_text(encoding="utf-8"))
-    async with open_house() as house:
+    foundation = await asyncio.to_thread(founded, tmp_path / "data")
+    async with house_on(foundation, foundation.data, FakeClock()) as house:
         assert lacking(said, await golden.answers(house)) == []
         # The agent goes on where it was: a batch that is still missing, a repeat, and new ones.
         edge = Edge(epoch="epoch-a", no=2, next=14, n=20)
