@@ -145,3 +145,28 @@ async def test_the_command_refuses_what_it_does_not_know() -> None:
     _, errors = await process.communicate()
     assert process.returncode == 2
     assert b"earthquake" in errors
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        "3201000000010002000004", "32010000000100000000 0401120a", "320100000001000e00000401120a100200",
+        "32070000000100000000000000", "3205000000010000000000000000", "00000000000000000000000000",
+    ],
+)  # fmt: skip
+async def test_a_request_that_makes_no_sense_is_refused_and_harms_nobody(job: str) -> None:
+    """The envelope and the handshake are right, the job is not."""
+    async with Simulator(still()) as simulator:
+        reader, writer = await asyncio.open_connection("127.0.0.1", simulator.ports[0])
+        writer.write(bytes.fromhex("0300001611e00000000100c1020100c2020102c0010a"))
+        await reader.readexactly(22)
+        writer.write(bytes.fromhex("0300001902f08032010000040000080000f0000001000101e0"))
+        await reader.readexactly(27)
+        pdu = bytes.fromhex(job)
+        writer.write(b"\x03\x00" + (len(pdu) + 7).to_bytes(2) + b"\x02\xf0\x80" + pdu)
+        writer.write_eof()
+        said = await reader.read()
+        assert simulator.counters.refused == 1 or int.from_bytes(said[17:19]) in (0x8104, 0x8500)
+        writer.close()
+        found = await asyncio.to_thread(read_once, simulator.ports[0], 4)
+        assert found == b"".join(word("DB", 1, at, TICK).to_bytes(2) for at in (0, 2))

@@ -19,7 +19,7 @@ _TPDU_1024: Final = b"\xc0\x01\x0a"
 _JOB, _ACK, _ACK_DATA, _USERDATA = 1, 2, 3, 7
 _SETUP, _READ, _WRITE = 0xF0, 0x04, 0x05
 # Jobs that the agent offers to leave unanswered; the CPU says how many it takes.
-_JOBS: Final = 4
+JOBS: Final = 4
 _PROTOCOL: Final = 0x32
 _CODES: Final = {Area.DB: 0x84, Area.MARKER: 0x83, Area.INPUT: 0x81, Area.OUTPUT: 0x82} | {
     Area.TIMER: 0x1D, Area.COUNTER: 0x1C,
@@ -103,7 +103,7 @@ class Assembler:
 
 
 def setup_request(reference: int, pdu: int) -> bytes:
-    parameters = struct.pack(">BBHHH", _SETUP, 0, _JOBS, _JOBS, pdu)
+    parameters = struct.pack(">BBHHH", _SETUP, 0, JOBS, JOBS, pdu)
     return _HEAD.pack(_PROTOCOL, _JOB, 0, reference, len(parameters), 0) + parameters
 
 

@@ -95,7 +95,7 @@ class Station(asyncio.Protocol):
             self._connect(packet)
         elif packet[1] == 0x80:  # a disconnect request
             self._transport.close()
-        elif packet[:3] != b"\x02\xf0\x80" or len(packet) < 13 or packet[3] != 0x32:
+        elif packet[:3] != b"\x02\xf0\x80" or len(packet) < 14 or packet[3] != 0x32:
             self._refuse()
         elif packet[4] == 1 and packet[13] == 0xF0:
             self._set_up(packet[3:])
@@ -147,7 +147,11 @@ class Station(asyncio.Protocol):
         if (fault := met.get(FaultKind.ERROR)) is not None:
             says = b"\x32\x03\x00\x00" + pdu[4:6] + b"\x00\x00\x00\x00" + fault.code.to_bytes(2)
         else:
-            says = answer(pdu, self._pdu, world.memory, world.faults, world.cpu, world.tick)
+            try:
+                says = answer(pdu, self._pdu, world.memory, world.faults, world.cpu, world.tick)
+            except IndexError:  # shorter than it says of itself
+                self._refuse()
+                return
         if FaultKind.LOST_REPLY in met:
             return
         self._reply(says, met)

@@ -1,6 +1,8 @@
-"""Golden messages: those of libnodave and snap7 as Wireshark shows them."""
+"""Messages byte by byte, after the layout that Wireshark and libnodave have, and beside python-snap7's."""
 
 import pytest
+from snap7.datatypes import S7Area, S7WordLen
+from snap7.s7protocol import S7Protocol
 
 from edge_agent.drivers.s7 import messages, szl
 from edge_agent.drivers.s7.address import Area
@@ -133,3 +135,26 @@ def test_who_a_cpu_is() -> None:
     assert found.product == "6ES7 315-2EH14-0AB0 (CPU 315-2 PN/DP)"
     assert found.revision == "V3.2.6"
     assert szl.identity(b"", b"") is None
+
+
+def test_an_encoder_of_others_makes_the_same_requests() -> None:
+    """python-snap7 3.3: all but the reference, and how many jobs the setup offers."""
+    other = S7Protocol()
+
+    def same(mine: bytes, theirs: bytes) -> bool:
+        return mine[:4] + mine[6:] == theirs[:4] + theirs[6:]
+
+    ranges = [(0x84, 1, 2, 4), (0x83, 0, 10, 1)]
+    assert same(messages.read_request(1, [DB1, ODD]), other.build_multi_read_request(ranges))
+    assert same(messages.read_request(1, [DB1]), other.build_read_request(S7Area.DB, 1, 2, S7WordLen.BYTE, 4))
+    assert same(
+        messages.read_request(1, [TIMER]), other.build_read_request(S7Area.TM, 0, 5, S7WordLen.TIMER, 1)
+    )
+    assert same(
+        messages.write_request(1, Area.DB, 7, 20, None, b"\1\2\3"),
+        other.build_write_request(S7Area.DB, 7, 20, S7WordLen.BYTE, b"\1\2\3"),
+    )
+    assert same(szl.request(1, 0x11, 1), other.build_read_szl_request(0x11, 1))
+    assert same(szl.next_request(1, 9), other.build_userdata_followup_request(4, 1, 9))
+    setup = other.build_setup_communication_request(messages.JOBS, messages.JOBS, 480)
+    assert same(messages.setup_request(1, 480), setup)
