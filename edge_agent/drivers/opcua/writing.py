@@ -149,7 +149,7 @@ def _one(type_: int, value: Any) -> Any:
             raise ValueError("no whole number")
         return int(value)
     if type_ in _FLOATS:
-        if isinstance(value, bool):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError("no number")
         return float(value)
     if type_ in _STRINGS:
