@@ -151,8 +151,8 @@ def test_values_go_out_as_the_type_of_the_node(type_: int, value: Any, written: 
     ("type_", "value"),
     [
         (1, 1), (4, 40_000), (4, 1.5), (4, True), (4, "1"), (5, -1), (10, "1.5"), (10, True), (12, 5),
-        (13, "x"), (13, "2026-03-04T05:06:07"), (14, "x"), (15, "%"), (21, {"locale": "de"}), (22, {}), (24, 1),
-        (4, None), (6, [1, "a"]), (11, [[1.0]]),
+        (13, "x"), (13, "2026-03-04T05:06:07"), (14, "x"), (15, "%"), (21, {"locale": "de"}), (22, {}),
+        (24, 1), (4, None), (6, [1, "a"]), (11, [[1.0]]),
     ],
 )  # fmt: skip
 def test_a_value_that_is_none_of_the_nodes_type_is_refused_before_it_is_sent(type_: int, value: Any) -> None:
