@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 NAME: Final = "browse"
 HELP: Final = "print what a server offers as a list of tags: YAML, CSV or JSON"
-EXAMPLE: Final = "edge-agent browse press1 --format csv > press1.csv"
+EXAMPLE: Final = "edge-agent browse press1 --format csv"
 
 _DEPTH: Final = 10
 _PROGRESS_EVERY: Final = 500
@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format", choices=("yaml", "csv", "json"), default="yaml",
         help="yaml: items of a group's tags. csv: a tag list to include. json: all of it, folders too",
     )  # fmt: skip
+    parser.add_argument("--json", action="store_const", const="json", dest="format", help="as --format json")
 
 
 def _depth(text: str) -> int:

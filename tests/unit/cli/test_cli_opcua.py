@@ -37,6 +37,9 @@ def test_browse_prints_what_a_config_takes(cli: Any, app: Any) -> None:
     assert app.asked[-1] == ("press1", "ns=2;s=Press", 3)
     assert cli.out.splitlines()[1].startswith('"Press.Oil","ns=2;s=Oil","float32"')
     assert cli("browse", "-c", "a.yaml", "press1", "--format", "json") == 0
+    printed = cli.out
+    assert cli("browse", "-c", "a.yaml", "press1", "--json") == 0
+    assert cli.out == printed
     assert [each["address"] for each in json.loads(cli.out)] == [each.address for each in FOUND]
 
 
