@@ -1,7 +1,9 @@
 """The S7 driver and CPUs that refuse, grant less, answer oddly or break off."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from edge_agent.drivers.s7.settings import S7Connection
 from edge_agent.drivers.s7.simulator.faults import Fault, FaultKind
 from edge_agent.drivers.s7.simulator.memory import word
 from edge_agent.drivers.s7.simulator.server import Simulator, SimulatorConfig
+from edge_agent.drivers.s7.simulator.station import Counters
 from edge_agent.wire.quality import Quality, whole
 from tests.contract.driver_bench import lost, until
 
@@ -233,6 +236,26 @@ async def test_a_late_answer_costs_the_link_only_where_the_cpu_takes_one_job(
             if jobs == 1:
                 break
         assert bench.simulator.counters.connections == connections
+
+
+async def test_a_cancelled_request_costs_no_link_where_the_cpu_answers_it_yet() -> None:
+    """What is asked in a pause is cancelled when the pause ends (contracts.driver.Identifying)."""
+    async for bench in bench_of(SimulatorConfig(jobs=1, wall_ms=lambda: 0)):
+        await bench.driver.connect()
+        counters = bench.simulator.counters
+        for seconds in (0.0, 0.05):
+            before = counters.requests
+            bench.fault(FaultKind.DELAY, seconds=seconds, times=1)
+            async with asyncio.TaskGroup() as group:
+                task = group.create_task(bench.driver.identify(None))
+                await until(partial(has_more, counters, before))
+                task.cancel()
+            assert (await bench.read()).row == ROW
+        assert counters.connections == 1
+
+
+def has_more(counters: Counters, requests: int) -> bool:
+    return counters.requests > requests
 
 
 def target_of(bench: Bench, address: str) -> Any:

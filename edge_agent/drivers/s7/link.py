@@ -1,9 +1,10 @@
 """One connection to a CPU: ISO on TCP, the handshakes, and one job at a time.
 
 A reply names its job by the PDU reference, so that a late or repeated one is told and thrown away. A CPU
-takes as many unanswered jobs as it said in the handshake, often one: after that many time-outs the link is
-dropped, because another job could not be asked. The time-out is one timer for each link that is set on when
-it fires: arming one for each request costs a quarter of the whole request.
+takes as many unanswered jobs as it said in the handshake, often one. After that many time-outs the link is
+dropped, because another job could not be asked; after a cancelled job its answer is waited for first. The
+time-out is one timer for each link that is set on when it fires: arming one for each request costs a quarter
+of the whole request.
 """
 
 import asyncio
@@ -39,7 +40,8 @@ class Link(asyncio.Protocol):
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._unanswered = 0
-        self._open_jobs = 0
+        self._open_jobs: set[int] = set()  # references of jobs that nobody waits for any more
+        self._late: asyncio.Future[None] | None = None
         self._transport: asyncio.Transport | None = None
 
     async def request(self, pdu: bytes) -> bytes:
@@ -47,7 +49,11 @@ class Link(asyncio.Protocol):
 
         Raises Unanswered, after which the link may be lost, and NotConnected where it is. Safe to cancel.
         """
+        if len(self._open_jobs) >= self.jobs:
+            await self._settle()
         self._reference = self._reference % _REFERENCES + 1
+        while self._reference in self._open_jobs:
+            self._reference = self._reference % _REFERENCES + 1
         data = messages.envelope(pdu[:4] + self._reference.to_bytes(2) + pdu[6:])
         return await self._exchange(data)
 
@@ -71,6 +77,23 @@ class Link(asyncio.Protocol):
             self._transport.abort()
             self._transport = None
         self._fail(NotConnected(self.lost))
+        if self._late is not None and not self._late.done():
+            self._late.set_exception(NotConnected(self.lost))
+
+    async def _settle(self) -> None:
+        """Waits for the answer to a job that was cancelled: the CPU takes no further one before. Raises
+        NotConnected where it does not come."""
+        if self.lost:
+            raise NotConnected(self.lost)
+        self._late = self._loop.create_future()
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._late
+        except TimeoutError as error:
+            self.drop("a request that was cancelled is not answered")
+            raise NotConnected(self.lost) from error
+        finally:
+            self._late = None
 
     async def _exchange(self, data: bytes) -> bytes:
         if self.lost or self._transport is None:
@@ -84,17 +107,12 @@ class Link(asyncio.Protocol):
         try:
             answer = await self._reply
         except asyncio.CancelledError:
-            self._leave_open("a request was cancelled")
+            self._open_jobs.add(self._reference)
             raise
         finally:
             self._reply = None
         self._unanswered = 0
         return answer
-
-    def _leave_open(self, why: str) -> None:
-        self._open_jobs += 1
-        if self._open_jobs >= self.jobs and not self.lost:
-            self.drop(f"{why}, and the CPU takes {self.jobs} at a time")
 
     def _fail(self, error: Exception) -> None:
         if self._reply is not None and not self._reply.done():
@@ -114,10 +132,12 @@ class Link(asyncio.Protocol):
             return
         self._fail(Unanswered(f"no answer within {self._timeout:g} s"))
         self._unanswered += 1
+        self._open_jobs.add(self._reference)
         if not self._assembler.untouched:  # what comes next would be taken for the rest of it
             self.drop("an answer broke off")
-        self._leave_open("an answer is missing")
-        if self._unanswered >= UNANSWERED_LIMIT and not self.lost:
+        elif len(self._open_jobs) >= self.jobs:
+            self.drop(f"an answer is missing, and the CPU takes {self.jobs} at a time")
+        elif self._unanswered >= UNANSWERED_LIMIT:
             self.drop(f"{self._unanswered} requests in a row were not answered")
 
     # --- called by the event loop ---------------------------------------------------------------------
@@ -146,8 +166,12 @@ class Link(asyncio.Protocol):
             reference = messages.reference_of(message)
             if reference is None:
                 return
+            if reference in self._open_jobs:
+                self._open_jobs.discard(reference)
+                if self._late is not None and not self._late.done():
+                    self._late.set_result(None)
+                return
             if reference != self._reference:
-                self._open_jobs = max(0, self._open_jobs - 1)
                 return
         if self._reply is not None and not self._reply.done():
             self._reply.set_result(message)
