@@ -47,6 +47,9 @@ def _fields(model: Schema, defs: Mapping[str, Schema], indent: str) -> Iterator[
             yield f"{indent}{name}: []"
             lines = (line for item in items for line in _item(item, defs, indent + "  "))
             yield from (f"{indent}# {line[len(indent) :]}" for line in lines)
+        elif inner and not field.get("examples"):
+            yield f"{indent}# {name}:"
+            yield from _commented_out(inner[0], defs, indent)
         elif items:
             yield f"{indent}{name}:"
             for item in items:
@@ -54,6 +57,13 @@ def _fields(model: Schema, defs: Mapping[str, Schema], indent: str) -> Iterator[
         else:
             mark = "" if name in required else "# "
             yield f"{indent}{mark}{name}: {flow(value_of(name, field))}"
+
+
+def _commented_out(model: Schema, defs: Mapping[str, Schema], indent: str) -> Iterator[str]:
+    """A section that may be left out, with every setting of it."""
+    every = {**model, "required": list(model["properties"])}
+    for line in _fields(every, defs, "  "):
+        yield f"{indent}# {line}"
 
 
 def _alternatives(kinds: list[Schema], defs: Mapping[str, Schema], indent: str) -> Iterator[str]:

@@ -59,9 +59,8 @@ class HostConnection(ConnectionSettings):
 
     driver: Literal["host"] = Field("host", description="Protocol driver.")
     transport: HostTransport = Field(
-        default_factory=HostTransport, description="Where it tells of itself; absent: all defaults.",
-        examples=[{"timeout": "2s"}],
-    )  # fmt: skip
+        default_factory=HostTransport, description="Where it tells of itself; absent: all defaults."
+    )
     groups: list[HostGroup] = Field(default_factory=list, description="What is read, and how often.")
 
     @model_validator(mode="after")

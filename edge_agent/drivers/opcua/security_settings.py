@@ -174,7 +174,6 @@ class SecuredTransport(TransportSettings):
     security: SecuritySettings = Field(
         default_factory=SecuritySettings,
         description="Encryption and logins; absent: everything in the clear, and anonymous.",
-        examples=[{"policy": "basic256sha256", "mode": "sign_and_encrypt"}],
     )
 
     def beside(self, directory: Path) -> Self:
