@@ -358,6 +358,23 @@ async def test_a_birth_is_asked_for_at_once_and_then_each_half_minute_or_never(
     assert len(asked) == 2 * allowed
 
 
+async def test_closing_says_goodbye(house: House) -> None:
+    """Else a broker takes it for a failure, and sends the will of who has one."""
+    said: list[int] = []
+
+    async def turn(wire: Wire) -> None:
+        await wire.accept()
+        while True:
+            said.append((await wire.packet())[0])
+
+    house.broker.turns = [turn]
+    driver, _ = house.driver()
+    await driver.connect()
+    await driver.close()
+    await until(lambda: house.broker.ended == 1)
+    assert said == [14]
+
+
 async def test_a_key_that_is_not_there_is_named(house: House, tmp_path: Path) -> None:
     driver, _ = house.driver(tls={"ca_file": str(tmp_path / "no.pem")})
     with pytest.raises(NotConnected, match=r"no\.pem: there is no such file"):

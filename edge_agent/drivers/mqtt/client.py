@@ -122,12 +122,11 @@ class MqttDriver:
                 await link.send(edge.topic("NCMD"), encode_rebirth(self._wall_ms()))
 
     def _end(self) -> None:
-        """Once for each link: what waits to be taken is the past from now on."""
-        if self._subscribed:
-            self._subscribed.clear()
-            for inbox in self.inboxes.values():
-                inbox.ended()
+        """What waits to be taken is the past from now on. Harmless a second time for one link."""
+        self._subscribed.clear()
         self._asked_at.clear()
+        for inbox in self.inboxes.values():
+            inbox.ended()
 
     # --- messages ----------------------------------------------------------------------------------
 

@@ -6,6 +6,9 @@ aiomqtt gives the connecting, the packets and the keepalive. What is changed of 
 - connecting happens in a thread that nobody can end. A link that was given up meanwhile is closed as soon
   as its socket is there, so that it cannot take the client id away from the next one.
 - a broker that hangs up before its CONNACK is told at once, and not after the time-out.
+- sockets are watched by the socket and not by its number, which the next link may have by the time that a
+  deferred call comes to it: that link would then never write.
+- after an error the socket is closed; paho leaves it open, and it would be read for ever.
 - a packet above `MAX_PACKET_BYTES` ends the link before it is read.
 """
 
@@ -81,9 +84,6 @@ class Link(aiomqtt.Client):
         self._given_up = False
         self.resumed = False
         self._client.connect_timeout = float(transport.timeout)
-        self._read_once = self._client.loop_read
-        self._client.loop_read = self._read_bounded  # type: ignore[method-assign]
-        self._disconnected.add_done_callback(self._dropped)
 
     @property
     def lost(self) -> str:
@@ -127,9 +127,11 @@ class Link(aiomqtt.Client):
         """Says goodbye if that is possible at once, and closes the socket, now or as soon as it is there."""
         if self._given_up:
             return
-        if self._connected.done() and not self._disconnected.done():
-            self._client.disconnect()
+        is_up = self._is_accepted and not self._disconnected.done()
         self._given_up = True
+        if is_up:
+            self._client.disconnect()
+            self._client.loop_write()  # else it would wait for the loop, and be dropped with the socket
         self._drop()
         if self._disconnected.done():
             self._disconnected.exception()  # it is known
@@ -137,18 +139,14 @@ class Link(aiomqtt.Client):
             task.cancel()
             await asyncio.wait((task,))
 
+    @property
+    def _is_accepted(self) -> bool:
+        """The broker said yes. Waiting for its answer may also have failed, or been cancelled."""
+        answer = self._connected
+        return answer.done() and not answer.cancelled() and answer.exception() is None
+
     def _drop(self) -> None:
         self._client._sock_close()
-
-    def _dropped(self, _: "asyncio.Future[None]") -> None:
-        """Whatever ended it: after some errors paho leaves the socket open, and it would be read for ever."""
-        self._drop()
-
-    def _read_bounded(self, max_packets: int = 1) -> Any:
-        result = self._read_once(max_packets)
-        if self._client._in_packet["remaining_length"] > MAX_PACKET_BYTES:
-            raise OSError(f"the broker sends a packet of more than {MAX_PACKET_BYTES} bytes")
-        return result
 
     # --- what paho calls; from the thread that connects, where it says so -------------------------
 
@@ -171,29 +169,52 @@ class Link(aiomqtt.Client):
     ) -> None:
         if not self._connected.done():
             self._connected.set_exception(aiomqtt.MqttError("the broker closed the link without an answer"))
-        super()._on_disconnect(client, userdata, flags, reason_code, properties)
+        elif self._is_accepted:
+            super()._on_disconnect(client, userdata, flags, reason_code, properties)
 
-    def _on_socket_open(self, client: Any, userdata: Any, sock: Any) -> None:
+    def _on_socket_open(self, client: Any, userdata: Any, sock: Any) -> None:  # noqa: ARG002
         """In the thread."""
-        self._loop.call_soon_threadsafe(self._adopt, client, userdata, sock)
+        self._loop.call_soon_threadsafe(self._adopt, sock)
 
-    def _adopt(self, client: Any, userdata: Any, sock: Any) -> None:
-        if self._given_up:
+    def _adopt(self, sock: Any) -> None:
+        if self._given_up or sock.fileno() < 0:
             self._drop()
-        else:
-            super()._on_socket_open(client, userdata, sock)
+            return
+        self._loop.add_reader(sock.fileno(), self._guarded, self._read)
+        self._misc_task = self._loop.create_task(self._misc_loop())
 
-    def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:
+    def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:  # noqa: ARG002
         """In the thread, and in the loop."""
-        self._loop.call_soon_threadsafe(self._register_write, client, userdata, sock)
+        self._loop.call_soon_threadsafe(self._register_write, sock)
 
-    def _register_write(self, client: Any, userdata: Any, sock: Any) -> None:
+    def _register_write(self, sock: Any) -> None:
         if not self._given_up and sock.fileno() >= 0:
-            super()._on_socket_register_write(client, userdata, sock)
+            self._loop.add_writer(sock.fileno(), self._guarded, self._client.loop_write)
 
-    def _on_socket_unregister_write(self, client: Any, userdata: Any, sock: Any) -> None:
+    def _on_socket_unregister_write(self, client: Any, userdata: Any, sock: Any) -> None:  # noqa: ARG002
         if sock.fileno() >= 0:
-            super()._on_socket_unregister_write(client, userdata, sock)
+            self._loop.remove_writer(sock.fileno())
+
+    def _read(self) -> None:
+        while True:
+            self._client.loop_read()
+            if self._client._in_packet["remaining_length"] > MAX_PACKET_BYTES:
+                raise OSError(f"the broker sends a packet of more than {MAX_PACKET_BYTES} bytes")
+            sock = self._client.socket()
+            # What TLS has decrypted already wakes nobody.
+            if not isinstance(sock, ssl.SSLSocket) or not sock.pending():
+                return
+
+    def _guarded(self, turn: Callable[[], Any]) -> None:
+        """For packets of no sense paho raises whatever its reading of them runs into."""
+        try:
+            turn()
+        except Exception as error:  # noqa: BLE001
+            for waiting in (self._connected, self._disconnected):
+                if not waiting.done():
+                    waiting.set_exception(aiomqtt.MqttError(str(error)))
+                    break
+            self._drop()
 
 
 def _properties(transport: MqttTransport) -> Properties:

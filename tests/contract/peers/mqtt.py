@@ -1,7 +1,7 @@
 """A small MQTT broker with a publisher inside, as a peer of the contract suite: 3.1.1 and 5, QoS 0 and 1.
 
-The publisher repeats its messages as they are all the time, as many devices do: that is what shows that a
-subscription lives, since MQTT itself has no word for it.
+The publisher repeats one message of each group as it is all the time, as many devices do: that is what
+shows that a subscription lives, since MQTT itself has no word for it.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from tests.contract.peers.contract import Peer
 
 _TIMES: Final = (1_795_269_600_000, 1_795_269_600_500)
 _REPEAT_SECONDS: Final = 0.03
+_REPEATED: Final = ("one/19", "two/29", "bad/2")
 _CONNECT, _SUBSCRIBE, _PINGREQ, _DISCONNECT = 1, 8, 12, 14
 
 
@@ -150,7 +151,7 @@ class MqttPeer:
     async def _repeat(self) -> None:
         while True:
             await asyncio.sleep(_REPEAT_SECONDS)
-            for topic in self._held:
+            for topic in _REPEATED:
                 self._to_all(topic)
 
     def _to_all(self, topic: str) -> None:

@@ -88,6 +88,22 @@ def test_the_port_follows_tls_and_the_version_may_be_a_number() -> None:
     assert connection({"name": "t", "topic": "a"}, transport={"tls": {}}).transport.used_port == 8883
 
 
+def test_a_password_that_travels_in_the_clear_is_doubted() -> None:
+    who = {"username": "u", "password": "p"}
+    ((path, why),) = connection({"name": "t", "topic": "a"}, transport=who).transport.doubts()
+    assert (path, "give tls" in why) == (("password",), True)
+    assert not list(connection({"name": "t", "topic": "a"}, transport={**who, "tls": {}}).transport.doubts())
+
+
+def test_a_value_is_present_for_as_long_as_its_group_may_be_quiet() -> None:
+    assert planned({"name": "t", "topic": "a"}).quiet_seconds == 900
+    assert planned({"name": "t", "topic": "a"}, group={"liveness": "2h"}).quiet_seconds == 7200
+    assert (
+        planned({"name": "t", "topic": "a"}, group={"liveness": None, "interval": "10m"}).quiet_seconds
+        == 3000
+    )
+
+
 def test_two_tags_of_one_name_are_refused_also_where_levels_made_one() -> None:
     with pytest.raises(ConfigError, match="two tags of the same name"):
         planned({"name": "x_t", "topic": "a"}, {"name": "{1}_t", "topic": "+/b", "levels": {1: ["x"]}})
