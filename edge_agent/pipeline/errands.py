@@ -19,6 +19,8 @@ from edge_agent.pipeline.unit import Unit
 from edge_agent.wire.frame import JsonValue
 
 MOST_WAITING: Final = 16
+# Where nobody is awaited a pause has no second task that could end it: so soon it is seen that somebody is.
+_UNAWARE_SECONDS: Final = 2.0
 
 
 class Hung(NotConnected):
@@ -130,6 +132,10 @@ class Errands:
 
     async def pause(self, seconds: float) -> bool:
         """Waits so long, or until somebody comes. True: somebody did."""
+        end = self._clock.monotonic() + seconds
+        while not self.awaited and seconds > _UNAWARE_SECONDS:
+            await self._clock.sleep(_UNAWARE_SECONDS)
+            seconds = end - self._clock.monotonic()
         if not self.awaited or seconds <= 0:
             await self._clock.sleep(seconds)
             return bool(self)

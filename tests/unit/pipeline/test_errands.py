@@ -74,6 +74,17 @@ async def test_a_write_wakes_a_poller_that_waits_and_polls_go_on() -> None:
     assert works.driver.written == [("target", 5, before)]
 
 
+async def test_a_poller_that_awaited_nobody_sees_the_first_one_soon() -> None:
+    works = Works()
+    works.plant.poller.errands.awaited = False
+    async with works.plant.running():
+        await works.clock.advance(10.0)
+        writing = works.write(5)
+        await works.clock.advance(2.0)
+        await writing
+    assert len(works.driver.written) == 1
+
+
 async def test_writes_go_in_their_order_and_before_reads_that_are_due() -> None:
     works = Works(group("a", "5s"), group("b", "1s"))
     async with works.plant.running():
