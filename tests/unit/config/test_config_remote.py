@@ -205,3 +205,23 @@ def test_endless_nesting_is_refused(load_text: LoadText) -> None:
     for _ in range(150):
         deep = [deep]
     assert errors(load_text(MANAGED), envelope(connections=deep))[0].endswith("nested deeper than 100")
+
+
+WRITES: dict[str, JsonValue] = {"allow": [{"tag": "tank1.level", "min": 0, "max": 9}]}
+
+
+@pytest.mark.parametrize("name", ["writes", "write_limits"])
+def test_what_may_be_written_is_never_the_centres_to_say(load_text: LoadText, name: str) -> None:
+    """DESIGN §3, 9: not even where the local file hands over all that it can."""
+    loaded = load_text(MANAGED.replace("[connections, hooks]", "[connections, hooks, central]"))
+    assert any("may not manage" in line for line in errors(loaded, envelope(**{name: WRITES})))
+    with pytest.raises(ConfigErrors):
+        load_text(DOCUMENT + f"remote: {{manage: [{name}]}}\n")
+
+
+def test_a_merge_leaves_the_local_allow_list_as_it_is(load_text: LoadText) -> None:
+    pinned = "writes: {allow: [{tag: tank1.level, min: 0, max: 9, pin: whatever it is}]}\n"
+    loaded = load_text(MANAGED + pinned)
+    merged = merge_remote(loaded, envelope(connections=[connection()]), lookup)
+    assert merged.writes == loaded.document.writes
+    assert [each.tag for each in merged.writes.allow] == ["tank1.level"]
