@@ -213,6 +213,12 @@ class DeadbandFilter:
             else:
                 stretches.append(_Stretch(rule, tag, index, 1, schema.edges[index]))
         self._spans = [_Span(stretch) for stretch in stretches]
+        ruled = bytearray(self._tags)
+        for span in self._spans:
+            ruled[span.first : span.first + span.tags] = b"\x01" * span.tags
+        for single in self._singles:
+            ruled[single.first] = 1
+        self.ruled = bytes(ruled)  # 1 for each tag that has a rule
 
     def select(
         self, row: bytes, text: Sequence[JsonValue] | None, quality: Sequence[QualityRun], now: int

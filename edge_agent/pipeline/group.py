@@ -152,6 +152,9 @@ class Group:
         if self._newest is not None and reading.alive and self._merged is not None:
             # The server stands by what it sent: nothing has changed since.
             self._newest = replace(self._newest, mono_ns=mono_ns)
+            if self._filter is not None and not news:
+                nothing = Reading(b"", source=())
+                self._emit(self._newest.reading, mono_ns, wall_ms, mono_ns, nothing, bytes(self._tags))
 
     def _tell_lost(self, text: str, wall_ms: int) -> None:
         event = Event(
@@ -234,7 +237,11 @@ class Group:
         if self._filter is not None:
             chosen = self._filter.select(reading.row, reading.text, reading.quality, planned_ns)
             if piece is not None:
-                chosen = bytes(a & b for a, b in zip(chosen, came, strict=True))
+                chosen = self._due(chosen, came)
+                late = sum(a > b for a, b in zip(chosen, came, strict=True))
+                if late:
+                    read += late
+                    piece = replace(reading, source=piece.source)
         held = read - chosen.count(1) if chosen else 0
         account.read += read
         self._counts.read += read
@@ -253,6 +260,14 @@ class Group:
         self._counts.framed += account.read - account.suppressed
         account.read = account.suppressed = 0
         self._sink.append(self.schema, frame)
+
+    def _due(self, chosen: bytes | bytearray, came: bytes) -> bytes:
+        """Of what the deadband keeps now: what came, and what came before and is to be kept only now, since
+        its least interval has passed, or its longest."""
+        if self._filter is None or self._merged is None:
+            return bytes(came)
+        before = zip(chosen, came, self._filter.ruled, self._merged.came_ms, strict=True)
+        return bytes(keep and (new or (ruled and at > 0)) for keep, new, ruled, at in before)
 
     def latest(
         self, fresh_since_ns: int = 0, wanted: Mapping[int, TagSchema] | None = None

@@ -5,6 +5,7 @@ import struct
 import pytest
 
 from edge_agent.config.models import Deadband
+from edge_agent.config.units import Seconds
 from edge_agent.contracts.driver import Part, Reading
 from edge_agent.drivers.packing import MISSING, ChangeLog
 from edge_agent.pipeline.errors import BadReading
@@ -98,6 +99,57 @@ def test_the_deadband_holds_back_changes_and_the_sums_stay_exact() -> None:
     kept = [struct.unpack("<HH", frame.row)[0] for frame in live.frames if selection(frame.present, 2)[0]]
     assert kept == [10, 16]
     assert (live.counts.read, live.counts.suppressed) == (6, 3)
+    live.check()
+
+
+def test_a_change_that_came_too_soon_is_kept_when_its_least_interval_has_passed() -> None:
+    """tb#1896: on change, but not more often than: the last value of a burst must not be lost."""
+    live = Live(*words("a", "b"), a=Deadband(on_change=True, min_interval=Seconds(5)))
+    live.log.put(0, 1, 900)
+    live.log.put(1, 7, 900)
+    live.drain(1)
+    live.log.put(0, 2, 1_900)
+    live.drain(2)
+    live.log.keepalive()
+    live.drain(3)
+    assert len(live.frames) == 1
+    live.log.keepalive()
+    live.drain(6)
+    assert len(live.frames) == 2
+    frame = live.frames[1]
+    assert selection(frame.present, 2) == [1, 0]
+    assert struct.unpack("<HH", frame.row)[0] == 2
+    live.log.keepalive()
+    live.drain(12)
+    assert len(live.frames) == 2
+    live.check()
+
+
+def test_what_was_held_back_comes_along_with_a_neighbours_change() -> None:
+    live = Live(*words("a", "b"), a=Deadband(on_change=True, min_interval=Seconds(5)))
+    live.log.put(0, 1, 900)
+    live.drain(1)
+    live.log.put(0, 2, 1_900)
+    live.drain(2)
+    live.log.put(1, 7, 6_500)
+    live.drain(7)
+    frame = live.frames[-1]
+    assert selection(frame.present, 2) == [1, 1]
+    assert struct.unpack("<HH", frame.row) == (2, 7)
+    assert [(run.first, run.time_ms) for run in frame.source] == [(1, 6_500)]
+    live.check()
+
+
+def test_a_value_that_does_not_change_is_kept_at_its_longest_interval_while_the_server_stands_by_it() -> None:
+    live = Live(*words("a"), a=Deadband(on_change=True, max_interval=Seconds(10)))
+    live.log.put(0, 1, 900)
+    live.drain(1)
+    for second in (5, 11, 15, 21):
+        live.log.keepalive()
+        live.drain(second)
+    assert [frame.wall_ms for frame in live.frames] == [1_000, 11_000, 21_000]
+    live.drain(60)  # nobody stands by it
+    assert len(live.frames) == 3
     live.check()
 
 
