@@ -11,7 +11,7 @@ import pytest
 from edge_agent.contracts.driver import Reading
 from edge_agent.contracts.errors import NotConnected, Unsupported, WriteRefused, WriteUnknown
 from edge_agent.drivers.s7 import SPEC
-from edge_agent.drivers.s7.client import S7Driver
+from edge_agent.drivers.s7.client import PROBES_PER_READ, S7Driver
 from edge_agent.drivers.s7.plan import S7Plan, plan
 from edge_agent.drivers.s7.settings import S7Connection
 from edge_agent.drivers.s7.simulator.faults import Fault, FaultKind
@@ -174,9 +174,32 @@ async def test_a_whole_block_that_is_not_there_is_learnt_within_few_reads(bench:
     await bench.heals()
 
 
-@pytest.mark.parametrize("kind", [FaultKind.REPEAT])
-async def test_a_reply_that_comes_twice_is_taken_once(bench: Bench, kind: FaultKind) -> None:
-    bench.fault(kind)
+async def test_asking_again_what_is_refused_is_spread_over_reads() -> None:
+    """A missing block of many tags must not hold up the connection once a minute."""
+    clock = [0.0]
+    async for bench in bench_of(SimulatorConfig(blocks={2: 100}, pdu=112, wall_ms=lambda: 0)):
+        tags = [{"name": f"t{at}", "address": f"DB1.DBW{2 * at}"} for at in range(1000)]
+        group = {"name": "many", "interval": "1s", "tags": tags}
+        connection = S7Connection.model_validate({**bench.connection.model_dump(), "groups": [group]})
+        driver, many = S7Driver(connection, lambda: clock[0]), plan(connection, connection.groups[0])
+        counters = bench.simulator.counters
+        await driver.connect()
+        costs = []
+        for _ in range(30):
+            before = counters.requests
+            reading = await driver.read(many)
+            costs.append(counters.requests - before)
+        assert reading.quality == whole(1000, Quality.BAD_CONFIG)
+        assert costs[-1] == 0
+        clock[0] = 60.0
+        before = counters.requests
+        await driver.read(many)
+        assert counters.requests - before == PROBES_PER_READ
+        await driver.close()
+
+
+async def test_a_reply_that_comes_twice_is_taken_once(bench: Bench) -> None:
+    bench.fault(FaultKind.REPEAT)
     for _ in range(3):
         assert (await bench.read()).row == ROW
 

@@ -61,8 +61,9 @@ class S7Driver:
             trail = self._trails[plan] = Trail(await self._layout(plan, link.pdu))
         harvest = Harvest(plan, trail.layout, in_order=trail.is_whole)
         now = self._monotonic()
-        queue = deque([*trail.requests, *trail.due(now)])
-        probes = PROBES_PER_READ
+        due = trail.due(now)[:PROBES_PER_READ]
+        queue = deque([*trail.requests, *due])
+        probes = PROBES_PER_READ - len(due)
         while queue:
             request = queue.popleft()
             try:
