@@ -2,6 +2,7 @@
 
 import asyncio
 import struct
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +12,7 @@ from asyncua.ua.uatypes import Variant, VariantType
 
 from edge_agent.contracts.driver import Driver, Plan, Reading
 from edge_agent.contracts.errors import NotConnected
+from edge_agent.drivers.opcua.client import OpcUaDriver
 from edge_agent.drivers.registry import lookup
 from edge_agent.wire.quality import Quality
 from tests.contract.opcua_server import OpcUaServer
@@ -29,6 +31,7 @@ class Site:
         self.server = OpcUaServer({"ns=1;s=a": number(0.0)}, datetime.now(UTC))
         self.driver: Driver
         self.plan: Plan
+        self.asleep = 0.0  # for how long this process has stood still
         self.lost: list[str] = []
         self.values: list[float] = []
 
@@ -42,7 +45,8 @@ class Site:
         }
         spec = lookup("opcua")
         made: Any = spec.settings.model_validate(settings)
-        self.driver, self.plan = spec.factory(made), spec.plan(made, made.groups[0])
+        self.plan = spec.plan(made, made.groups[0])
+        self.driver = OpcUaDriver(made, lambda: time.monotonic() + self.asleep)
 
     async def read(self) -> Reading | None:
         """None where the link had to be opened again."""
@@ -131,6 +135,22 @@ async def test_a_server_that_forgot_everything_gets_a_new_subscription_and_the_g
     site.change(4.0)
     await site.until_value(4.0)
     assert len(site.lost) == 1
+
+
+async def test_a_subscription_that_died_without_a_word_is_made_anew_and_the_gap_told(site: Site) -> None:
+    """tb#1641, telegraf#18454: connected, and the subscription is dead."""
+    site.server.kill_subscriptions()
+    site.change(8.0)
+    await site.until_value(8.0)
+    assert len(site.lost) == 1
+
+
+async def test_a_process_that_stood_still_goes_on_with_its_subscription(site: Site) -> None:
+    site.asleep += 60.0
+    site.change(1.0)
+    await site.until_value(1.0)
+    assert site.values == [0.0, 1.0]
+    assert site.lost == []
 
 
 async def test_a_namespace_that_was_numbered_anew_is_found_by_its_uri(site: Site) -> None:

@@ -144,8 +144,7 @@ class OpcUaDriver:
             self._publisher.start(self._alive)
             if found.wants_retry:
                 await found.retry(self._link, self._namespaces, chunk)
-        if found.silent:
-            silence = await found.look_after(self._link)
+        if found.silent and (silence := await found.look_after(self._link)):
             self._link.drop(silence)
             raise Unanswered(silence)
         if unread := found.inbox.unread:

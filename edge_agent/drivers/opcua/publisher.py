@@ -16,6 +16,7 @@ from edge_agent.drivers.opcua.link import Link
 from edge_agent.drivers.opcua.messages import Notification, read_publish
 
 _AT_ONCE: Final = 3
+_TOO_MANY: Final = 0x80780000  # BadTooManyPublishRequests
 _BAD_TIMEOUT: Final = 0x800A0000
 _MOST_ACKNOWLEDGED: Final = 1_000
 
@@ -28,11 +29,12 @@ class Publisher:
         self._deliver = deliver
         self._tasks: set[asyncio.Task[None]] = set()
         self._acknowledged: list[tuple[int, int]] = []
+        self._most = _MOST_ACKNOWLEDGED  # requests at once, as the server has said
 
     def start(self, subscriptions: int) -> None:
         """Lets enough requests wait for so many subscriptions."""
         wanted = subscriptions + _AT_ONCE - 1 if subscriptions else 0
-        while len(self._tasks) < wanted:
+        while len(self._tasks) < min(wanted, self._most):
             task = asyncio.create_task(self._publish(), name="opcua: publish")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -52,6 +54,8 @@ class Publisher:
             try:
                 status, found = read_publish(await self._link.publish(requests.publish(some)))
             except Fault as fault:
+                if fault.status == _TOO_MANY:
+                    self._most = max(1, len(self._tasks) - 1)
                 if fault.status != _BAD_TIMEOUT:
                     return  # no subscription, or too many requests: a read starts what is needed
                 continue

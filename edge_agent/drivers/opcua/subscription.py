@@ -45,12 +45,13 @@ class Subscription:
         self._patience = 2 * timeout
         self._retry_wait = _RETRY_FIRST_SECONDS
         self._retry_at = 0.0
+        self._asked_at = 0.0  # when the server was asked after silence
         self._came = asyncio.Event()
 
     @property
     def silent(self) -> bool:
         """The server should have sent at least a keepalive by now."""
-        return self._now().mono - self._heard.mono > self._patience
+        return self._now().mono - max(self._heard.mono, self._asked_at) > self._patience
 
     @property
     def wants_retry(self) -> bool:
@@ -190,15 +191,19 @@ class Subscription:
             return
 
     async def look_after(self, link: Link) -> str:
-        """Nothing came for too long: what to say of it. Raises Unanswered and NotConnected.
+        """Nothing came for too long: what to say of it; empty where it is to be waited for once more, since
+        it may be this process that stood still. Raises NotConnected.
 
-        A server that answers and sends nothing has lost the subscription, whatever it says of it; one that
-        does not answer may go on with it over the next link.
+        A server that answers and then sends nothing either has lost the subscription, whatever it says of it;
+        one that does not answer may go on with it over the next link.
         """
         silence = f"nothing came for this subscription within {self._patience:g} s"
         try:
             await self._republished(link)
-            self.id = None
         except Unanswered:
             return silence
+        if self._asked_at < self._heard.mono:
+            self._asked_at = self._now().mono
+            return ""
+        self.id = None
         return f"{silence}, and the server answers"
