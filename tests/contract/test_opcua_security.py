@@ -20,8 +20,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from edge_agent.contracts.errors import NotConnected
 from edge_agent.drivers.opcua.certificates import own_identity, thumbprint
+from edge_agent.drivers.opcua.client import OpcUaDriver
 from edge_agent.drivers.opcua.security import secure
 from edge_agent.drivers.opcua.security_settings import Mode, Policy, SecuritySettings
+from edge_agent.drivers.opcua.settings import OpcUaConnection
 from edge_agent.drivers.opcua.simulator.server import Identity, Simulator, SimulatorConfig, self_signed
 from edge_agent.drivers.opcua.trust_store import TrustStore
 
@@ -213,6 +215,49 @@ async def test_who_shows_a_trusted_certificate_without_its_key_gets_no_further(
             await client.connect()
         client.disconnect_socket()
     assert bare.counters.services.get("CreateSession", 0) == before, "not even the user's name went there"
+
+
+def driver_for(simulator: Simulator, store: TrustStore) -> Any:
+    security = {"policy": "basic256sha256", **USER}
+    made = OpcUaConnection.model_validate(
+        {"name": "press1", "transport": {"url": simulator.url, "timeout": "5s", "security": security}}
+    )
+    transport = made.transport.kept_in(store.directory.parent)
+    return OpcUaDriver(made.model_copy(update={"transport": transport}))
+
+
+async def test_a_server_that_renewed_its_certificate_is_reached_once_that_is_accepted(
+    simulator: Simulator, trusting: TrustStore
+) -> None:
+    driver = driver_for(simulator, trusting)
+    await driver.connect()
+    await simulator.stop()
+    renewed = self_signed(socket.gethostname())
+    simulator.config = replace(simulator.config, identity=renewed)
+    await simulator.start()
+    with pytest.raises(NotConnected, match="is not trusted"):
+        await driver.connect()
+    trusting.accept(thumbprint(renewed.certificate))
+    await driver.connect()
+    await driver.close()
+
+
+async def test_a_session_is_not_taken_up_at_a_server_that_was_rejected(
+    simulator: Simulator, trusting: TrustStore, identity: Identity
+) -> None:
+    driver = driver_for(simulator, trusting)
+    await driver.connect()
+    client = driver._link.client
+    # The server keeps a session with a subscription when its link is gone.
+    await client.create_subscription(60_000)
+    trusting.reject(thumbprint(identity.certificate))
+    simulator.drop_connections()
+    with pytest.raises(NotConnected, match="is not trusted"):
+        await driver.connect()
+    trusting.accept(thumbprint(identity.certificate))
+    await driver.connect()
+    assert driver._link.resumed
+    await driver.close()
 
 
 async def test_the_agent_is_known_by_its_own_certificate(simulator: Simulator, trusting: TrustStore) -> None:

@@ -16,7 +16,7 @@ from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
 from edge_agent.contracts.errors import NotConnected
 from edge_agent.drivers.opcua.errors import Fault, Unanswered, status_text
-from edge_agent.drivers.opcua.security import open_channel, refusal, secure
+from edge_agent.drivers.opcua.security import is_same_server, open_channel, refusal, secure
 from edge_agent.drivers.opcua.settings import OpcUaTransport
 
 # A server keeps the session of a client that is gone for so long; a PLC has few of them.
@@ -95,6 +95,9 @@ class Link:
         if client is None or not client.uaclient.session.has_session:
             return False
         try:
+            if not await is_same_server(client):
+                self._forget(client)
+                return False
             await self._channel(client)
             client.uaclient.session.rebind_authentication_token()
             await self._activate(client)

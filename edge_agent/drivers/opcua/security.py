@@ -92,6 +92,15 @@ async def secure(
         await _secure_channel(client, settings, guard)
 
 
+async def is_same_server(client: Client) -> bool:
+    """Whether a session of before may be taken up over a new link: a renewed certificate needs a new client.
+
+    Raises NotConnected for a server that is trusted no more, and what asyncua raises where none answers.
+    """
+    guard = getattr(client.certificate_validator, "__self__", None)
+    return not isinstance(guard, _Guard) or await guard.is_same_server()
+
+
 async def open_channel(client: Client, *, renew: bool = False) -> None:
     """Raises NotConnected where the server refuses the channel, and what asyncua raises."""
     try:
@@ -169,6 +178,22 @@ class _Guard:
         self._now = now
         self._sent: list[x509.Certificate] = []
         self._is_judged = False
+        self._last: tuple[Sequence[x509.Certificate], ua.ApplicationDescription] | None = None
+
+    async def is_same_server(self) -> bool:
+        settings, client = self._settings, self._client
+        if not settings.is_secured:
+            if self._last is not None:
+                await self.check(*self._last)
+            return True
+        asking = Client(client.server_url.geturl(), timeout=client.uaclient._timeout)
+        endpoints = await asking.connect_and_get_server_endpoints()
+        endpoint = _endpoint(endpoints, _POLICIES[settings.policy].URI, _MODES[settings.mode])
+        certificates = _parsed(endpoint.ServerCertificate)
+        if certificates[0].public_bytes(Encoding.DER) != client.security_policy.peer_certificate:
+            return False
+        await self.check(certificates, endpoint.Server)
+        return True
 
     async def validate(self, certificate: x509.Certificate, server: ua.ApplicationDescription) -> None:
         """asyncua calls it with the answer to CreateSession."""
@@ -179,6 +204,7 @@ class _Guard:
     ) -> None:
         """Raises NotConnected for a server that is not to be trusted. The first certificate is its own."""
         self._sent = list(certificates[1:])
+        self._last = certificates, server
         settings = self._settings
         # A password that may be sent in the clear may as well be encrypted for somebody unknown.
         is_open = not settings.is_secured and settings.clear_text is ClearText.ALLOW
