@@ -15,7 +15,7 @@ const require = createRequire(path.join(here, "..", "npm", "package.json"));
 console.log = console.warn = () => {};  // the library is talkative, and standard output is the test's
 const {
   OPCUAServer, OPCUACertificateManager, DataType, MessageSecurityMode, SecurityPolicy, Variant, nodesets,
-} = require("node-opcua");
+} = await import(pathToFileURL(require.resolve("node-opcua")).href);
 
 const [port, , run, items, period] = process.argv.slice(2).map(Number);
 const directory = process.argv[3];
