@@ -3,7 +3,7 @@
 `writes.jsonl` stands beside the buffer's database, in no format but lines, so that people can read it. Each
 line is on the disk before the next thing happens. A line «begin» without its «end» is a write of which nobody
 knows what became: the next start says so, once. A line that a crash cut off is passed over; where that was a
-«begin», its request was never sent. The file is kept below a bound by setting it aside, once.
+«begin», its request was never sent. The file is bounded: a long one is set aside, over the one before.
 """
 
 import fcntl
@@ -46,6 +46,7 @@ class WriteJournal:
         """Returns once the line is on the disk. Raises NotJournalled."""
         data = orjson.dumps(line) + b"\n"
         try:
+            self._bound()
             with self._locked() as file:
                 if os.fstat(file).st_size and not _ends_whole(file):
                     data = b"\n" + data
@@ -56,7 +57,7 @@ class WriteJournal:
             raise NotJournalled(f"{self.path}: {error.strerror or error}") from error
 
     def look_back(self) -> Past:
-        """Also sets a file that grew too large aside, with nothing open in it lost. Raises NotJournalled."""
+        """Raises NotJournalled."""
         begun: dict[str, Mapping[str, Any]] = {}
         last: dict[str, int] = {}
         try:
@@ -66,12 +67,15 @@ class WriteJournal:
                     last[str(line.get("tag"))] = int(line.get("time", 0))
                 else:
                     begun.pop(str(line.get("id")), None)
-            if self.path.exists() and self.path.stat().st_size > self._max_bytes:
-                self.path.replace(self._aside)
-                _sync(self.path.parent)
         except OSError as error:
             raise NotJournalled(f"{self.path}: {error.strerror or error}") from error
         return Past(tuple(begun.values()), last)
+
+    def _bound(self) -> None:
+        """Sets a file that grew too large aside, over the one before. What is open in it is still found."""
+        if self.path.exists() and self.path.stat().st_size > self._max_bytes:
+            self.path.replace(self._aside)
+            _sync(self.path.parent)
 
     @property
     def _aside(self) -> Path:

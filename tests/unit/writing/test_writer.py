@@ -254,12 +254,15 @@ async def test_a_write_that_a_kill_cut_off_is_told_as_unknown_at_the_next_start_
 
 async def test_the_journal_stays_below_its_bound_and_forgets_nothing_open(tmp_path: Path) -> None:
     journal = WriteJournal(tmp_path / NAME, max_bytes=2_000)
-    journal.append({"phase": "begin", "id": "open", "tag": "plc.set", "time": 5})
-    for number in range(100):
-        journal.append({"phase": "begin", "id": str(number), "tag": "plc.two", "time": 9})
+    for number in range(200):
+        journal.append({"phase": "begin", "id": str(number), "tag": "plc.two", "time": number})
         journal.append({"phase": "end", "id": str(number)})
-    assert [line["id"] for line in journal.look_back().open] == ["open"]
-    assert not journal.exists
-    again = WriteJournal(tmp_path / NAME, max_bytes=2_000).look_back()
-    assert [line["id"] for line in again.open] == ["open"]
-    assert again.last_ms == {"plc.set": 5, "plc.two": 9}
+        assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 4_200
+    journal.append({"phase": "begin", "id": "open", "tag": "plc.set", "time": 5})
+    for number in range(200, 220):
+        journal.append({"phase": "begin", "id": str(number), "tag": "plc.two", "time": number})
+        journal.append({"phase": "end", "id": str(number)})
+    assert len(list(tmp_path.iterdir())) == 2
+    past = WriteJournal(tmp_path / NAME, max_bytes=2_000).look_back()
+    assert [line["id"] for line in past.open] == ["open"]
+    assert past.last_ms == {"plc.set": 5, "plc.two": 219}
