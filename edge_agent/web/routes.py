@@ -38,8 +38,8 @@ ROUTES: Final = (
         "write",
         "Writes one tag that `writes.allow` of the config file permits: `{tag, value}`, the value in "
         "engineering units. 200 with `{id, tag, state, code, message, value, raw, before, after}` however it "
-        "ended; `state`: confirmed, unconfirmed, differs, refused or unknown. Journalled with the user at the "
-        "other end of the socket.",
+        "ended; `state`: confirmed, unconfirmed, differs, refused or unknown. Journalled with the user at "
+        "the other end of the socket.",
     ),
     Route(
         "GET", "/metrics", "metrics", "Prometheus text; the metrics are listed in metrics.md.", public=True

@@ -26,6 +26,7 @@ logger = structlog.stdlib.get_logger(__name__)
 
 MOST_WAITING: Final = 32
 _TEXT: Final = 1_000
+_NOT_SENT: Final = ("not_connected", "not_journalled")
 NOBODY: Final = "no tag of this device may be written: its own file has none in writes.allow"
 
 
@@ -135,8 +136,12 @@ class Writer:
             return _refused(order, fault)
         except NotJournalled as fault:
             return _refused(order, NotAllowed("not_journalled", str(fault)))
-        self._last[order.tag] = self._last_any = self._clock.monotonic()
-        return await self._carry_out(order, permit, raw, link, deadline)
+        now, before = self._clock.monotonic(), (self._last.get(order.tag, float("-inf")), self._last_any)
+        self._last[order.tag] = self._last_any = now
+        report = await self._carry_out(order, permit, raw, link, deadline)
+        if report.code in _NOT_SENT and self._last[order.tag] == self._last_any == now:
+            self._last[order.tag], self._last_any = before  # what was not sent counts for no rate
+        return report
 
     async def _carry_out(
         self, order: WriteOrder, permit: Permit, raw: JsonValue, link: WriteLink, deadline: float

@@ -165,6 +165,15 @@ async def test_not_more_often_than_permitted_for_one_tag_and_for_all(tmp_path: P
     assert house.link.sent == [10, 20]
 
 
+async def test_what_was_not_sent_counts_for_no_rate(tmp_path: Path) -> None:
+    house = House(tmp_path, interval="10s")
+    house.link.fails = NotConnected("no link")
+    assert (await house.write("1")).code == "not_connected"
+    house.link.fails = None
+    assert (await house.write("1")).state == "confirmed"
+    assert (await house.write("1")).code == "too_often"
+
+
 async def test_the_rate_holds_over_a_restart_and_a_clock_that_was_set_back(tmp_path: Path) -> None:
     house = House(tmp_path, interval="10s")
     await house.write("1")
