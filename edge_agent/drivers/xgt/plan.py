@@ -197,11 +197,13 @@ def plan(connection: XgtConnection, group: XgtGroup) -> XgtPlan:
     )  # fmt: skip
 
 
-def _place_key(connection: XgtConnection, tag: XgtTag) -> tuple[str, int, int]:
+def _place_key(connection: XgtConnection, tag: XgtTag) -> tuple[bool, str, int, int]:
+    """By address; bits behind all bytes, as `RowCut` puts them: both take one byte of the row."""
+    is_bit = tag.type is ValueType.BOOL
     if tag.is_status:
-        return "", status.field(tag.address).start, 0
+        return is_bit, "", status.field(tag.address).start, 0
     place = connection.place(tag)
-    return place.area, place.byte, place.bit or 0
+    return is_bit, place.area, place.byte, place.bit or 0
 
 
 def _tag_schema(tag: XgtTag) -> TagSchema:

@@ -61,6 +61,14 @@ def test_bits_and_their_word_are_read_once() -> None:
     assert (by_name["%MX2764"], by_name["M172.D"], by_name["%MB345"]) == (1, 0, 0x12)
 
 
+def test_bits_stand_behind_bytes_wherever_they_are() -> None:
+    """Both take one byte of the row; a contact of C came before a byte of M once, and took its place."""
+    plan = planned("%CX0", "%MB0", "M0.8", "%MB1")
+    assert [tag.name for tag in plan.schema.tags] == ["%MB0", "%MB1", "%CX0", "M0.8"]
+    assert plan.cut.row(b"\x34\x01" + b"\x01") == b"\x34\x01\x01\x01"
+    assert plan.cut.row(b"\x34\x12" + b"\x01") == b"\x34\x12\x01\x00"
+
+
 def test_state_and_flags_take_one_request() -> None:
     assert requests("status:state", "status:version", "status:error", "D5") == [
         "%DB10, 2 bytes",
