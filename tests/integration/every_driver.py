@@ -106,13 +106,17 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True)
 class Strike:
-    """What befell one peer. begin, end: monotonic, from before the fault until it was read again."""
+    """What befell one peer. begin, end: monotonic, from before the fault until it was read again.
+
+    starting: when its process was started anew, which takes a second of the machine that is the test's own.
+    """
 
     peer: str
     fault: str
     begin_ns: int
     end_ns: int
     healed_seconds: float
+    starting_ns: tuple[int, int] = (0, 0)
 
 
 class Plant:
@@ -234,11 +238,13 @@ class Plant:
     async def strike(self, name: str, fault: str, seconds: float) -> None:
         """Kills or freezes one peer for so long, and waits until it is read again, by itself."""
         peer = self.peers[name]
-        begin = time.monotonic_ns()
+        begin, starting = time.monotonic_ns(), (0, 0)
         if fault == "kill":
             await peer.kill()
             await asyncio.sleep(seconds)
+            again = time.monotonic_ns()
             await peer.start()
+            starting = (again, time.monotonic_ns())
         else:
             peer.freeze()
             await asyncio.sleep(seconds)
@@ -251,7 +257,7 @@ class Plant:
 
         await until(is_read, 60, f"{name} is read again after {fault}")
         healed = time.monotonic() - back
-        self.strikes.append(Strike(name, fault, begin, time.monotonic_ns(), healed))
+        self.strikes.append(Strike(name, fault, begin, time.monotonic_ns(), healed, starting))
 
     async def stop(self) -> None:
         """Everything is stored then."""

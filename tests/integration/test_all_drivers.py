@@ -116,7 +116,11 @@ def judge_rhythm(frames: dict[str, list[Seen]], calm: Strike, strikes: list[Stri
         for strike in strikes:
             if strike.peer == name:
                 continue
-            late = p99([late for _, late, frame in timed if within(frame, strike)])
+            start, end = strike.starting_ns
+            judged = [
+                each for each in timed if within(each[2], strike) and not start <= each[2].mono_ns <= end
+            ]
+            late = p99([late for _, late, _ in judged])
             print(f"{name} while {strike.peer} {strike.fault}: p99 {late:.2f} ms, usually {usual:.2f} ms")
             if late > max(5.0, 1.5 * usual):
                 wrong.append(
