@@ -203,6 +203,21 @@ class _Client(aiomqtt.Client):
 
     handler: Callable[[aiomqtt.Message], None]
 
+    def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:  # noqa: ARG002 paho's
+        """By the socket: aiomqtt defers this with its number, which the next connection may have by then."""
+        self._loop.call_soon_threadsafe(self._watch, client, sock)
+
+    def _watch(self, client: Any, sock: Any) -> None:
+        if sock.fileno() >= 0:
+            self._loop.add_writer(sock.fileno(), self._write, client)
+
+    def _write(self, client: Any) -> None:
+        try:
+            client.loop_write()
+        except (OSError, ValueError) as error:
+            if not self._disconnected.done():
+                self._disconnected.set_exception(error)
+
     def _on_message(self, client: Any, userdata: Any, message: Any) -> None:  # noqa: ARG002 paho's
         self.handler(aiomqtt.Message._from_paho_message(message))
 
