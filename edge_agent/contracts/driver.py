@@ -190,6 +190,18 @@ class Writing(Protocol):
         ...
 
 
+@runtime_checkable
+class Subscribing(Protocol):
+    """A driver that is sent values. What a peer was told to be taken must not go with the link."""
+
+    def left_over(self, plan: Any) -> Reading | None:
+        """What came for a subscribed plan and no read has handed over; None: nothing, or the plan is polled.
+
+        Called once the link is closed for good. Does no I/O.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Browsed:
     """Something that a server offers. path: of names, from where browsing began. address: as a tag has it.

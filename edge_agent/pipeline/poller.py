@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 
 from edge_agent.contracts.clock import Clock
-from edge_agent.contracts.driver import Driver, Reading
+from edge_agent.contracts.driver import Driver, Reading, Subscribing
 from edge_agent.contracts.errors import NotConnected
 from edge_agent.contracts.status import LatestValue
 from edge_agent.pipeline.breaker import BreakerState
@@ -124,6 +124,9 @@ class Poller:
                 self._all_silent()
             self._expect(inf)
             await self._session.close(self._driver.close)
+            if stopped and isinstance(self._driver, Subscribing):
+                for item in self._groups:
+                    item.take_left_over(self._driver, self._clock.mono_ns(), self._clock.wall_ms())
 
     async def _serve(self) -> None:
         """Opens the link and polls over it. Raises NotConnected."""

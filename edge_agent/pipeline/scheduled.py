@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from edge_agent.contracts.driver import Subscribing
 from edge_agent.contracts.status import LatestValue
 from edge_agent.pipeline.group import Group
 from edge_agent.pipeline.schedule import Schedule
@@ -29,6 +30,12 @@ class Scheduled:
         """It is silent. Where cycles go on they say themselves what is wrong; else it is said here."""
         if mono_ns - self.group.cycled_ns >= self.liveness_seconds * 1e9:
             self.group.grow_stale(mono_ns, wall_ms)
+
+    def take_left_over(self, driver: Subscribing, mono_ns: int, wall_ms: int) -> None:
+        """What was sent and not read yet, when the link is closed for good."""
+        reading = driver.left_over(self.group.plan)
+        if reading is not None and reading.news:
+            self.group.take(reading, mono_ns, wall_ms)
 
     def latest(self, mono_ns: int, wanted: Mapping[int, TagSchema] | None = None) -> list[LatestValue]:
         """The newest values as they are to be shown at `mono_ns`; see `Group.latest`."""

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from edge_agent.contracts.driver import Part, Reading
+from edge_agent.contracts.driver import Part, Reading, Subscribing
 from edge_agent.wire.values import elements
 from tests.contract.driver_bench import SERVED_WITHIN_SECONDS, Bench
 from tests.contract.peers import SUBSCRIBING
@@ -49,6 +49,29 @@ async def test_changes_come_in_order_and_each_once(peer: Peer, bench: Bench) -> 
             await asyncio.sleep(0.005)
     assert came == wanted
     assert not (await bench.driver.read(plan)).news
+
+
+@pytest.mark.parametrize("peer", SUBSCRIBING, indirect=True)
+async def test_what_came_and_nobody_read_is_left_over_for_a_stop(peer: Peer, bench: Bench) -> None:
+    """The peer was told that it was taken: it does not send it again."""
+    plan = bench.plans[0]
+    tag = plan.schema.tags[0]
+    await bench.connect()
+    await bench.whole(plan)
+    assert isinstance(bench.driver, Subscribing)
+    came: list[float] = []
+    peer.change([101, 102, 103])
+    async with asyncio.timeout(SERVED_WITHIN_SECONDS):
+        while len(came) < 3:
+            reading = bench.driver.left_over(plan)
+            for part in () if reading is None else reading.news or ():
+                if part.tags[0]:
+                    came += elements(tag.type, tag.order, part.row[: tag.row_bytes])
+            await asyncio.sleep(0.005)
+    assert came == [101, 102, 103]
+    await bench.driver.close()
+    after = bench.driver.left_over(plan)
+    assert after is None or not any(part.row for part in after.news or ())
 
 
 @pytest.mark.parametrize("peer", SUBSCRIBING, indirect=True)

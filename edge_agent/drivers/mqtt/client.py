@@ -95,6 +95,11 @@ class MqttDriver:
             await self._ask_for_births(link, inbox)
         return inbox.take(self._monotonic())
 
+    def left_over(self, plan: MqttPlan) -> Reading | None:
+        """The broker has the acknowledgement of these, and does not send them again."""
+        inbox = self.inboxes.get(plan)
+        return inbox.take(self._monotonic()) if inbox is not None and len(inbox) else None
+
     async def _subscribe(self, link: Link, inbox: Inbox) -> None:
         refused: list[str] = []
         for batch in batches(inbox.plan.filters):

@@ -151,6 +151,10 @@ class OpcUaDriver:
             await self._learned.learn(self._link, unread)
         return found.inbox.take(self._learned.definitions)
 
+    def left_over(self, plan: OpcUaPlan) -> Reading | None:
+        found = self._subscriptions.get(plan)
+        return None if found is None else found.inbox.take(self._learned.definitions)
+
     async def _poll(self, plan: OpcUaPlan) -> Reading:
         polled = self._polled.get(plan)
         if polled is None:

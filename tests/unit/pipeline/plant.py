@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edge_agent.config.models import ConnectionSettings, GroupSettings, TagSettings, TransportSettings
-from edge_agent.contracts.driver import Capability, DriverSpec, Plan, Reading, RequestSummary
+from edge_agent.contracts.driver import Capability, DriverSpec, Part, Plan, Reading, RequestSummary
 from edge_agent.contracts.errors import NotConnected
 from edge_agent.pipeline.build import Workshop, blueprint, build_poller
 from edge_agent.pipeline.poller import Poller
@@ -85,6 +85,7 @@ class FakeDriver:
         self.reads: list[tuple[str, float]] = []
         self.released = asyncio.Event()
         self.swallowed = 0
+        self.sent: dict[str, list[Part]] = {}  # of subscribed groups: what nobody has read yet
         self._open = False
 
     async def connect(self) -> None:
@@ -105,6 +106,11 @@ class FakeDriver:
 
     def good(self, plan: Plan) -> Reading:
         return Reading(len(self.reads).to_bytes(2, "little") * (plan.schema.row_bytes // 2))
+
+    def left_over(self, plan: Plan) -> Reading | None:
+        assert not self._open, "asked while more may come"
+        parts = self.sent.pop(plan.schema.group, None)
+        return None if parts is None else Reading(b"", news=tuple(parts))
 
     async def close(self) -> None:
         self.closes += 1

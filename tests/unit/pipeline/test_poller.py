@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 
+from edge_agent.contracts.driver import Part
 from edge_agent.runtime.manual_clock import ManualClock
 from edge_agent.wire.frame import Frame
 from tests.unit.pipeline.plant import Plant, group
@@ -194,3 +195,19 @@ async def test_neuron_1566_five_hundred_connections_keep_their_rhythm_though_hal
         await clock.advance(10)
         assert {len(plant.driver.reads) for plant in plants[1::2]} == {11}
         assert {len(plant.driver.reads) for plant in plants[::2]} == {0}
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_what_was_sent_and_not_read_is_in_a_frame_before_the_connection_stops(hangs: bool) -> None:
+    """A broker that has the acknowledgement of a message does not send it again."""
+    plant = Plant([group("g", "10s")])
+    async with plant.running():
+        await plant.clock.advance(1)
+        if hangs:
+            plant.driver.moods["g"] = plant.driver.hang
+            await plant.clock.advance(10)
+        before = len(plant.sink.of("g"))
+        tags = plant.poller.schemas()[0].tag_count
+        plant.driver.sent["g"] = [Part(b"\1" * tags, bytes((number, 0)) * tags) for number in (7, 8)]
+    frames = plant.sink.of("g")[before:]
+    assert [frame.row[0] for frame in frames] == [7, 8]
