@@ -6,6 +6,7 @@ floating point tag, which takes the number nearest to the decimal that was writt
 
 import math
 import struct
+from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
@@ -18,6 +19,7 @@ _TRUE: Final = ("true", "on", "1")
 _FALSE: Final = ("false", "off", "0")
 _LONGEST: Final = 4_000
 _MOST_DIGITS: Final = 60
+_MOST_EXPONENT: Final = 330  # beyond those of a double
 Scalar = bool | int | float | str
 
 
@@ -58,14 +60,16 @@ def exact(tag: TagSchema, given: JsonValue) -> Fraction:
     text = repr(given) if isinstance(given, float) else str(given).strip()
     known = f"; its names are {', '.join(name for _, name in tag.enum)}" if tag.enum else ""
     wrong = NotAllowed("bad_value", f"{text[:100]!r} is no number, as {tag.name} takes{known}")
-    if isinstance(given, bool) or len(text) > _MOST_DIGITS or "/" in text or "_" in text:
+    if isinstance(given, bool) or len(text) > _MOST_DIGITS or "_" in text:
         raise wrong
     try:
-        if not math.isfinite(float(text)):
-            raise wrong
-        return Fraction(text)
-    except (ValueError, OverflowError) as error:
+        number = Decimal(text)
+    except ArithmeticError as error:
         raise wrong from error
+    # As a fraction a short text with a large exponent takes minutes and gigabytes.
+    if not number.is_finite() or (number and abs(number.adjusted()) > _MOST_EXPONENT):
+        raise wrong
+    return Fraction(number) if number else Fraction(0)
 
 
 def _text(tag: TagSchema, given: JsonValue) -> str:
@@ -73,6 +77,8 @@ def _text(tag: TagSchema, given: JsonValue) -> str:
         given = str(given)
     if len(given) > _LONGEST or "\0" in given:
         raise NotAllowed("bad_value", f"{tag.name}: a text has at most {_LONGEST} characters, and no NUL")
+    if not given.isascii() and any("\ud800" <= each <= "\udfff" for each in given):
+        raise NotAllowed("bad_value", f"{tag.name}: that is no text in UTF-8")
     return given
 
 

@@ -27,6 +27,8 @@ def tag(type_: str = "uint16", **more: object) -> TagSchema:
         (tag("uint64"), "18446744073709551615", 18446744073709551615),
         (tag("int64", scale=0.01), "92233720368547758.07", 9223372036854775807),
         (tag("float64", scale=0.1), "0.3", 3.0),
+        (tag("float64"), "5e-324", 5e-324),
+        (tag(), "0e-999999999", 0),
         (tag("float32"), "12.3", 12.300000190734863),
         (tag("bool"), "on", True),
         (tag("bool"), "false", False),
@@ -64,6 +66,8 @@ def test_what_a_tag_shows_can_be_written_back_to_the_same_raw_value(scale: float
         (tag("float64"), "nan", "bad_value", "no number"),
         (tag("float64"), "inf", "bad_value", "no number"),
         (tag("float64"), "1e999", "bad_value", "no number"),
+        (tag(), "1e-999999999", "bad_value", "no number"),  # as a fraction it took minutes, and gigabytes
+        (tag(), "1e-99999999999999999999", "bad_value", "no number"),
         (tag(), "1/2", "bad_value", "no number"),
         (tag(), "1_000", "bad_value", "no number"),
         (tag(), "9" * 100, "bad_value", "no number"),
@@ -76,6 +80,7 @@ def test_what_a_tag_shows_can_be_written_back_to_the_same_raw_value(scale: float
         (tag(count=2), [1], "bad_value", "all of its 2 values"),
         (tag(count=2), 1, "bad_value", "all of its 2 values"),
         (tag("string"), "a\0b", "bad_value", "no NUL"),
+        (tag("string"), "caf\udce9", "bad_value", "no text"),  # an argument in Latin-1
         (tag("json"), "{}", "not_writable", "structure"),
     ],
 )
