@@ -1,10 +1,11 @@
 """`python -m bench report RESULTS.jsonl` renews docs/performance.md and its picture.
 
 Generated is what stands between the markers; the words around it are written by hand. Of a figure that
-was measured more than once the last line counts.
+was measured more than once the last line counts; one that was not measured keeps its row, with its own date.
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,11 +30,11 @@ def run(words: Sequence[str]) -> int:
     args = parser.parse_args(words)
     lines = latest(args.results.read_bytes())
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    _, marker, after = rest.partition(END)
+    old, marker, after = rest.partition(END)
     if not marker:
         print(f"bench: {PAGE} has no markers to write between", file=sys.stderr)
         return 1
-    PAGE.write_text(f"{before}{BEGIN}\n\n{generated(lines)}\n{END}{after}", encoding="utf-8")
+    PAGE.write_text(f"{before}{BEGIN}\n\n{generated(lines, old)}\n{END}{after}", encoding="utf-8")
     if "sweep" in lines:
         PICTURE.write_text(picture.draw(lines["sweep"]["details"]["points"]), encoding="utf-8")
     return 0
@@ -48,19 +49,28 @@ def latest(results: bytes) -> dict[str, Line]:
     return found
 
 
-def generated(lines: dict[str, Line]) -> str:
-    machines = sorted({_machine(line) for line in lines.values()})
-    rows = [_row(line) for line in lines.values()]
-    table = [
-        "| figure | value | goal | met | beside it | ratio |",
-        "| --- | --- | --- | --- | --- | --- |",
-        *rows,
-    ]
-    how = [
-        f"- **{line['name']}** ({line['time'][:10]}, {line['commit']}): {line['how']}."
-        for line in lines.values()
-    ]
-    return "\n".join([*machines, "", *table, "", "How each was measured:", "", *how, ""])
+_HEAD: Final = (
+    "| figure | value | goal | met | beside it | ratio |",
+    "| --- | --- | --- | --- | --- | --- |",
+)
+
+
+def generated(lines: dict[str, Line], old: str = "") -> str:
+    """old: what stood there before."""
+    machines = sorted({_machine(line) for line in lines.values()} | set(_KEPT_MACHINE.findall(old)))
+    rows = dict(_KEPT_ROW.findall(old)) | {name: _row(line) for name, line in lines.items()}
+    how = dict(_KEPT_HOW.findall(old)) | {
+        name: f"- **{name}** ({line['time'][:10]}, {line['commit']}): {line['how']}."
+        for name, line in lines.items()
+    }
+    return "\n".join(
+        [*machines, "", *_HEAD, *rows.values(), "", "How each was measured:", "", *how.values(), ""]
+    )
+
+
+_KEPT_MACHINE: Final = re.compile(r"^\d+ cores of .*$", re.MULTILINE)
+_KEPT_ROW: Final = re.compile(r"^(?=\| ([a-z]\w*) \|)(?!\| figure \|)(.*)$", re.MULTILINE)
+_KEPT_HOW: Final = re.compile(r"^(?=- \*\*(\w+)\*\*)(.*)$", re.MULTILINE)
 
 
 def _machine(line: Line) -> str:

@@ -89,3 +89,16 @@ def test_the_picture_has_a_point_for_each_load_within_its_bounds() -> None:
     for dot in dots:
         assert 0 < float(dot.attrib["cx"]) < picture.WIDTH
         assert 0 < float(dot.attrib["cy"]) < picture.HEIGHT
+
+
+def generated(*lines: dict[str, Any], old: str = "") -> str:
+    return report.generated(report.latest(b"\n".join(map(orjson.dumps, lines))), old)
+
+
+def test_a_figure_that_was_not_measured_keeps_its_row_and_a_new_one_takes_its_place() -> None:
+    old = generated(measured("a", 1), measured("b", 2))
+    new = generated(measured("b", 3), measured("c", 4), old=old).splitlines()
+    rows = [line.split(" | ")[:2] for line in new if line.startswith("| ")][2:]
+    assert rows == [["| a", "1 s"], ["| b", "3 s"], ["| c", "4 s"]]
+    assert [line[:7] for line in new if line.startswith("- ")] == ["- **a**", "- **b**", "- **c**"]
+    assert sum("cores of" in line for line in new) == 1
