@@ -8,7 +8,7 @@ knows what became: the next start says so, once. A line that a crash cut off is 
 
 import fcntl
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from edge_agent.writing.errors import NotJournalled
 
 NAME: Final = "writes.jsonl"
 MAX_BYTES: Final = 4 << 20
+_MOST_KEPT: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,6 @@ class WriteJournal:
         """Returns once the line is on the disk. Raises NotJournalled."""
         data = orjson.dumps(line) + b"\n"
         try:
-            self._bound()
             with self._locked() as file:
                 if os.fstat(file).st_size and not _ends_whole(file):
                     data = b"\n" + data
@@ -58,24 +58,10 @@ class WriteJournal:
 
     def look_back(self) -> Past:
         """Raises NotJournalled."""
-        begun: dict[str, Mapping[str, Any]] = {}
-        last: dict[str, int] = {}
         try:
-            for line in (*_lines(self._aside), *_lines(self.path)):
-                if line.get("phase") == "begin":
-                    begun[str(line.get("id"))] = line
-                    last[str(line.get("tag"))] = int(line.get("time", 0))
-                else:
-                    begun.pop(str(line.get("id")), None)
+            return _past((*_lines(self._aside), *_lines(self.path)))
         except OSError as error:
             raise NotJournalled(f"{self.path}: {error.strerror or error}") from error
-        return Past(tuple(begun.values()), last)
-
-    def _bound(self) -> None:
-        """Sets a file that grew too large aside, over the one before. What is open in it is still found."""
-        if self.path.exists() and self.path.stat().st_size > self._max_bytes:
-            self.path.replace(self._aside)
-            _sync(self.path.parent)
 
     @property
     def _aside(self) -> Path:
@@ -83,15 +69,63 @@ class WriteJournal:
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
-        is_new = not self.path.exists()
-        file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if is_new:
-                _sync(self.path.parent)
-            yield file
-        finally:
-            os.close(file)
+        """The file to append to; nobody else does meanwhile, nor sets it aside."""
+        while True:
+            is_new = not self.path.exists()
+            file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if not _is_at(file, self.path):
+                    continue  # set aside by another process meanwhile
+                if is_new:
+                    _sync(self.path.parent)
+                if os.fstat(file).st_size > self._max_bytes:
+                    self._set_aside()
+                    continue
+                yield file
+                return
+            finally:
+                os.close(file)
+
+    def _set_aside(self) -> None:
+        """Over the one before. What is open in it is still found; when each tag was written last goes on into
+        the new one, or many writes of one tag would make the rate of another be forgotten."""
+        last = sorted(_past(_lines(self.path)).last_ms.items(), key=lambda item: item[1])[-_MOST_KEPT:]
+        fresh = self.path.with_name(f"{self.path.name}.new")
+        with fresh.open("wb") as file:
+            file.write(orjson.dumps({"phase": "kept", "last": dict(last)}) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.chmod(0o600)
+        self.path.replace(self._aside)
+        fresh.replace(self.path)
+        _sync(self.path.parent)
+
+
+def _past(lines: Iterable[Mapping[str, Any]]) -> Past:
+    begun: dict[str, Mapping[str, Any]] = {}
+    last: dict[str, int] = {}
+    for line in lines:
+        phase = line.get("phase")
+        if phase == "begin":
+            begun[str(line.get("id"))] = line
+            last[str(line.get("tag"))] = _time(line.get("time"))
+        elif phase == "kept" and isinstance(line.get("last"), dict):
+            last |= {str(tag): _time(time) for tag, time in line["last"].items()}
+        else:
+            begun.pop(str(line.get("id")), None)
+    return Past(tuple(begun.values()), last)
+
+
+def _time(value: Any) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _is_at(file: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _ends_whole(file: int) -> bool:

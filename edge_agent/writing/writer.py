@@ -59,6 +59,8 @@ class Writer:
         self._opening = asyncio.Lock()
         self._last: dict[str, float] = {}  # when each tag was written last, monotonic seconds
         self._last_any = float("-inf")
+        self._busy: set[str] = set()  # tags of which a write is under way
+        self._appending = asyncio.Lock()
         self._closed = False
         self._under_way: set[asyncio.Future[WriteReport]] = set()
 
@@ -74,6 +76,7 @@ class Writer:
             now, wall = self._clock.monotonic(), self._clock.wall_ms()
             # A clock that was set back must not keep a tag from being written for ever.
             self._last = {tag: now - max(0, wall - ms) / 1000 for tag, ms in past.last_ms.items()}
+            self._last_any = max(self._last.values(), default=float("-inf"))
             for line in past.open:
                 await self._close_unknown(line)
             self._past = past
@@ -84,8 +87,8 @@ class Writer:
             state="unknown", code="unknown", message="the agent ended in the middle of it",
         )  # fmt: skip
         order = WriteOrder(
-            tag=report.tag, value=report.value, by=str(line.get("by", "")),
-            source=str(line.get("source", "")), command=str(line.get("command", "")),
+            tag=report.tag[:300], value=report.value, by=str(line.get("by", ""))[:200],
+            source=str(line.get("source", ""))[:200], command=str(line.get("command", ""))[:100],
         )  # fmt: skip
         await self._append(self._end_line(report))
         self._announce(order, report)
@@ -138,7 +141,11 @@ class Writer:
             return _refused(order, NotAllowed("not_journalled", str(fault)))
         now, before = self._clock.monotonic(), (self._last.get(order.tag, float("-inf")), self._last_any)
         self._last[order.tag] = self._last_any = now
-        report = await self._carry_out(order, permit, raw, link, deadline)
+        self._busy.add(order.tag)
+        try:
+            report = await self._carry_out(order, permit, raw, link, deadline)
+        finally:
+            self._busy.discard(order.tag)
         if report.code in _NOT_SENT and self._last[order.tag] == self._last_any == now:
             self._last[order.tag], self._last_any = before  # what was not sent counts for no rate
         return report
@@ -173,14 +180,19 @@ class Writer:
         reading = permit.entry.confirm == "read_back"
         before = await self._read(permit, link, deadline) if reading else None
         report = report.model_copy(update={"before": before})
+        failed: WriteReport | None = None
         try:
             await link.write(permit.unit_id, permit.target, raw, deadline - self._clock.monotonic())
         except NotConnected as error:
             return _ended(report, "refused", "not_connected", str(error))
-        except WriteRefused as error:
-            return _ended(report, "refused", "device_refused", str(error))
+        except (WriteRefused, Unsupported) as error:
+            failed = _ended(report, "refused", "device_refused", str(error))
         except WriteUnknown as error:
-            return _ended(report, "unknown", "unknown", str(error))
+            failed = _ended(report, "unknown", "unknown", str(error))
+        # It may have waited for its turn: the next one counts from when it was sent.
+        self._last[permit.entry.tag] = self._last_any = self._clock.monotonic()
+        if failed is not None:
+            return failed
         if not reading:
             return _ended(report, "unconfirmed")
         return await self._confirmed(report, permit, raw, link, deadline)
@@ -225,6 +237,8 @@ class Writer:
         return permit
 
     def _check_rate(self, rules: Rules, permit: Permit) -> None:
+        if permit.entry.interval and permit.entry.tag in self._busy:
+            raise NotAllowed("too_often", f"a write of {permit.entry.tag} is under way already")
         now = self._clock.monotonic()
         for what, last, interval in (
             (permit.entry.tag, self._last.get(permit.entry.tag, float("-inf")), permit.entry.interval),
@@ -238,7 +252,8 @@ class Writer:
     # --- telling -----------------------------------------------------------------------------------
 
     async def _append(self, line: Any) -> None:
-        await asyncio.to_thread(self._journal.append, line)
+        async with self._appending:  # a disk that hangs takes one thread: names are looked up in the others
+            await asyncio.to_thread(self._journal.append, line)
 
     def _end_line(self, report: WriteReport) -> dict[str, Any]:
         said = report.model_dump(mode="json", include={"id", "tag", "state", "code", "message", "after"})

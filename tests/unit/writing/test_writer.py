@@ -1,6 +1,8 @@
 """One write from its order to its end: permitted, journalled, sent once, read back, told."""
 
 import asyncio
+import contextlib
+import fcntl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -165,6 +167,43 @@ async def test_not_more_often_than_permitted_for_one_tag_and_for_all(tmp_path: P
     assert house.link.sent == [10, 20]
 
 
+async def test_a_tag_whose_write_waits_for_its_turn_takes_no_second_one(tmp_path: Path) -> None:
+    """Else those that were ordered while a PLC was slow would be sent one straight after the other."""
+    house = House(tmp_path, interval="1s")
+    house.link.hold.clear()
+    waiting = asyncio.ensure_future(house.write("1"))
+    while not house.link.sent:
+        await asyncio.sleep(0.001)
+    house.clock.stand_still(5.0)
+    report = await house.write("2")
+    assert (report.code, report.message) == ("too_often", "a write of plc.set is under way already")
+    house.link.hold.set()
+    assert (await waiting).state == "confirmed"
+    assert (await house.write("2")).code == "too_often"
+    house.clock.stand_still(1.0)
+    assert (await house.write("2")).state == "confirmed"
+    assert house.link.sent == [10, 20]
+
+
+async def test_the_rate_of_all_tags_holds_over_a_restart(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.interval = 3_600.0
+    await house.write("1")
+    house.permits["plc.two"] = house.permits["plc.set"]
+    house.writer = house.start()
+    assert (await house.write("2", "plc.two")).code == "too_often"
+
+
+async def test_a_journal_of_anything_stops_nobody(house: House) -> None:
+    lines = [
+        b'{"phase":"begin","id":1,"time":"soon","tag":"' + b"x" * 400 + b'","by":"' + b"y" * 400 + b'"}',
+        b'{"phase":"kept","last":7}', b'{"phase":"kept","last":{"a.b":null}}', b"[]", b"\xff\0", b"",
+    ]  # fmt: skip
+    house.path.write_bytes(b"\n".join(lines))
+    assert (await house.write("1")).state == "confirmed"
+    assert [event.message.partition(": ")[2] for event in house.events][1:] == ["confirmed"]
+
+
 async def test_what_was_not_sent_counts_for_no_rate(tmp_path: Path) -> None:
     house = House(tmp_path, interval="10s")
     house.link.fails = NotConnected("no link")
@@ -259,6 +298,33 @@ async def test_a_write_that_a_kill_cut_off_is_told_as_unknown_at_the_next_start_
     assert house.link.sent == [10]
     last = house.path.read_bytes().splitlines()[-1]
     assert orjson.loads(last)["state"] == "unknown"
+
+
+async def test_many_writes_of_one_tag_do_not_make_the_rate_of_another_be_forgotten(tmp_path: Path) -> None:
+    journal = WriteJournal(tmp_path / NAME, max_bytes=2_000)
+    journal.append({"phase": "begin", "id": "first", "tag": "plc.set", "time": 5})
+    for number in range(200):
+        journal.append({"phase": "begin", "id": str(number), "tag": "plc.two", "time": number})
+    assert WriteJournal(tmp_path / NAME).look_back().last_ms == {"plc.set": 5, "plc.two": 199}
+
+
+async def test_what_waits_while_the_journal_is_set_aside_goes_into_the_new_one(tmp_path: Path) -> None:
+    journal = WriteJournal(tmp_path / NAME)
+    journal.append({"phase": "begin", "id": "old", "tag": "plc.set", "time": 5})
+    with journal.path.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        waiting = asyncio.ensure_future(asyncio.to_thread(journal.append, {"phase": "end", "id": "old"}))
+        while _open_files().count(str(journal.path)) < 2:
+            await asyncio.sleep(0.001)
+        journal.path.rename(tmp_path / f"{NAME}.1")
+    await waiting
+    assert orjson.loads(journal.path.read_bytes()) == {"phase": "end", "id": "old"}
+
+
+def _open_files() -> list[str]:
+    with contextlib.suppress(FileNotFoundError):
+        return [str(each.readlink()) for each in Path("/proc/self/fd").iterdir()]
+    return []
 
 
 async def test_the_journal_stays_below_its_bound_and_forgets_nothing_open(tmp_path: Path) -> None:
