@@ -1,7 +1,8 @@
 """What others want done over a connection's link between its polls: writes, and reading them back.
 
-One at a time, in the order in which they came, and before reads that are due. Nothing outlives a link: what
-has not begun when it ends is refused, and what had begun is unknown. Nothing is ever done twice.
+One at a time, in the order in which they came, and before reads that are due; how many before one of them is
+the poller's. Nothing outlives a link: what has not begun when it ends is refused, and what had begun is
+unknown. Nothing is ever done twice.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from edge_agent.contracts.clock import Clock
-from edge_agent.contracts.driver import Driver, Writing
+from edge_agent.contracts.driver import Acknowledging, Driver, Writing
 from edge_agent.contracts.errors import NotConnected, Unsupported, WriteRefused, WriteUnknown
 from edge_agent.pipeline.breaker import BreakerState
 from edge_agent.pipeline.link import LinkState
@@ -83,6 +84,7 @@ class Errands:
         self._current: Errand | None = None
         self._closed: str = "the connection is not open yet"
         self._wake: asyncio.Future[None] | None = None
+        self.is_hurried = False  # a poll is wanted before any is due
 
     async def submit(self, errand: Errand, seconds: float) -> JsonValue:
         """Raises NotConnected at once where there is no link, and where the turn does not come in time."""
@@ -92,8 +94,7 @@ class Errands:
             raise NotConnected(f"{MOST_WAITING} others are waiting for this connection already")
         self.awaited = True
         self._waiting.append(errand)
-        if self._wake is not None and not self._wake.done():
-            self._wake.set_result(None)
+        self._rouse()
         timer = asyncio.ensure_future(self._clock.sleep(max(0.0, seconds)))
         try:
             await asyncio.wait((errand.done, timer), return_when=asyncio.FIRST_COMPLETED)
@@ -105,6 +106,23 @@ class Errands:
                 self._waiting.remove(errand)
             timer.cancel()
             await asyncio.gather(timer, return_exceptions=True)
+
+    def served_by(self, driver: Driver) -> Driver:
+        """The driver, which may hurry from now on."""
+        if isinstance(driver, Acknowledging):
+            self.awaited = True
+            driver.when_full(self.hurry)
+        return driver
+
+    def hurry(self) -> None:
+        """For the driver; harmless at any time."""
+        if not self.is_hurried:
+            self.is_hurried = True
+            self._rouse()
+
+    def _rouse(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
 
     # --- the poller's side -----------------------------------------------------------------------------
 
@@ -128,10 +146,11 @@ class Errands:
         try:
             await errand.carry_out(driver, cap_seconds)
         finally:
-            self._current = None
+            if self._current is errand:  # else this was left behind, and another link has its own
+                self._current = None
 
     async def pause(self, seconds: float) -> bool:
-        """Waits so long, or until somebody comes. True: somebody did."""
+        """Waits so long, or until somebody comes or hurries. True: somebody did."""
         end = self._clock.monotonic() + seconds
         while not self.awaited and seconds > _UNAWARE_SECONDS:
             await self._clock.sleep(_UNAWARE_SECONDS)
@@ -139,7 +158,7 @@ class Errands:
         if not self.awaited or seconds <= 0:
             await self._clock.sleep(seconds)
             return bool(self)
-        if self:
+        if self or self.is_hurried:
             return True
         wake = self._wake = asyncio.get_running_loop().create_future()
         timer = asyncio.ensure_future(self._clock.sleep(seconds))
@@ -149,7 +168,7 @@ class Errands:
             self._wake = None
             timer.cancel()
             await asyncio.gather(timer, return_exceptions=True)
-        return bool(self)
+        return bool(self) or self.is_hurried
 
 
 class ErrandLink:

@@ -1,9 +1,8 @@
 """One connection's life: connect, poll its groups when they are due, survive whatever the PLC does.
 
 A task of its own, so that no connection waits for another. Between polls it does what others want done over
-its link (errands). It owns what drivers must not: reconnecting
-with back-off, the units' breakers, the cap on a read, and one log line down and one back. What it does
-about silence is asked of it from outside (`look`), since a driver that hangs keeps it waiting.
+its link (errands). It owns what drivers must not: reconnecting with back-off, the units' breakers, the cap on
+a read, and one log line down and one back. What it does about silence is asked of it from outside (`look`).
 """
 
 import asyncio
@@ -15,7 +14,7 @@ from typing import Final
 import structlog
 
 from edge_agent.contracts.clock import Clock
-from edge_agent.contracts.driver import Driver, Reading, Subscribing
+from edge_agent.contracts.driver import Driver, Reading
 from edge_agent.contracts.errors import NotConnected
 from edge_agent.contracts.status import LatestValue
 from edge_agent.pipeline.breaker import BreakerState
@@ -25,7 +24,7 @@ from edge_agent.pipeline.group import Counts
 from edge_agent.pipeline.introduction import Introduction
 from edge_agent.pipeline.link import Lateness, Line, LinkState
 from edge_agent.pipeline.liveness import ConnectionLiveness, Subject, Verdict
-from edge_agent.pipeline.scheduled import Scheduled
+from edge_agent.pipeline.scheduled import Scheduled, turns
 from edge_agent.pipeline.session import Interrupted, Session
 from edge_agent.pipeline.unit import Unit
 from edge_agent.runtime.backoff import Backoff
@@ -44,8 +43,12 @@ RECONNECT_MAX_SECONDS: Final = 15.0
 # A group that brought nothing is read again before its next turn, where that is further away than this.
 RETRY_SECONDS: Final = 5.0
 _MARGIN_NS: Final = 1_000_000
+# So long a driver in a hurry waits, so that its frames are not of one message each.
+_HURRY_NS: Final = 10_000_000
 # A call is capped here as well, for drivers that swallow the cancellation at their own cap.
 _OVERTIME_SECONDS: Final = 3.0
+# One write and what reads its tag before and after go before a cycle that is due; then that has its turn.
+_ERRANDS_IN_A_ROW: Final = 3
 # What ends a link, and waits before the next, takes at most so long.
 _CHANGE_SECONDS: Final = 30.0
 _TEXT: Final = 2000
@@ -69,7 +72,8 @@ class Poller:
         self.pulse = Pulse()
         self._line = line
         self._make_driver = make_driver
-        self._driver = make_driver()
+        self.errands = Errands(clock)
+        self._driver = self.errands.served_by(make_driver())
         self._groups = list(groups)
         self._units = list({id(item.unit): item.unit for item in self._groups}.values())
         self._introduction = Introduction(self._driver, self._units)
@@ -80,7 +84,6 @@ class Poller:
         self._link = LinkState(since_ms=clock.wall_ms())
         outages = OutageLog(logger.bind(connection=line.name, driver=line.driver_name), clock)
         self._chronicle = Chronicle(line.name, self._link, outages, clock)
-        self.errands = Errands(clock)
         self.writing = ErrandLink(self.errands, self._link, self._units)
         self._ready_ns = 0  # since when cycles can be served
         self._used = False  # a read has come back over this link
@@ -123,10 +126,15 @@ class Poller:
                 self._link.change("down", self._clock.wall_ms(), "the driver failed in an unexpected way")
                 self._all_silent()
             self._expect(inf)
+            if stopped:
+                self._take_left_over()
             await self._session.close(self._driver.close)
-            if stopped and isinstance(self._driver, Subscribing):
-                for item in self._groups:
-                    item.take_left_over(self._driver, self._clock.mono_ns(), self._clock.wall_ms())
+            if stopped:
+                self._take_left_over()
+
+    def _take_left_over(self) -> None:
+        for item in self._groups:
+            item.take_left_over(self._driver, self._clock.mono_ns(), self._clock.wall_ms())
 
     async def _serve(self) -> None:
         """Opens the link and polls over it. Raises NotConnected."""
@@ -138,7 +146,7 @@ class Poller:
         """A driver of which a call hangs for ever gets no other: nobody knows what it holds."""
         closed = await self._session.close(self._driver.close)
         if error.left_behind or not closed:
-            self._driver = self._make_driver()
+            self._driver = self.errands.served_by(self._make_driver())
             self._introduction = Introduction(self._driver, self._units)
 
     def _expect(self, seconds: float, unit: Unit | None = None) -> None:
@@ -181,22 +189,28 @@ class Poller:
             if item.group.silent or self._slept:
                 item.schedule.hasten(now)
         self._slept = False
-        self._queue = [(item.schedule.due, index) for index, item in enumerate(self._groups)]
-        heapq.heapify(self._queue)
+        self._queue = turns(self._groups)
 
     async def _poll(self) -> None:
         """One cycle after the other, the one that is due first. Raises NotConnected."""
         queue = self._queue
+        in_a_row = 0
         while True:
-            while self.errands:
-                await self._run_errand()
+            if self.errands.is_hurried:
+                self.errands.is_hurried = False
+                queue = self._queue = turns(self._groups, self._clock.mono_ns() + _HURRY_NS)
             due, index = queue[0]
+            while self.errands and in_a_row < _ERRANDS_IN_A_ROW:
+                in_a_row = in_a_row + 1 if due <= self._clock.mono_ns() else 0
+                await self._run_errand()
             item = self._groups[index]
             self._expect(max(0, due - self._clock.mono_ns()) / 1e9)
             await self._introduction.use_pause((due - self._clock.mono_ns()) / 1e9)
             # A turn for all others even where cycles are late and the driver has no reason to wait.
-            if await self.errands.pause(max(0, due - self._clock.mono_ns()) / 1e9):
+            called = await self.errands.pause(max(0, due - self._clock.mono_ns()) / 1e9)
+            if called and in_a_row < _ERRANDS_IN_A_ROW:
                 continue
+            in_a_row = 0
             planned = max(due, self._ready_ns)
             self._lateness.note(self._clock.mono_ns() - planned)
             try:
@@ -247,6 +261,7 @@ class Poller:
             self._chronicle.answered(item.unit, item.group.schema.group, reading, seconds)
             self._backoff.reset()
         item.group.take(reading, self._clock.mono_ns(), self._clock.wall_ms(), planned_ns)
+        item.tell_taken(self._driver)
 
     async def _read(self, item: Scheduled) -> Reading | None:
         """None where only this unit cannot be read. Raises NotConnected."""

@@ -1,9 +1,10 @@
 """A group with its unit and its place in time: what a poller turns over."""
 
-from collections.abc import Mapping
+import heapq
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from edge_agent.contracts.driver import Subscribing
+from edge_agent.contracts.driver import Acknowledging, Driver, Subscribing
 from edge_agent.contracts.status import LatestValue
 from edge_agent.pipeline.group import Group
 from edge_agent.pipeline.schedule import Schedule
@@ -31,11 +32,19 @@ class Scheduled:
         if mono_ns - self.group.cycled_ns >= self.liveness_seconds * 1e9:
             self.group.grow_stale(mono_ns, wall_ms)
 
-    def take_left_over(self, driver: Subscribing, mono_ns: int, wall_ms: int) -> None:
+    def take_left_over(self, driver: Driver, mono_ns: int, wall_ms: int) -> None:
         """What was sent and not read yet, when the link is closed for good."""
+        if not isinstance(driver, Subscribing):
+            return
         reading = driver.left_over(self.group.plan)
-        if reading is not None and reading.news:
+        if reading is not None and reading.news is not None:
             self.group.take(reading, mono_ns, wall_ms)
+            self.tell_taken(driver)
+
+    def tell_taken(self, driver: Driver) -> None:
+        """What the driver handed over last is in frames."""
+        if isinstance(driver, Acknowledging):
+            driver.taken(self.group.plan)
 
     def latest(self, mono_ns: int, wanted: Mapping[int, TagSchema] | None = None) -> list[LatestValue]:
         """The newest values as they are to be shown at `mono_ns`; see `Group.latest`."""
@@ -52,3 +61,12 @@ class Scheduled:
             age_seconds=None if heard_ms is None else round(max(0.0, now - self.group.heard_ns / 1e9), 3),
             deadline_seconds=self.liveness_seconds,
         )
+
+
+def turns(groups: Sequence[Scheduled], latest_ns: int | None = None) -> list[tuple[int, int]]:
+    """A heap of when each is due, and its place. latest_ns: all are due by then, wherever their grids are."""
+    for item in groups if latest_ns is not None else ():
+        item.schedule.hasten(latest_ns)
+    queue = [(item.schedule.due, place) for place, item in enumerate(groups)]
+    heapq.heapify(queue)
+    return queue

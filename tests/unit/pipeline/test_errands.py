@@ -19,6 +19,7 @@ class WritingDriver(FakeDriver):
         self.mood: Exception | None = None
         self.hangs = False
         self.swallows = False
+        self.write_seconds = 0.0
 
     async def write(self, target: Any, value: JsonValue) -> None:
         self.written.append((target, value, len(self.reads)))
@@ -27,6 +28,7 @@ class WritingDriver(FakeDriver):
                 await self.released.wait()
             except asyncio.CancelledError:
                 self.swallowed += 1
+        await self.clock.sleep(self.write_seconds)
         if self.hangs:
             await asyncio.Event().wait()
         if self.mood is not None:
@@ -94,6 +96,22 @@ async def test_writes_go_in_their_order_and_before_reads_that_are_due() -> None:
         await works.clock.advance(3.0)
         await asyncio.gather(first, second)
         assert works.driver.written == [("target", 1, before), ("target", 2, before)]
+
+
+async def test_writes_without_end_keep_no_group_from_being_polled() -> None:
+    """A PLC that is slow, and somebody who writes again and again: 20 writes take ten seconds."""
+    works = Works(group("a", "1s"))
+    works.driver.write_seconds = 0.5
+    async with works.plant.running():
+        await works.clock.advance(1.0)
+        before = len(works.driver.reads)
+        writes = [works.write(number, seconds=60.0) for number in range(10)]
+        await works.clock.advance(3.0)
+        writes += [works.write(number, seconds=60.0) for number in range(10, 20)]
+        await works.clock.advance(12.0)
+        await asyncio.gather(*writes)
+        assert len(works.driver.reads) - before >= 6
+    assert [value for _, value, _ in works.driver.written] == list(range(20))
 
 
 async def test_a_write_to_a_connection_that_is_down_is_refused_at_once_and_never_sent() -> None:
