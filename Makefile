@@ -7,7 +7,7 @@ FOR    ?=
 .DEFAULT_GOAL := help
 # Tests start hundreds of processes: each would compile every module anew, for a third of its start.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo test crash test-integration test-system all-drivers soak fuzz fuzz-api bench fleet lint format docs clean system-packages
+.PHONY: help demo test crash test-integration test-system all-drivers long-opcua soak fuzz fuzz-api bench fleet lint format docs clean system-packages
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -56,6 +56,9 @@ fuzz: $(VENV)/.dev  ## decoders against bytes that make no sense: FOR=60 seconds
 
 all-drivers: $(VENV)/.dev system-packages  ## one agent with all drivers, each peer killed and frozen: FOR=60 seconds each
 	HOLDFAST_ALL_DRIVERS_SECONDS=$(or $(FOR),60) $(BIN)/python -m pytest -s tests/integration/test_all_drivers.py
+
+long-opcua: $(VENV)/.dev system-packages  ## 10,000 OPC UA items of node-opcua, encrypted, its server killed ten times
+	HOLDFAST_OPCUA_LONG=1 $(BIN)/python -m pytest -s tests/integration/test_opcua_node_opcua.py
 
 soak: $(VENV)/.dev  ## agent and centre over a link that breaks at random, for an hour: FOR=3600 SEED= OUT=soak.jsonl
 	HOLDFAST_SOAK_SECONDS=$(or $(FOR),3600) HOLDFAST_SOAK_OUT=$(or $(OUT),soak.jsonl) $(if $(SEED),SEED=$(SEED)) \

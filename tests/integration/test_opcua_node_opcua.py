@@ -1,16 +1,17 @@
 """The OPC UA driver against a server from npm: node-opcua with its conformance address space.
 
 The server is killed and restarted while items change; each change carries the number of the server's start
-and its own, so that every single one can be told. HOLDFAST_OPCUA_LONG=1: 10,000 items, ten kills.
+and its own, so that every single one can be told. `make long-opcua`: 10,000 items, ten kills. The tests share
+one start of the server: building its address space takes seconds.
 """
 
 import asyncio
 import json
 import os
-import signal
 import struct
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from socket import socket
 from typing import Any
@@ -26,7 +27,7 @@ from edge_agent.wire.quality import Quality
 LONG = os.environ.get("HOLDFAST_OPCUA_LONG") == "1"
 # Building the conformance address space takes seconds, and a minute where the machine is busy.
 pytestmark = pytest.mark.timeout(1800 if LONG else 300)
-ITEMS, KILLS, PERIOD_MS = (10_000, 10, 2_000) if LONG else (1_000, 2, 250)
+ITEMS, KILLS, PERIOD_MS = (10_000, 10, 2_000) if LONG else (200, 1, 100)
 SERVER = Path(__file__).parent / "servers" / "node_opcua_server.mjs"
 SPACE = "nsu=urn://node-opcua-simulator;s="
 START_SECONDS = 120.0
@@ -49,38 +50,52 @@ def _free_port() -> int:
 
 
 class NodeServer:
-    """Starts of one server, all at one port and with one certificate."""
+    """Starts of one server, all at one port and with one certificate. Every call waits for the process."""
 
-    def __init__(self, directory: Path, items: int, space: str) -> None:
+    def __init__(self, directory: Path) -> None:
         self.port = _free_port()
         self.runs = 0
         self._directory = directory
-        self._rest = [str(items), str(PERIOD_MS), space]
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
-    async def start(self) -> None:
+    def start(self, space: str) -> None:
         self.runs += 1
-        arguments = [str(SERVER), str(self.port), str(self._directory), str(self.runs), *self._rest]
-        self._process = await asyncio.create_subprocess_exec(
-            "node", *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
-        )
+        arguments = [str(SERVER), str(self.port), str(self._directory), str(self.runs)]
+        self._process = subprocess.Popen(
+            ["node", *arguments, str(ITEMS), str(PERIOD_MS), space],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
         assert self._process.stdout is not None
-        async with asyncio.timeout(START_SECONDS):
-            assert json.loads(await self._process.stdout.readline()) == {"port": self.port}
+        assert json.loads(self._process.stdout.readline()) == {"port": self.port}
 
-    async def kill(self) -> None:
-        if self._process is not None and self._process.returncode is None:
-            self._process.send_signal(signal.SIGKILL)
-            await self._process.wait()
+    def kill(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.communicate()
+
+    def restart(self) -> None:
+        self.kill()
+        self.start("counters")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeServer]:
+    made = NodeServer(tmp_path_factory.mktemp("node-opcua"))
+    try:
+        made.start("conformance")
+        yield made
+    finally:
+        made.kill()
 
 
 class Client:
     """The driver with one group, read and healed as the pipeline does it."""
 
-    def __init__(self, server: NodeServer, directory: Path, group: dict[str, Any], *, secured: bool) -> None:
+    def __init__(self, port: int, directory: Path, group: dict[str, Any], *, secured: bool) -> None:
         spec = lookup("opcua")
         security: Any = {"policy": "basic256sha256", "mode": "sign_and_encrypt", "trust": "none"}
-        transport: dict[str, Any] = {"url": f"opc.tcp://127.0.0.1:{server.port}", "timeout": "5s"}
+        transport: dict[str, Any] = {"url": f"opc.tcp://127.0.0.1:{port}", "timeout": "5s"}
         if secured:
             transport["security"] = security
         made: Any = spec.settings.model_validate(
@@ -140,17 +155,7 @@ class Judge:
         )
 
 
-@asynccontextmanager
-async def running(directory: Path, items: int, space: str) -> AsyncIterator[NodeServer]:
-    server = NodeServer(directory, items, space)
-    try:
-        await server.start()
-        yield server
-    finally:
-        await server.kill()
-
-
-async def test_every_built_in_type_polled_and_subscribed_alike(tmp_path: Path) -> None:
+async def test_every_built_in_type_polled_and_subscribed_alike(server: NodeServer, tmp_path: Path) -> None:
     tags = [{"name": name, "address": f"{SPACE}Static_Scalar_{name}"} for name in SCALARS]
     tags += [{"name": f"{name}s", "address": f"{SPACE}Static_Array_{name}"} for name in SCALARS]
     tags += [
@@ -163,19 +168,18 @@ async def test_every_built_in_type_polled_and_subscribed_alike(tmp_path: Path) -
         {"name": "absent", "address": f"{SPACE}Nowhere"},
     ]
     found: list[dict[str, JsonValue]] = []
-    async with running(tmp_path, 1, "conformance") as server:
-        for mode in ("poll", "subscribe"):
-            client = Client(server, tmp_path, {"mode": mode, "tags": tags}, secured=True)
-            await client.driver.connect()
-            reading: Any = await client.driver.read(client.plan)
-            part = reading if mode == "poll" else reading.news[0]
-            names = [tag.name for tag in client.plan.schema.tags]
-            found.append(dict(zip(names, part.text, strict=True)))
-            assert list(reading.errors) == [f"{SPACE}Nowhere"]
-            assert [(run.first, run.quality) for run in part.quality if run.quality is not Quality.GOOD] == [
-                (names.index("absent"), Quality.BAD_CONFIG)
-            ]
-            await client.driver.close()
+    for mode in ("poll", "subscribe"):
+        client = Client(server.port, tmp_path, {"mode": mode, "tags": tags}, secured=True)
+        await client.driver.connect()
+        reading: Any = await client.driver.read(client.plan)
+        part = reading if mode == "poll" else reading.news[0]
+        names = [tag.name for tag in client.plan.schema.tags]
+        found.append(dict(zip(names, part.text, strict=True)))
+        assert list(reading.errors) == [f"{SPACE}Nowhere"]
+        assert [(run.first, run.quality) for run in part.quality if run.quality is not Quality.GOOD] == [
+            (names.index("absent"), Quality.BAD_CONFIG)
+        ]
+        await client.driver.close()
     for values in found:
         assert {name: values[name] for name in SCALARS} == SCALARS
         assert values["Int64s"] == [0] * 10
@@ -190,42 +194,22 @@ async def test_every_built_in_type_polled_and_subscribed_alike(tmp_path: Path) -
         assert status["BuildInfo"]["ManufacturerName"].startswith("NodeOPCUA")
 
 
-async def test_every_change_comes_once_or_is_told_as_lost_while_the_server_is_killed(tmp_path: Path) -> None:
-    tags = [
-        {"name": f"c{place}", "address": f"nsu=urn:holdfast:counters;s=c{place}", "type": "float64"}
-        for place in range(ITEMS)
-    ]
-    group = {"tags": tags, "sampling_interval": "0s", "queue_size": 100}
-    judge = Judge()
-    async with running(tmp_path, ITEMS, "counters") as server:
-        client = Client(server, tmp_path, group, secured=True)
-        for kill in range(KILLS + 1):
-            async with asyncio.timeout(START_SECONDS + 20 * PERIOD_MS / 1000):
-                while not judge.reached(kill + 1, 4, ITEMS):
-                    if (reading := await client.read()) is not None:
-                        judge.take(reading)
-                    await asyncio.sleep(0.05)
-            assert len(judge.lost) == kill, judge.lost
-            assert all("changes from 20" in text and "Z to 20" in text for text in judge.lost)
-            if kill < KILLS:
-                await server.kill()
-                await server.start()
-        await client.driver.close()
-    assert judge.changes >= 4 * ITEMS * (KILLS + 1)
-
-
-async def test_nothing_is_lost_or_doubled_when_only_the_link_breaks(tmp_path: Path) -> None:
-    """The server goes on with session and subscription; what it sent in vain is asked for again."""
-    items = 50
-    tags = [
+def _counters(items: int) -> list[dict[str, str]]:
+    return [
         {"name": f"c{place}", "address": f"nsu=urn:holdfast:counters;s=c{place}", "type": "float64"}
         for place in range(items)
     ]
-    group = {"tags": tags, "sampling_interval": "0s", "queue_size": 100}
+
+
+async def test_nothing_is_lost_or_doubled_when_only_the_link_breaks(
+    server: NodeServer, tmp_path: Path
+) -> None:
+    """The server goes on with session and subscription; what it sent in vain is asked for again."""
+    items = 50
+    group = {"tags": _counters(items), "sampling_interval": "0s", "queue_size": 100}
     seen: dict[int, list[tuple[float, int]]] = {place: [] for place in range(items)}
-    async with running(tmp_path, items, "counters") as server, _Relay(server.port) as relay:
-        server.port = relay.port
-        client = Client(server, tmp_path, group, secured=False)
+    async with _Relay(server.port) as relay:
+        client = Client(relay.port, tmp_path, group, secured=False)
         for turn in range(1, 5):
             async with asyncio.timeout(START_SECONDS):
                 while min(len(set(each)) for each in seen.values()) < 5 * turn:
@@ -239,6 +223,27 @@ async def test_nothing_is_lost_or_doubled_when_only_the_link_breaks(tmp_path: Pa
         # A change that is told again after an outage has the source time of the first time.
         numbers = [value for value, _ in dict.fromkeys(changes)]
         assert numbers == [numbers[0] + place for place in range(len(numbers))]
+
+
+async def test_every_change_comes_once_or_is_told_as_lost_while_the_server_is_killed(
+    server: NodeServer, tmp_path: Path
+) -> None:
+    group = {"tags": _counters(ITEMS), "sampling_interval": "0s", "queue_size": 100}
+    judge = Judge()
+    client = Client(server.port, tmp_path, group, secured=True)
+    first_run = server.runs
+    for kill in range(KILLS + 1):
+        async with asyncio.timeout(START_SECONDS + 20 * PERIOD_MS / 1000):
+            while not judge.reached(first_run + kill, 4, ITEMS):
+                if (reading := await client.read()) is not None:
+                    judge.take(reading)
+                await asyncio.sleep(0.05)
+        assert len(judge.lost) == kill, judge.lost
+        assert all("changes from 20" in text and "Z to 20" in text for text in judge.lost)
+        if kill < KILLS:
+            await asyncio.to_thread(server.restart)
+    await client.driver.close()
+    assert judge.changes >= 4 * ITEMS * (KILLS + 1)
 
 
 def _collect(reading: Reading, seen: dict[int, list[tuple[float, int]]]) -> None:
