@@ -32,6 +32,11 @@ _TYPES: Final = {
     ValueType.INT32: 6, ValueType.UINT32: 7, ValueType.INT64: 8, ValueType.UINT64: 9, ValueType.FLOAT32: 10,
     ValueType.FLOAT64: 11, ValueType.STRING: 12,
 }  # fmt: skip
+# The server cannot tell either whether the value got there (Part 4, 7.39.2): BadUnexpectedError,
+# BadInternalError, BadCommunicationError, BadTimeout, BadShutdown, BadRequestTimeout, BadDeviceFailure.
+_PERHAPS_DONE: Final = (
+    0x80010000, 0x80020000, 0x80050000, 0x800A0000, 0x800C0000, 0x80850000, 0x808B0000,
+)  # fmt: skip
 _BOOLEAN, _FLOATS = 1, (10, 11)
 _INTEGERS: Final = range(2, 10)
 _STRINGS: Final = (12, 16)
@@ -56,17 +61,14 @@ class Writer:
             raise WriteRefused(f"{target.item.address}: {fault}") from fault
         request = requests.write(target.item, node, variant)
         try:
-            status, results = read_statuses(await self._link.ask(request))
+            check(*read_statuses(await self._link.ask(request)))
         except Fault as fault:
-            raise WriteRefused(f"{target.item.address}: {fault}") from fault
+            raise failure(fault.status)(f"{target.item.address}: {fault}") from fault
         except Garbled as error:
             self._link.drop(f"an answer cannot be read: {error}")
             raise WriteUnknown(f"{target.item.address}: the answer cannot be read: {error}") from error
         except (Unanswered, NotConnected) as error:
             raise WriteUnknown(f"{target.item.address}: {error}") from error
-        result = status or (results[0] if results else 0)
-        if result >> 31:
-            raise WriteRefused(f"{target.item.address}: {status_text(result)}")
 
     async def read(self, target: Target, learned: Learned) -> JsonValue:
         """Raises NotConnected and Unsupported."""
@@ -119,6 +121,22 @@ class Writer:
         if held is None:
             raise WriteRefused(f"{target.item.address}: the node has no value, so give the tag a type")
         return held
+
+
+def failure(status: int) -> type[WriteRefused | WriteUnknown]:
+    """What a bad status says of a write."""
+    return WriteUnknown if status & 0xFFFF0000 in _PERHAPS_DONE else WriteRefused
+
+
+def check(status: int, results: Sequence[int]) -> None:
+    """Of an answer to a write of one node. Raises Fault for a status that is bad, WriteUnknown for what says
+    neither yes nor no."""
+    if status >> 31 or (results and results[0] >> 31):
+        raise Fault(status if status >> 31 else results[0])
+    if len(results) != 1:
+        raise WriteUnknown(f"the answer tells of {len(results)} nodes instead of one")
+    if results[0] >> 30:
+        raise WriteUnknown(status_text(results[0]))
 
 
 def held_type(data: bytes) -> int | None:
