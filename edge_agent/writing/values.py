@@ -42,7 +42,7 @@ def raw_element(tag: TagSchema, given: JsonValue) -> Scalar:
         return _text(tag, given)
     for number, name in tag.enum:
         if given == name:
-            return number
+            return _named(tag, number)
     if tag.type is ValueType.BOOL:
         return _bool(tag, given)
     return _number(tag, exact(tag, given))
@@ -100,8 +100,18 @@ def _number(tag: TagSchema, value: Fraction) -> int | float:
         near = sorted(engineering(tag, int(edge)) or 0 for edge in (math.floor(raw), math.ceil(raw)))  # type: ignore[type-var]
         text = f"{tag.name} cannot hold exactly that; the nearest are {near[0]} and {near[1]}"
         raise NotAllowed("bad_value", text)
-    number = int(raw)
-    least, most = _limits(tag.type)
+    return _fitting(tag, int(raw))
+
+
+def _named(tag: TagSchema, number: int) -> bool | int | float:
+    """The raw value of an enum's name, of the tag's type."""
+    if tag.type is ValueType.BOOL and number in (0, 1):
+        return bool(number)
+    return _float(tag, Fraction(number)) if tag.type.is_float else _fitting(tag, number)
+
+
+def _fitting(tag: TagSchema, number: int) -> int:
+    least, most = (0, 1) if tag.type is ValueType.BOOL else _limits(tag.type)
     if not least <= number <= most:
         raise NotAllowed("out_of_range", f"{tag.name} is a {tag.type}: raw {number} does not fit into it")
     return number

@@ -36,6 +36,8 @@ def tag(type_: str = "uint16", **more: object) -> TagSchema:
         (tag("string"), "on", "on"),
         (tag(enum=((0, "stop"), (2, "run"))), "run", 2),
         (tag(enum=((0, "stop"), (2, "run"))), "1", 1),
+        (tag("bool", enum=((0, "shut"), (1, "open"))), "open", True),
+        (tag("float32", enum=((2, "run"),)), "run", 2.0),
         (tag(count=2, scale=0.1), ["1.5", 2], [15, 20]),
     ],
 )
@@ -80,6 +82,8 @@ def test_what_a_tag_shows_can_be_written_back_to_the_same_raw_value(scale: float
         (tag(count=2), [1], "bad_value", "all of its 2 values"),
         (tag(count=2), 1, "bad_value", "all of its 2 values"),
         (tag("string"), "a\0b", "bad_value", "no NUL"),
+        (tag("bool", enum=((2, "half"),)), "half", "out_of_range", "does not fit"),
+        (tag(enum=((70_000, "far"),)), "far", "out_of_range", "does not fit"),
         (tag("string"), "caf\udce9", "bad_value", "no text"),  # an argument in Latin-1
         (tag("json"), "{}", "not_writable", "structure"),
     ],
