@@ -26,6 +26,7 @@ from central_sync.services.uplinks import MqttFigures
 from edge_agent.wire import mqtt
 from edge_agent.wire.errors import WireError
 from edge_agent.wire.mqtt import Channel
+from edge_agent.wire.mqtt_client import BrokerClient
 
 logger = structlog.get_logger()
 
@@ -95,17 +96,19 @@ class Listener:
 
     async def _listen(self) -> str:
         """One connection, to its end. Why it ended."""
+        client = _client(self._broker, self._take)
         try:
-            async with _client(self._broker, self._take) as client:
-                await self._subscribe(client)
-                self._client, self._figures.connected = client, True
-                logger.info("listening at the broker", broker=self._place, failures=self._failures)
-                self._failures = 0
-                async for _ in client.messages:
-                    pass  # none comes this way: it ends with the connection
-        except (aiomqtt.MqttError, _Refused, OSError) as error:
+            await client.open()
+            await self._subscribe(client)
+            self._client, self._figures.connected = client, True
+            logger.info("listening at the broker", broker=self._place, failures=self._failures)
+            self._failures = 0
+            async for _ in client.messages:
+                pass  # none comes this way: it ends with the connection
+        except (aiomqtt.MqttError, _Refused, OSError, ValueError) as error:
             return str(error.__cause__ or error)
         finally:
+            await client.give_up()
             if self._client is not None:
                 self._figures.reconnects += 1
             self._client, self._figures.connected = None, False
@@ -198,25 +201,10 @@ def _number(code: object) -> int:
     return int(str(getattr(code, "value", code)))
 
 
-class _Client(aiomqtt.Client):
+class _Client(BrokerClient):
     """Hands messages on as they are read: aiomqtt's own queue is fair to nobody."""
 
     handler: Callable[[aiomqtt.Message], None]
-
-    def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:  # noqa: ARG002 paho's
-        """By the socket: aiomqtt defers this with its number, which the next connection may have by then."""
-        self._loop.call_soon_threadsafe(self._watch, client, sock)
-
-    def _watch(self, client: Any, sock: Any) -> None:
-        if sock.fileno() >= 0:
-            self._loop.add_writer(sock.fileno(), self._write, client)
-
-    def _write(self, client: Any) -> None:
-        try:
-            client.loop_write()
-        except (OSError, ValueError) as error:
-            if not self._disconnected.done():
-                self._disconnected.set_exception(error)
 
     def _on_message(self, client: Any, userdata: Any, message: Any) -> None:  # noqa: ARG002 paho's
         self.handler(aiomqtt.Message._from_paho_message(message))
@@ -236,6 +224,7 @@ def _client(broker: Broker, handler: Callable[[aiomqtt.Message], None]) -> _Clie
         clean_start=True,
         keepalive=KEEPALIVE_SECONDS,
         timeout=_CONNECT_SECONDS,
+        max_packet_bytes=MAX_PACKET_BYTES,
         properties=properties,
         tls_context=broker.tls,
         logger=_quiet,

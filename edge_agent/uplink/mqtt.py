@@ -69,6 +69,7 @@ class MqttTransport:
 
     async def _end(self, *, farewell: bool) -> None:
         if self._opening is not None and not self._opening.done():
+            self._opening.cancel()
             await asyncio.wait({self._opening}, timeout=_CLOSE_SECONDS)
         link, self._link = self._link, None
         if link is not None:
@@ -112,6 +113,8 @@ class MqttTransport:
         await asyncio.wait({opening}, timeout=CONNECT_SECONDS)
         if not opening.done():
             raise Unreachable(f"not connected to {self._settings.url} in {CONNECT_SECONDS:.0f} s")
+        if opening.cancelled():
+            raise Unreachable("the connection was given up while it was made")
         return opening.result()
 
     async def _connect(self) -> Link:

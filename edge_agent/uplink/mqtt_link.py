@@ -25,11 +25,14 @@ from edge_agent.uplink.mqtt_requests import reply_of
 from edge_agent.uplink.transport import MAX_ANSWER_BYTES, Reply
 from edge_agent.wire import mqtt
 from edge_agent.wire.mqtt import Channel
+from edge_agent.wire.mqtt_client import BrokerClient
 
 # For the broker's word on a publication of few bytes, and how slow a link may be beyond.
 CONFIRM_SECONDS: Final = 5.0
 SLOWEST_BYTES_A_SECOND: Final = 8192
 CONNECT_SECONDS: Final = 10.0
+# For one step of connecting.
+_STEP_SECONDS: Final = 5.0
 # What the end of a connection may take, so that the others hear of it.
 _FAREWELL_SECONDS: Final = 1.0
 _UNACKNOWLEDGED_MS: Final = 8000
@@ -59,7 +62,7 @@ class Broker:
         return mqtt.topic(self.prefix, self.device, channel)
 
 
-class _Client(aiomqtt.Client):
+class _Client(BrokerClient):
     """Keeps what aiomqtt drops: what the broker says of the newest publication, and how much it takes."""
 
     reason = 0
@@ -68,21 +71,6 @@ class _Client(aiomqtt.Client):
     def _on_publish(self, client: Any, userdata: Any, mid: int, reason_code: Any, properties: Any) -> None:
         self.reason = reason_code.value
         super()._on_publish(client, userdata, mid, reason_code, properties)
-
-    def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:  # noqa: ARG002 paho's
-        """By the socket: aiomqtt defers this with its number, which the next connection may have by then."""
-        self._loop.call_soon_threadsafe(self._watch, client, sock)
-
-    def _watch(self, client: Any, sock: Any) -> None:
-        if sock.fileno() >= 0:
-            self._loop.add_writer(sock.fileno(), self._write, client)
-
-    def _write(self, client: Any) -> None:
-        try:
-            client.loop_write()
-        except (OSError, ValueError) as error:
-            if not self._disconnected.done():
-                self._disconnected.set_exception(error)
 
     def _on_connect(
         self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None
@@ -114,8 +102,9 @@ class Link:
         """Raises Unreachable, Refused where the broker does not let this device in."""
         link = cls(_client(broker), broker, on_lost)
         try:
-            await link._client.__aenter__()
-        except aiomqtt.MqttError as error:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await link._client.open()
+        except (aiomqtt.MqttError, OSError, ValueError) as error:  # TimeoutError is an OSError
             raise _connect_fault(error, broker) from error
         link._reader = asyncio.ensure_future(link._read())
         try:
@@ -214,9 +203,7 @@ class Link:
                 if not answer.done():
                     answer.set_exception(Unreachable(f"the connection to the broker is lost: {error}"))
             self._on_lost(self)
-            with contextlib.suppress(aiomqtt.MqttError, TimeoutError):
-                async with asyncio.timeout(_FAREWELL_SECONDS):
-                    await self._client.__aexit__(None, None, None)
+            await self._client.give_up()
 
     def _take(self, message: aiomqtt.Message) -> None:
         """An answer that nobody waits for any more was given up: its request went again."""
@@ -248,7 +235,8 @@ class Link:
 def _client(broker: Broker) -> _Client:
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     properties.SessionExpiryInterval = 0
-    properties.MaximumPacketSize = MAX_ANSWER_BYTES + mqtt.OVERHEAD_BYTES
+    most = MAX_ANSWER_BYTES + mqtt.OVERHEAD_BYTES
+    properties.MaximumPacketSize = most
     options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         options.append((socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS))
@@ -262,7 +250,8 @@ def _client(broker: Broker) -> _Client:
         clean_start=True,
         will=aiomqtt.Will(broker.topic(Channel.STATUS), mqtt.OFFLINE, qos=1, retain=True),
         keepalive=broker.keepalive_seconds,
-        timeout=CONNECT_SECONDS,
+        timeout=_STEP_SECONDS,
+        max_packet_bytes=most,
         properties=properties,
         tls_context=broker.tls,
         socket_options=options,
@@ -270,12 +259,12 @@ def _client(broker: Broker) -> _Client:
     )
 
 
-def _connect_fault(error: aiomqtt.MqttError, broker: Broker) -> UplinkFault:
+def _connect_fault(error: Exception, broker: Broker) -> UplinkFault:
     place = f"the broker {broker.host}:{broker.port}"
     if isinstance(error, MqttConnectError):
         text = f"{place} does not let this device in: {error}"
         return Refused(text, 403) if _value(error.rc) in (0x86, _NOT_AUTHORIZED, 0x8A) else Unusable(text)
-    return Unreachable(f"{place}: {error}")
+    return Unreachable(f"{place}: {str(error) or 'no answer in time'}")
 
 
 def _publish_fault(reason: int, topic: str) -> UplinkFault | None:

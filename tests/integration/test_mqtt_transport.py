@@ -205,6 +205,47 @@ async def test_who_may_not_is_told_and_asks_again_in_minutes(shipped: Broker) ->
             await client.upload(b"x")
 
 
+@asynccontextmanager
+async def stranger(hangs_up: bool) -> AsyncIterator[tuple[CentreClient, asyncio.Queue[bytes]]]:
+    """A client of a broker that takes connections and never says a word; of each the first byte, and its
+    end."""
+    seen: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def taken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.put_nowait(await reader.read(1))
+        if not hangs_up:
+            await reader.read()
+            seen.put_nowait(b"")
+        writer.close()
+
+    async with await asyncio.start_server(taken, "127.0.0.1", 0) as server:
+        url = f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        client = CentreClient(CentralSettings(url=url), DEVICE, Path("/"))
+        try:
+            yield client, seen
+        finally:
+            await client.close()
+
+
+async def test_a_broker_that_hangs_up_is_told_at_once() -> None:
+    async with stranger(hangs_up=True) as (client, _):
+        began = time.monotonic()
+        with pytest.raises(Unreachable, match="closed the link without an answer"):
+            await client.upload(b"x")
+        assert time.monotonic() - began < 3
+
+
+async def test_what_is_given_up_while_it_connects_leaves_no_connection_behind() -> None:
+    """A broker that was frozen would find all of them when it wakes up."""
+    async with stranger(hangs_up=False) as (client, seen), asyncio.timeout(5):
+        asking = asyncio.ensure_future(client.upload(b"x"))
+        assert await seen.get() == b"\x10", "a CONNECT"
+        await client.renew()
+        with pytest.raises(Unreachable, match="given up"):
+            await asking
+        assert await seen.get() == b"", "and the end"
+
+
 async def test_a_broker_that_goes_takes_the_requests_with_it_and_comes_back(
     tmp_path: Path,
 ) -> None:
@@ -212,9 +253,11 @@ async def test_a_broker_that_goes_takes_the_requests_with_it_and_comes_back(
     try:
         await asyncio.to_thread(made.start)
         async with agent(made, 20.0) as client:
-            async with centre(made, nothing):
+            async with centre(made, nothing) as heard:
                 asking = asyncio.ensure_future(client.upload(b"x"))
-                await asyncio.sleep(0.3)
+                async with asyncio.timeout(5):
+                    while not heard:
+                        await asyncio.sleep(0.01)
                 began = time.monotonic()
                 await asyncio.to_thread(made.kill)
                 with pytest.raises(Unreachable, match="lost"):
