@@ -197,8 +197,23 @@ class Subscribing(Protocol):
     def left_over(self, plan: Any) -> Reading | None:
         """What came for a subscribed plan and no read has handed over; None: nothing, or the plan is polled.
 
-        Called once the link is closed for good. Does no I/O.
+        Called when the link is about to be closed for good, and once more when it is. Does not wait. What the
+        peer will send again, since it was not told, is left out.
         """
+        ...
+
+
+@runtime_checkable
+class Acknowledging(Protocol):
+    """A driver whose peer keeps what it sent until it is told: a killed agent gets it again."""
+
+    def taken(self, plan: Any) -> None:
+        """What was handed over last for this plan is in frames: the peer may be told. Does not wait."""
+        ...
+
+    def when_full(self, hurry: Callable[[], None]) -> None:
+        """hurry: to be called where the peer may send nothing more before something is taken. Every plan is
+        read soon then, whatever its interval."""
         ...
 
 

@@ -17,7 +17,6 @@ from edge_agent.contracts.clock import Clock
 from edge_agent.contracts.driver import Driver, Reading
 from edge_agent.contracts.errors import NotConnected
 from edge_agent.contracts.status import LatestValue
-from edge_agent.pipeline.breaker import BreakerState
 from edge_agent.pipeline.chronicle import Chronicle
 from edge_agent.pipeline.errands import ErrandLink, Errands, Hung
 from edge_agent.pipeline.group import Counts
@@ -40,9 +39,6 @@ logger = structlog.stdlib.get_logger(__name__)
 # A link that drops is tried again soon, and ever more slowly while it does not come back.
 RECONNECT_FIRST_SECONDS: Final = 0.1
 RECONNECT_MAX_SECONDS: Final = 15.0
-# A group that brought nothing is read again before its next turn, where that is further away than this.
-RETRY_SECONDS: Final = 5.0
-_MARGIN_NS: Final = 1_000_000
 # So long a driver in a hurry waits, so that its frames are not of one message each.
 _HURRY_NS: Final = 10_000_000
 # A call is capped here as well, for drivers that swallow the cancellation at their own cap.
@@ -217,7 +213,7 @@ class Poller:
                 await self._cycle(item, planned)
             finally:
                 if queue is self._queue:  # else this was left behind, and another polls
-                    self._reschedule(item)
+                    item.reschedule(self._clock, self._ready_ns)
                     heapq.heapreplace(queue, (item.schedule.due, index))
 
     async def _run_errand(self) -> None:
@@ -228,16 +224,6 @@ class Poller:
             await self.errands.next(self._driver, cap)
         finally:
             self._session.check()
-
-    def _reschedule(self, item: Scheduled) -> None:
-        now = self._clock.mono_ns()
-        item.schedule.advance(now, self._ready_ns)
-        if item.group.silent:
-            breaker = item.unit.breaker
-            is_open = breaker.state is BreakerState.OPEN
-            wait = breaker.retry_at - self._clock.monotonic() if is_open else RETRY_SECONDS
-            # Not a moment before the breaker allows it, which reckons in seconds.
-            item.schedule.hasten(now + round(max(0.0, wait) * 1e9) + _MARGIN_NS)
 
     async def _cycle(self, item: Scheduled, planned_ns: int) -> None:
         started = self._clock.monotonic()

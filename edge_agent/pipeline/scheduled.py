@@ -3,15 +3,22 @@
 import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
+from edge_agent.contracts.clock import Clock
 from edge_agent.contracts.driver import Acknowledging, Driver, Subscribing
 from edge_agent.contracts.status import LatestValue
+from edge_agent.pipeline.breaker import BreakerState
 from edge_agent.pipeline.group import Group
 from edge_agent.pipeline.schedule import Schedule
 from edge_agent.pipeline.unit import Unit
 from edge_agent.runtime.liveness import Stage
 from edge_agent.wire.messages import GroupReport
 from edge_agent.wire.schema import TagSchema
+
+# A group that brought nothing is read again before its next turn, where that is further away than this.
+RETRY_SECONDS: Final = 5.0
+_MARGIN_NS: Final = 1_000_000
 
 
 @dataclass(slots=True)
@@ -26,6 +33,17 @@ class Scheduled:
     read_cap_seconds: float
     stale_seconds: float
     liveness_seconds: float
+
+    def reschedule(self, clock: Clock, excused_ns: int) -> None:
+        """To its next turn after a cycle. excused_ns: see `Schedule.advance`."""
+        now = clock.mono_ns()
+        self.schedule.advance(now, excused_ns)
+        if self.group.silent:
+            breaker = self.unit.breaker
+            is_open = breaker.state is BreakerState.OPEN
+            wait = breaker.retry_at - clock.monotonic() if is_open else RETRY_SECONDS
+            # Not a moment before the breaker allows it, which reckons in seconds.
+            self.schedule.hasten(now + round(max(0.0, wait) * 1e9) + _MARGIN_NS)
 
     def grow_stale(self, mono_ns: int, wall_ms: int) -> None:
         """It is silent. Where cycles go on they say themselves what is wrong; else it is said here."""
@@ -65,8 +83,9 @@ class Scheduled:
 
 def turns(groups: Sequence[Scheduled], latest_ns: int | None = None) -> list[tuple[int, int]]:
     """A heap of when each is due, and its place. latest_ns: all are due by then, wherever their grids are."""
-    for item in groups if latest_ns is not None else ():
-        item.schedule.hasten(latest_ns)
+    if latest_ns is not None:
+        for item in groups:
+            item.schedule.hasten(latest_ns)
     queue = [(item.schedule.due, place) for place, item in enumerate(groups)]
     heapq.heapify(queue)
     return queue

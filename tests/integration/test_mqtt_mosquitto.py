@@ -123,6 +123,7 @@ class Reader:
         self.errors = reading.errors or {}
         for part in reading.news:
             self._note(part)
+        self.driver.taken(self.plan)  # all of it is in frames
         return reading
 
     async def until(self, condition: Callable[[], bool]) -> None:

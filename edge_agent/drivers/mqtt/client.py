@@ -1,7 +1,8 @@
 """The I/O of the driver: one link, and an inbox for each plan. What it decides stands in inbox and below.
 
-Messages are taken as they come, in the callback of the link, before the broker gets their acknowledgement;
-`read` hands over what is there. Nothing is published, but for the rebirths of Sparkplug B where they are
+Messages are taken as they come, in the callback of the link; `read` hands over what is there. With a session
+that goes on, the broker gets their acknowledgement once they are in frames (`taken`), so that a killed agent
+gets again what no frame had. Nothing is published, but for the rebirths of Sparkplug B where they are
 allowed.
 """
 
@@ -15,12 +16,14 @@ from weakref import WeakKeyDictionary
 
 from edge_agent.contracts.driver import Reading
 from edge_agent.contracts.errors import NotConnected
+from edge_agent.drivers.mqtt.acknowledgements import Acknowledgements
 from edge_agent.drivers.mqtt.inbox import Inbox, Message
-from edge_agent.drivers.mqtt.link import Arrived, Link, Unanswered, open_link
+from edge_agent.drivers.mqtt.link import MOST_UNACKNOWLEDGED, Arrived, Link, Unanswered, open_link
 from edge_agent.drivers.mqtt.metric import Edge
 from edge_agent.drivers.mqtt.plan import MqttPlan, batches
 from edge_agent.drivers.mqtt.settings import MqttConnection
 from edge_agent.drivers.mqtt.sparkplug import encode_rebirth
+from edge_agent.drivers.mqtt.transport import Session
 from edge_agent.wire.quality import Quality, whole
 
 # A broker sends what a session missed before any group has asked for its tags: so much of it is kept.
@@ -28,9 +31,10 @@ _HELD_MESSAGES: Final = 20_000
 _HELD_BYTES: Final = 16 << 20
 # Retained messages follow the confirmation of a subscription at once.
 _FIRST_VALUES_SECONDS: Final = 0.1
+_HOLD: Final = 0  # holds for inboxes that are still to come; no id of an object
 _REBIRTH_SECONDS: Final = 30.0
-# What came over a link last: the next may bring some of it again.
-_REMEMBERED: Final = 2_000
+# What came last: the next link may bring again what has not been acknowledged by its end.
+_REMEMBERED: Final = 2 * MOST_UNACKNOWLEDGED
 
 
 @dataclass(slots=True)
@@ -57,18 +61,22 @@ class MqttDriver:
         self._held: deque[_Held] = deque()
         self._held_bytes = self._held_lost = 0
         self._asked_at: dict[Edge, float] = {}
-        self._last: deque[tuple[int, str, int]] = deque(maxlen=_REMEMBERED)
-        self._before: frozenset[tuple[int, str, int]] = frozenset()
+        # By its number what came over this link, the last at the end; and over earlier ones of the session.
+        self._last: dict[int, tuple[str, int]] = {}
+        self._before: dict[int, tuple[str, int]] = {}
+        self._acknowledgements = Acknowledgements()
+        self._hurry: Callable[[], None] = _nothing
         self._came = asyncio.Event()
         self.repeated = 0
 
     async def connect(self) -> None:
         await self.close()
-        self._before = frozenset(self._last)
-        self._last.clear()
+        came = [*{**self._before, **self._last}.items()]
+        self._before, self._last = dict(came[-_REMEMBERED:]), {}
+        self._acknowledgements = Acknowledgements()
         self._link = await open_link(self._settings.transport, self._arrived)
         if not self._link.resumed:
-            self._before = frozenset()
+            self._before = {}
 
     async def close(self) -> None:
         link, self._link = self._link, None
@@ -84,7 +92,7 @@ class MqttDriver:
         if link.lost:
             self._end()
             if len(inbox):
-                return inbox.take(self._monotonic())
+                return self._take(inbox)
             raise NotConnected(link.lost)
         if id(inbox) not in self._subscribed:
             try:
@@ -93,12 +101,36 @@ class MqttDriver:
                 return _unanswered(plan, str(error))
         if self._settings.rebirth:
             await self._ask_for_births(link, inbox)
-        return inbox.take(self._monotonic())
+        return self._take(inbox)
 
     def left_over(self, plan: MqttPlan) -> Reading | None:
-        """The broker has the acknowledgement of these, and does not send them again."""
+        """Without a link, what a session keeps comes again: nobody told the broker that it was taken."""
         inbox = self.inboxes.get(plan)
-        return inbox.take(self._monotonic()) if inbox is not None and len(inbox) else None
+        is_gone = self._link is None or bool(self._link.lost)
+        if inbox is None or not len(inbox) or (is_gone and self._is_kept):
+            return None
+        return self._take(inbox)
+
+    def taken(self, plan: MqttPlan) -> None:
+        inbox = self.inboxes.get(plan)
+        if inbox is not None:
+            self._acknowledgements.taken(id(inbox))
+            self._acknowledge()
+
+    def when_full(self, hurry: Callable[[], None]) -> None:
+        self._hurry = hurry
+
+    @property
+    def _is_kept(self) -> bool:
+        return self._settings.transport.session is Session.PERSISTENT
+
+    def _take(self, inbox: Inbox) -> Reading:
+        self._acknowledgements.handed(id(inbox))
+        return inbox.take(self._monotonic())
+
+    def _acknowledge(self) -> None:
+        if self._link is not None:
+            self._link.acknowledge(self._acknowledgements.due())
 
     async def _subscribe(self, link: Link, inbox: Inbox) -> None:
         refused: list[str] = []
@@ -143,7 +175,9 @@ class MqttDriver:
         inbox = self.inboxes[plan] = Inbox(plan, self._settings.max_payload)
         now = self._monotonic()
         for held in self._held:
-            held.was_taken = inbox.put(held.message, now) or held.was_taken
+            if inbox.put(held.message, now):
+                held.was_taken = True
+                self._acknowledgements.moved(_HOLD, id(inbox))
         if self._held_lost:
             inbox.lose(f"{self._held_lost} messages: more waited at the broker than could be kept")
         if self._all_known:
@@ -151,6 +185,7 @@ class MqttDriver:
                 if not held.was_taken:
                     inbox.stranger(held.message.topic)
             self._held.clear()
+            self._acknowledgements.dropped(_HOLD)
             self._held_bytes = self._held_lost = 0
         return inbox
 
@@ -162,24 +197,37 @@ class MqttDriver:
         """From the link, in the loop, before the message is acknowledged. Never raises."""
         if arrived.mid and self._came_before(arrived):
             self.repeated += 1
-            return
-        message = Message(arrived.topic, arrived.payload, arrived.retained)
+            holders = [id(inbox) for inbox in self.inboxes.values() if len(inbox)]  # may have the first of it
+        else:
+            holders = self._put(Message(arrived.topic, arrived.payload, arrived.retained))
+        if arrived.waits:
+            self._acknowledgements.came(arrived.mid, holders)
+            self._acknowledge()  # what nobody holds
+            if self._acknowledgements.is_pressing:
+                self._hurry()
+
+    def _put(self, message: Message) -> list[int]:
+        """Who has it now, and has not handed it over."""
         now = self._monotonic()
-        was_taken = False
-        for inbox in list(self.inboxes.values()):
-            was_taken = inbox.put(message, now) or was_taken
+        holders = [id(inbox) for inbox in list(self.inboxes.values()) if inbox.put(message, now)]
         if not self._all_known:
-            self._hold(_Held(message, was_taken))
-        elif not was_taken:
+            self._hold(_Held(message, bool(holders)))
+            holders.append(_HOLD)
+        elif not holders:
             for inbox in list(self.inboxes.values())[:1]:
                 inbox.stranger(message.topic)
         self._came.set()
+        return holders
 
     def _came_before(self, arrived: Arrived) -> bool:
-        """Whether it came over the link before this one, and the broker did not get to know that."""
-        name = (arrived.mid, arrived.topic, hash(arrived.payload))
-        self._last.append(name)
-        return arrived.is_repeat and name in self._before
+        """Whether it came over an earlier link, and the broker did not get to know that."""
+        name = (arrived.topic, hash(arrived.payload))
+        self._last.pop(arrived.mid, None)
+        self._last[arrived.mid] = name
+        if len(self._last) > _REMEMBERED:
+            del self._last[next(iter(self._last))]
+        # A number that comes once more is another message: the broker knows of the one before.
+        return self._before.pop(arrived.mid, None) == name and arrived.is_repeat
 
     def _hold(self, held: _Held) -> None:
         self._held.append(held)
@@ -188,6 +236,10 @@ class MqttDriver:
             gone = self._held.popleft()
             self._held_bytes -= len(gone.message.payload)
             self._held_lost += not gone.was_taken
+
+
+def _nothing() -> None:
+    return
 
 
 def _unanswered(plan: MqttPlan, text: str) -> Reading:

@@ -8,6 +8,8 @@ aiomqtt gives the connecting, the packets and the keepalive. What is changed of 
 - a broker that hangs up before its CONNACK is told at once, and not after the time-out.
 - sockets are watched by the socket and not by its number, which the next link may have by the time that a
   deferred call comes to it: that link would then never write.
+- over a session that goes on, PUBACK is sent by `acknowledge` only. Paho's own switch for that leaves a
+  PUBREL that it does not know without an answer, for ever.
 - after an error the socket is closed; paho leaves it open, and it would be read for ever.
 - a packet above `MAX_PACKET_BYTES` ends the link before it is read.
 """
@@ -21,6 +23,7 @@ from typing import Any, Final, NamedTuple
 
 import aiomqtt
 from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY, ConnectFlags, MQTTMessage
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -30,6 +33,8 @@ from edge_agent.drivers.mqtt.security import tls_context
 from edge_agent.drivers.mqtt.transport import MqttTransport, Session
 
 MAX_PACKET_BYTES: Final = (16 << 20) + 70_000
+# Most messages of QoS 1 and 2 that a broker of MQTT 5 sends before it waits for acknowledgements.
+MOST_UNACKNOWLEDGED: Final = 2_000
 # No word for each packet that is not as it should be: reasons go with NotConnected.
 _SILENT: Final = logging.getLogger(f"{__name__}.packets")
 _SILENT.disabled = True
@@ -48,13 +53,15 @@ class Unanswered(Exception):
 
 
 class Arrived(NamedTuple):
-    """A message as it came. mid: 0 with QoS 0. is_repeat: it may have been sent before."""
+    """A message as it came. mid: 0 with QoS 0. is_repeat: it may have been sent before. waits: it is
+    acknowledged by `Link.acknowledge`."""
 
     topic: str
     payload: bytes
     retained: bool
     mid: int
     is_repeat: bool
+    waits: bool = False
 
 
 class Link(aiomqtt.Client):
@@ -84,6 +91,10 @@ class Link(aiomqtt.Client):
         self._given_up = False
         self.resumed = False
         self._client.connect_timeout = float(transport.timeout)
+        self.keeps = not is_clean
+        self._send_puback = self._client._send_puback
+        if self.keeps:
+            self._client._send_puback = _later  # type: ignore[method-assign]
 
     @property
     def lost(self) -> str:
@@ -114,6 +125,12 @@ class Link(aiomqtt.Client):
             await self.publish(topic, payload, qos=0)
         except aiomqtt.MqttError as error:
             raise NotConnected(_text(error)) from error
+
+    def acknowledge(self, mids: Sequence[int]) -> None:
+        """Messages that wait for it. Nothing happens over a link that is gone: they come again."""
+        if not self.lost:
+            for mid in mids:
+                self._send_puback(mid)
 
     async def open(self) -> None:
         """Raises aiomqtt.MqttError, OSError and what TLS raises; safe to cancel."""
@@ -156,7 +173,8 @@ class Link(aiomqtt.Client):
         except UnicodeDecodeError:
             topic = _UNREADABLE_TOPIC
         mid = message.mid if message.qos else 0
-        self._arrived(Arrived(topic, bytes(message.payload), message.retain, mid, bool(message.dup)))
+        waits = self.keeps and message.qos == 1
+        self._arrived(Arrived(topic, bytes(message.payload), message.retain, mid, bool(message.dup), waits))
 
     def _on_connect(
         self, client: Any, userdata: Any, flags: ConnectFlags, reason_code: Any, properties: Any = None
@@ -217,9 +235,14 @@ class Link(aiomqtt.Client):
             self._drop()
 
 
+def _later(mid: int) -> MQTTErrorCode:  # noqa: ARG001
+    return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+
 def _properties(transport: MqttTransport) -> Properties:
     made = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     made.MaximumPacketSize = MAX_PACKET_BYTES
+    made.ReceiveMaximum = MOST_UNACKNOWLEDGED
     if transport.session is Session.PERSISTENT:
         made.SessionExpiryInterval = int(transport.session_expiry)
     return made

@@ -209,5 +209,6 @@ async def test_what_was_sent_and_not_read_is_in_a_frame_before_the_connection_st
         before = len(plant.sink.of("g"))
         tags = plant.poller.schemas()[0].tag_count
         plant.driver.sent["g"] = [Part(b"\1" * tags, bytes((number, 0)) * tags) for number in (7, 8)]
+        plant.driver.sent_at_last["g"] = [Part(b"\1" * tags, bytes((9, 0)) * tags)]
     frames = plant.sink.of("g")[before:]
-    assert [frame.row[0] for frame in frames] == [7, 8]
+    assert [frame.row[0] for frame in frames] == [7, 8, 9]
