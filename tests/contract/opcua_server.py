@@ -24,6 +24,7 @@ _CHUNK: Final = 60_000  # of a message; larger ones come in several (Part 6, 6.7
 _BAD_NODE: Final = 0x80340000
 _READ_ONLY: Final = 0x803B0000
 _NO_SUBSCRIPTION: Final = 0x80280000
+_NO_SESSION: Final = 0x80250000
 _NO_FILTER: Final = 0x80450000
 _TIMED_OUT: Final = 0x800A0000
 _NOT_AVAILABLE: Final = 0x807B0000
@@ -67,13 +68,15 @@ class OpcUaServer:
         self.refuses_bands = False
         self.loses_notifications = False
         self.keeps_sent = True
+        self.forgets_sessions = False
+        self.started: datetime | None = at
         self.bands: list[float] = []
         self.delay_once = 0.0
         self.port = 0
         self.subscriptions: dict[int, _Held] = {}
         self._links: set[_Link] = set()
         self._server: asyncio.Server | None = None
-        self._made = 0
+        self.made = 0
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
@@ -120,8 +123,8 @@ class OpcUaServer:
         return ua.DataValue(self.values[node], ua.StatusCode(0), self.at)
 
     def subscribed(self, interval: float, keepalive: int) -> _Held:
-        self._made += 1
-        held = self.subscriptions[self._made] = _Held(self._made, interval, keepalive)
+        self.made += 1
+        held = self.subscriptions[self.made] = _Held(self.made, interval, keepalive)
         return held
 
     def turn(self, held: _Held) -> None:
@@ -269,9 +272,10 @@ class _Link(asyncio.Protocol):
         ]
         return 0
 
-    @staticmethod
-    def _activatesession(*_: Any) -> int:
-        return 0
+    def _activatesession(self, *_: Any) -> int:
+        """Forgets the sessions of before once."""
+        forgets, self._server.forgets_sessions = self._server.forgets_sessions, False
+        return _NO_SESSION if forgets else 0
 
     def _closesession(self, *_: Any) -> int:
         self._server.subscriptions.clear()
@@ -282,6 +286,9 @@ class _Link(asyncio.Protocol):
             number = each.NodeId.Identifier if each.NodeId.NamespaceIndex == 0 else None
             if number == ua.ObjectIds.Server_NamespaceArray:
                 found = ua.DataValue(ua.Variant(self._server.namespaces, ua.VariantType.String))
+            elif number == ua.ObjectIds.Server_ServerStatus_StartTime:
+                at = self._server.started
+                found = ua.DataValue(None if at is None else ua.Variant(at, ua.VariantType.DateTime))
             elif number is not None:
                 found = ua.DataValue(ua.Variant(0, ua.VariantType.UInt32))
             else:
@@ -353,8 +360,10 @@ class _Link(asyncio.Protocol):
         return 0
 
     def _transfersubscriptions(self, request: Any, response: Any) -> int:
+        """To whoever asks, as to clients without a certificate, which a server cannot tell apart."""
         response.Parameters.Results = [
-            ua.TransferResult(ua.StatusCode(_NO_SUBSCRIPTION)) for _ in request.Parameters.SubscriptionIds
+            ua.TransferResult(ua.StatusCode(0 if number in self._server.subscriptions else _NO_SUBSCRIPTION))
+            for number in request.Parameters.SubscriptionIds
         ]
         return 0
 

@@ -4,7 +4,7 @@ import asyncio
 import struct
 import time
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -111,7 +111,62 @@ async def test_what_the_server_does_not_keep_is_told_as_lost(site: Site) -> None
     site.change(2.0)
     await site.until_value(2.0)
     assert 1.0 not in site.values
-    assert site.lost == ["messages 2 to 2 of the server (1) did not come"]
+    assert site.lost[0] == "messages 2 to 2 of the server (1) did not come"
+
+
+async def test_a_value_that_was_in_a_missing_message_is_fetched_though_it_does_not_change_again(
+    site: Site,
+) -> None:
+    """Else the value before it would stay good for as long as the tag does not change."""
+    site.server.keeps_sent = False
+    await swallowed(site, 1.0)
+    await site.until_value(1.0)
+    missing, gap = site.lost
+    assert missing == "messages 2 to 2 of the server (1) did not come"
+    assert gap.endswith("the subscription was made anew, as messages were missing")
+    assert len(site.server.subscriptions) == 1, "the one before is not left behind"
+    site.change(2.0)
+    await site.until_value(2.0)
+    assert len(site.lost) == 2
+
+
+async def test_a_server_that_leaves_out_numbers_does_not_get_a_subscription_for_each(site: Site) -> None:
+    made = site.server.made
+    for value in (1.0, 2.0, 3.0, 4.0):
+        for held in site.server.subscriptions.values():
+            held.sequence += 1
+        site.change(value)
+        await site.until_value(value)
+    assert site.server.made == made + 1
+
+
+async def test_a_session_that_is_over_hands_its_subscription_to_the_next(site: Site) -> None:
+    made = site.server.made
+    site.server.forgets_sessions = True
+    site.server.cut()
+    site.change(1.0)
+    await site.until_value(1.0)
+    assert site.server.made == made
+    assert site.lost == []
+
+
+@pytest.mark.parametrize("tells", [True, False])
+async def test_a_subscription_of_another_client_is_not_taken_for_ours_after_a_restart(
+    site: Site, tells: bool
+) -> None:
+    """A server counts from the beginning again: our number may be somebody else's by now."""
+    before = site.server.started
+    site.server.forgets_sessions = True
+    site.server.started = before + timedelta(seconds=9) if tells and before is not None else None
+    site.server.values["ns=1;s=b"] = number(77.0)
+    (held,) = site.server.subscriptions.values()
+    held.items = {0: "ns=1;s=b"}
+    held.waiting.append((0, number(77.0)))
+    site.server.cut()
+    site.change(4.0)
+    await site.until_value(4.0)
+    assert 77.0 not in site.values
+    assert len(site.lost) == 1
 
 
 async def test_a_subscription_that_the_server_ended_is_made_anew_and_the_gap_told(site: Site) -> None:

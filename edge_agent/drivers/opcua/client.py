@@ -46,6 +46,7 @@ class OpcUaDriver:
         self._polled: WeakKeyDictionary[OpcUaPlan, Polled] = WeakKeyDictionary()
         self._learned = Learned()
         self._namespaces: list[str] = []
+        self._started: Any = None  # when the server was, as it says; None where it does not
         self._per_read = self._per_call = _MOST_AT_ONCE
 
     # --- link --------------------------------------------------------------------------------------
@@ -55,7 +56,10 @@ class OpcUaDriver:
         try:
             await self._link.open()
             if not self._link.resumed:
+                before = self._started
                 await self._look()
+                if self._started is None or self._started != before:
+                    self._forget_subscriptions()
             await self._take_up()
         except (Unanswered, Fault, Garbled) as error:
             self._link.drop(str(error))
@@ -64,12 +68,20 @@ class OpcUaDriver:
     async def close(self) -> None:
         await self._publisher.stop()
         await self._link.close()
+        self._forget_subscriptions()
+
+    def _forget_subscriptions(self) -> None:
+        """A server that was started anew gives their numbers to other clients: taking one of those over would
+        bring their values under our tags."""
         for each in self._subscriptions.values():
             each.id = None
 
     async def _look(self) -> None:
         """What is different at each start of a server: its namespaces and what it takes at once."""
-        nodes = (requests.NAMESPACES, requests.MAX_NODES_PER_READ, requests.MAX_ITEMS_PER_CALL)
+        nodes = (
+            requests.NAMESPACES, requests.START_TIME, requests.MAX_NODES_PER_READ,
+            requests.MAX_ITEMS_PER_CALL,
+        )  # fmt: skip
         status, found, _ = read_values(await self._link.ask(requests.read_values(nodes)))
         if status:
             raise Fault(status)
@@ -77,7 +89,8 @@ class OpcUaDriver:
             raise Garbled("the server answers another question")
         names = found[0].value
         self._namespaces = [str(name) for name in names] if isinstance(names, list) else []
-        self._per_read, self._per_call = (_limit(each.value) for each in found[1:])
+        self._started = found[1].value
+        self._per_read, self._per_call = (_limit(each.value) for each in found[2:])
         self._learned = Learned()
         self._polled.clear()
 
@@ -136,7 +149,7 @@ class OpcUaDriver:
             moment = self._moment
             found = self._subscriptions[plan] = Subscription(plan, self._timeout, moment)
         chunk = min(plan.chunk, self._per_call)
-        if found.id is None:
+        if found.id is None or found.wants_anew:
             await found.make(self._link, self._namespaces, chunk)
             self._publisher.start(self._alive)
             await found.first_values()

@@ -1,8 +1,9 @@
 """What one subscription has brought and nobody has taken yet. Pure.
 
-Messages are numbered by the server (Part 4, 5.14.1): one that comes again is passed over, one that is missing
-is told as lost. The newest change of each tag is kept, to be told again where an outage was told of all tags
-and the server then went on with the same subscription.
+Messages are numbered by the server (Part 4, 5.14.1): one that comes again is passed over; one that is missing
+is told as lost, and `gap` says that the newest values of some tags may have been in it. The newest change of
+each tag is kept, to be told again where an outage was told of all tags and the server then went on with the
+same subscription.
 """
 
 from collections.abc import Sequence
@@ -50,11 +51,12 @@ class Inbox:
         self._came = bytearray(tags)
         self.bad: dict[int, int] = {}
         self.next_sequence = 1
+        self.gap = False
         self.ended: int | None = None
 
     def begin(self) -> None:
         """A subscription was made anew: values of all tags follow."""
-        self.next_sequence, self.ended = 1, None
+        self.next_sequence, self.gap, self.ended = 1, False, None
         self._came = bytearray(len(self._came))
         self._missing = len(self._came)
         self.bad.clear()
@@ -88,6 +90,8 @@ class Inbox:
 
     def _lose_messages(self, sequence: int) -> None:
         count = (sequence - self.next_sequence) & _LAST_SEQUENCE
+        # Of a server that does not begin with 1 nothing is missing.
+        self.gap = self.gap or self.next_sequence != 1
         self._log.lose(
             f"messages {self.next_sequence} to {sequence - 1} of the server ({count}) did not come"
         )

@@ -12,6 +12,7 @@ from edge_agent.drivers.opcua.settings import Attribute
 # Just below what the pipeline's own filter keeps: the server wants more than this, the filter at least that.
 _ALMOST: Final = 1 - 1e-6
 NAMESPACES: Final = ua.NodeId(ua.Int32(2255))
+START_TIME: Final = ua.NodeId(ua.Int32(2257))
 MAX_NODES_PER_READ: Final = ua.NodeId(ua.Int32(11705))
 MAX_ITEMS_PER_CALL: Final = ua.NodeId(ua.Int32(11714))
 

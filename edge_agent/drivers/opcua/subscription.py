@@ -46,6 +46,9 @@ class Subscription:
         self._retry_wait = _RETRY_FIRST_SECONDS
         self._retry_at = 0.0
         self._asked_at = 0.0  # when the server was asked after silence
+        self._anew_wait = _RETRY_FIRST_SECONDS
+        self._anew_at = 0.0
+        self._client: object = None  # whose session has it
         self._came = asyncio.Event()
 
     @property
@@ -56,6 +59,11 @@ class Subscription:
     @property
     def wants_retry(self) -> bool:
         return bool(self.inbox.bad) and self._now().mono >= self._retry_at
+
+    @property
+    def wants_anew(self) -> bool:
+        """A message is missing for good, and with it the newest value of tags that may never change again."""
+        return self.inbox.gap and self._now().mono >= self._anew_at
 
     def deliver(self, found: Notification) -> bool:
         """A message of this subscription; returns whether it is to be acknowledged."""
@@ -72,7 +80,7 @@ class Subscription:
         if self._ever and self._gap_from is None:
             self._gap_from = self._heard.wall_text
         await self._delete(link)
-        why = "" if self.inbox.ended is None else f" ({status_text(self.inbox.ended)})"
+        why = self._why()
         keepalive = max(self.plan.publishing, self._timeout / 2)
         status, created = read_created(
             await link.ask(requests.create_subscription(self.plan, keepalive, SESSION_SECONDS))
@@ -86,6 +94,7 @@ class Subscription:
         self._retry_wait = _RETRY_FIRST_SECONDS
         # From here on messages are taken; `id` is also what they are found by.
         self.id = self._last_id = created.subscription
+        self._client = link.client
         try:
             await self._create_items(link, namespaces, chunk, range(len(self.plan.items)))
         except BaseException:
@@ -93,14 +102,28 @@ class Subscription:
             raise
         if self._gap_from is not None:
             until = self._now().wall_text
-            self.inbox.lose(f"changes from {self._gap_from} to {until}: the server kept no subscription{why}")
+            self.inbox.lose(f"changes from {self._gap_from} to {until}: {why}")
             self._gap_from = None
         self._ever = True
+
+    def _why(self) -> str:
+        """Why there has to be another one."""
+        if self.id is not None and self.inbox.gap:
+            # Not at each read, where a server counts in its own way.
+            now = self._now().mono
+            is_again = now - self._anew_at < _RETRY_MOST_SECONDS
+            self._anew_wait = (
+                min(2 * self._anew_wait, _RETRY_MOST_SECONDS) if is_again else _RETRY_FIRST_SECONDS
+            )
+            self._anew_at = now + self._anew_wait
+            return "the subscription was made anew, as messages were missing"
+        ended = self.inbox.ended
+        return f"the server kept no subscription{'' if ended is None else f' ({status_text(ended)})'}"
 
     async def _delete(self, link: Link) -> None:
         """What is left of the one before, if the server still has it."""
         last, self._last_id = self._last_id, 0
-        if last and link.resumed:
+        if last and self._client is link.client:
             try:
                 await link.ask(requests.delete_subscription(last))
             except Fault:
@@ -163,6 +186,7 @@ class Subscription:
                 break
         if self.id is not None:
             self._heard = self._now()
+            self._client = link.client
 
     async def _republished(self, link: Link) -> bool:
         """Whether there was another message."""
