@@ -105,7 +105,7 @@ class CommandService:
             commands=[(device, f"cmd-{secrets.token_hex(8)}") for device in devices],
             author=asker.author,
             note=request.note,
-            expires_ms=int(request.expires_seconds * 1_000),
+            expires_ms=int((request.expires_seconds or kind.expires_seconds) * 1_000),
             timeout_seconds=timeout,
             each=kind.dangerous,
             max_open=self._max_open,

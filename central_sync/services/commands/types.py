@@ -29,7 +29,14 @@ class OrderType:
     def name(self) -> str:
         return self.wire.name
 
+    @property
+    def expires_seconds(self) -> float:
+        """Unless the order says otherwise."""
+        return _EXPIRES_SECONDS.get(self.name, 3_600.0)
 
+
+# A write that waits for a device to come back must not move a machine long after it was ordered.
+_EXPIRES_SECONDS: Final = {"write_tag": 60.0}
 _TEXTS: Final[dict[str, tuple[str, Role, bool]]] = {
     "ping": ("Answers with version, run and uptime.", Role.OPERATOR, False),
     "restart_agent": ("Stops the agent in order and lets the service manager start it.", Role.OPERATOR, True),

@@ -10,7 +10,6 @@ from central_sync.services.views import View
 from edge_agent.wire.commands import CommandState
 
 MAX_EXPIRES_SECONDS = 604_800.0
-DEFAULT_EXPIRES_SECONDS = 3_600.0
 
 
 class CommandTypeView(View):
@@ -44,9 +43,10 @@ class OrderRequest(BaseModel):
     type: str = Field(min_length=1, max_length=64, examples=["ping"])
     params: dict[str, JsonValue] = Field({}, description="As the type says: `GET …/commands/types`.")
     targets: Targets = Field(examples=[{"devices": ["press-shop-01"]}])
-    expires_seconds: float = Field(
-        DEFAULT_EXPIRES_SECONDS, ge=1, le=MAX_EXPIRES_SECONDS,
-        description="What was not started by then is not started any more.",
+    expires_seconds: float | None = Field(
+        None, ge=1, le=MAX_EXPIRES_SECONDS,
+        description="What was not started by then is not started any more. By default an hour; a minute for "
+        "write_tag, since nobody expects a machine to move later.",
     )  # fmt: skip
     timeout_seconds: float | None = Field(
         None, ge=1, description="How long it may run; the type's own time by default, its maximum at most."

@@ -40,6 +40,20 @@ async def test_the_types_are_listed_with_who_may_send_them(open_house: OpenHouse
         assert items["read_tags"]["params_schema"]["properties"]["tags"]["maxItems"] == 200
 
 
+@pytest.mark.parametrize(
+    ("kind", "params", "seconds"), [("ping", {}, 3_600), ("write_tag", {"tag": "plc.set", "value": 1}, 60)]
+)
+async def test_a_write_that_nobody_fetches_expires_soon_and_all_else_within_an_hour(
+    open_house: OpenHouse, kind: str, params: dict[str, object], seconds: int
+) -> None:
+    async with open_house() as house:
+        await meet(house)
+        await give_token(house, "kim", "engineer")
+        made = await order(house, kind, "kim", params=params)
+        shown = await show(house, made["commands"][0]["id"])
+        assert shown["expires"] - shown["created"] == 1_000 * seconds
+
+
 async def test_an_order_is_one_command_a_device(open_house: OpenHouse) -> None:
     async with open_house() as house:
         await meet(house)
