@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.drivers.modbus.errors import Garbage
+from edge_agent.drivers.links import Garbage
 from edge_agent.drivers.modbus.framing import Framing, RtuFraming, TcpFraming
 
 READ = bytes((3, 0, 10, 0, 2))

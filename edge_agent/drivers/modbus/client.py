@@ -15,12 +15,12 @@ from weakref import WeakKeyDictionary
 
 from edge_agent.contracts.driver import Identity, Reading
 from edge_agent.contracts.errors import NotConnected, Unsupported, WriteUnknown
-from edge_agent.drivers.modbus.errors import DeviceError, Refused, Unanswered, exception_text
+from edge_agent.drivers.links import Unanswered
+from edge_agent.drivers.modbus.errors import DeviceError, Refused, exception_text
 from edge_agent.drivers.modbus.framing import rtu_framer
 from edge_agent.drivers.modbus.harvest import Harvest
 from edge_agent.drivers.modbus.identification import MOST_REQUESTS, Identification
-from edge_agent.drivers.modbus.link import Link
-from edge_agent.drivers.modbus.opening import open_link
+from edge_agent.drivers.modbus.opening import ModbusLink, open_link
 from edge_agent.drivers.modbus.plan import Block, ModbusPlan
 from edge_agent.drivers.modbus.settings import ModbusConnection
 from edge_agent.drivers.modbus.split import Part, Trail
@@ -46,7 +46,7 @@ class ModbusDriver:
         self._may_identify = settings.identify
         self._delay = settings.inter_request_delay
         self._monotonic = monotonic
-        self._link: Link | None = None
+        self._link: ModbusLink | None = None
         # For each plan, what was learnt about those of its blocks that were ever refused, by index.
         self._trails: WeakKeyDictionary[ModbusPlan, dict[int, Trail]] = WeakKeyDictionary()
         self._probes_left = 0
@@ -206,7 +206,7 @@ class ModbusDriver:
                 raise
         return await (await self._reopened(link)).request(unit_id, pdu)
 
-    async def _reopened(self, link: Link) -> Link:
+    async def _reopened(self, link: ModbusLink) -> ModbusLink:
         fresh = await self._open()
         if self._link is not link:  # closed meanwhile
             fresh.drop("closed")
@@ -214,5 +214,5 @@ class ModbusDriver:
         self._link = fresh
         return fresh
 
-    async def _open(self) -> Link:
+    async def _open(self) -> ModbusLink:
         return await open_link(self._transport, self._late)

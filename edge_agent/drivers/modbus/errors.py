@@ -1,4 +1,4 @@
-"""What can become of one request, beside the errors that cross rooms (contracts/errors.py)."""
+"""What can become of one request, beside the errors of contracts/errors.py and drivers/links.py."""
 
 from typing import Final
 
@@ -14,10 +14,6 @@ def exception_text(code: int) -> str:
     return f"{_TEXTS.get(code, 'unknown exception')} (exception {code})"
 
 
-class Unanswered(Exception):
-    """No usable answer came in time: ask this unit nothing more now."""
-
-
 class Refused(Exception):
     """The station will not read these addresses: a part of them is configured wrongly."""
 
@@ -28,7 +24,3 @@ class Refused(Exception):
 
 class DeviceError(Exception):
     """The station answered this very request, and not with what was asked for."""
-
-
-class Garbage(Exception):
-    """The stream of bytes cannot be trusted any more: drop the link."""

@@ -7,9 +7,10 @@ else's. No I/O. Sources: Modbus Messaging on TCP/IP V1.0b, 3.1; Modbus over Seri
 
 import functools
 import struct
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-from edge_agent.drivers.modbus.errors import Garbage
+from edge_agent.drivers import links
+from edge_agent.drivers.links import Garbage
 
 if TYPE_CHECKING:
     from pymodbus.framer import FramerRTU
@@ -29,32 +30,8 @@ _IDENTIFICATION_HEAD_BYTES: Final = 8
 _CRC_BYTES: Final = 2
 
 
-class Framing(Protocol):
-    """One connection's framing; a new connection takes a new one.
-
-    names_replies: a reply says which request it answers, so one that does is surely this one's.
-    discarded: the reason why the latest reply that was not used was not used, for people.
-    """
-
-    names_replies: bool
-    discarded: str
-
-    def request(self, unit_id: int, pdu: bytes) -> bytes:
-        """The bytes to send; from now on `receive` looks for the reply to this one."""
-        ...
-
-    def receive(self, data: bytes) -> bytes | None:
-        """The PDU of the awaited reply, once it is whole. Raises Garbage."""
-        ...
-
-    def abandon(self) -> bool:
-        """Stops awaiting. Whether the stream may still be used: the reply, should it come, is known."""
-        ...
-
-    @property
-    def untouched(self) -> bool:
-        """Not one byte has come since the request."""
-        ...
+Framing = links.Framing[bytes, int, bytes]
+"""Asked are a unit and a PDU; the PDU of the reply is found."""
 
 
 class TcpFraming:

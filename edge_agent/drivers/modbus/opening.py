@@ -1,7 +1,7 @@
 """Which link a transport takes."""
 
+from edge_agent.drivers.links import Link, open_datagrams
 from edge_agent.drivers.modbus.framing import RtuFraming, TcpFraming
-from edge_agent.drivers.modbus.link import Link
 from edge_agent.drivers.modbus.stream import open_stream
 from edge_agent.drivers.modbus.transports import (
     RtuOverTcpTransport,
@@ -12,8 +12,10 @@ from edge_agent.drivers.modbus.transports import (
     UdpTransport,
 )
 
+ModbusLink = Link[bytes, int, bytes]
 
-async def open_link(transport: Transport, late: dict[int, float]) -> Link:
+
+async def open_link(transport: Transport, late: dict[int, float]) -> ModbusLink:
     """Opens the link of a transport. Raises NotConnected with the reason.
 
     late: what one connection's links on a serial line tell each other (SerialLink).
@@ -23,9 +25,7 @@ async def open_link(transport: Transport, late: dict[int, float]) -> Link:
 
         return await open_serial(transport, late)
     if isinstance(transport, UdpTransport):
-        from edge_agent.drivers.modbus.datagram import open_datagrams
-
-        return await open_datagrams(transport.host, transport.port, transport.timeout)
+        return await open_datagrams(TcpFraming(), transport.host, transport.port, transport.timeout)
     if isinstance(transport, RtuOverTcpTransport):
         return await open_stream(transport, RtuFraming())
     ignored = isinstance(transport, TcpTransport) and transport.transaction_ids is TransactionIds.IGNORED

@@ -23,7 +23,7 @@ _KEPT_BYTES: Final = 1024
 
 
 class SerialFraming:
-    """Implements framing.Framing."""
+    """Implements links.Framing."""
 
     names_replies = False
 

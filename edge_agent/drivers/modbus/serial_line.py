@@ -15,8 +15,7 @@ import termios
 from typing import Any
 
 from edge_agent.contracts.errors import NotConnected
-from edge_agent.drivers.modbus.errors import Unanswered
-from edge_agent.drivers.modbus.link import Link
+from edge_agent.drivers.links import Link, Unanswered
 from edge_agent.drivers.modbus.serial_framing import SerialFraming
 from edge_agent.drivers.modbus.serial_port import close_port, open_port
 from edge_agent.drivers.modbus.timing import SerialTiming, reply_data_bytes, reply_frame_bytes
@@ -27,7 +26,7 @@ _REQUEST_OVERHEAD_BYTES = 3
 _READ_BYTES = 4096
 
 
-class SerialLink(Link):
+class SerialLink(Link[bytes, int, bytes]):
     """Made by `open_serial`.
 
     port: an open `serial.Serial`, closed with the link. late: until when (loop time) which units may
@@ -59,6 +58,9 @@ class SerialLink(Link):
             await self._rest(self._silent_from - now)
         self._unit = unit_id
         self._mistakable = reply_data_bytes(pdu) is not None or pdu[0] in (WRITE_COILS, WRITE_REGISTERS)
+        self._wire_seconds = self._timing.exchange_seconds(
+            len(pdu) + _REQUEST_OVERHEAD_BYTES, reply_frame_bytes(pdu)
+        )
         return await super().request(unit_id, pdu)
 
     async def _rest(self, seconds: float) -> None:
@@ -68,9 +70,6 @@ class SerialLink(Link):
                 await asyncio.wait_for(self._ended.wait(), seconds)
 
     # --- how bytes travel -----------------------------------------------------------------------------
-
-    def _wire_seconds(self, pdu: bytes) -> float:
-        return self._timing.exchange_seconds(len(pdu) + _REQUEST_OVERHEAD_BYTES, reply_frame_bytes(pdu))
 
     def _send(self, data: bytes) -> None:
         try:

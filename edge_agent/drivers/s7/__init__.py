@@ -1,8 +1,8 @@
 """The S7 driver: Siemens CPUs over ISO on TCP, and what speaks like them.
 
-settings, address and datatypes → plan and blocks (pure) → client and link (I/O), messages and szl (pure) →
-harvest and decode (pure) → a row; trail holds what the driver learns about ranges that a CPU refuses, write
-is the way back. The simulator shares no code with any of these.
+settings, address and datatypes → plan and blocks (pure) → client and link (I/O) over framing, messages and
+szl (pure) → harvest and decode (pure) → a row; trail holds what the driver learns about ranges that a CPU
+refuses, write is the way back. The simulator shares no code with any of these.
 """
 
 from typing import Final

@@ -12,12 +12,13 @@ from weakref import WeakKeyDictionary
 
 from edge_agent.contracts.driver import Identity, Reading
 from edge_agent.contracts.errors import NotConnected, Unsupported, WriteRefused, WriteUnknown
+from edge_agent.drivers.links import Unanswered
 from edge_agent.drivers.s7 import messages, szl
 from edge_agent.drivers.s7.address import Area
 from edge_agent.drivers.s7.blocks import Block, Request, pack
-from edge_agent.drivers.s7.errors import ITEM_GOOD, DeviceError, Refusal, Unanswered, item_text
+from edge_agent.drivers.s7.errors import ITEM_GOOD, DeviceError, Refusal, item_text
 from edge_agent.drivers.s7.harvest import Harvest
-from edge_agent.drivers.s7.link import Link, open_link
+from edge_agent.drivers.s7.link import S7Link, open_link
 from edge_agent.drivers.s7.plan import Layout, S7Plan
 from edge_agent.drivers.s7.settings import S7Connection
 from edge_agent.drivers.s7.trail import Trail
@@ -39,7 +40,7 @@ class S7Driver:
         self._pdu = settings.pdu
         self._may_identify = settings.identify
         self._monotonic = monotonic
-        self._link: Link | None = None
+        self._link: S7Link | None = None
         self._trails: WeakKeyDictionary[S7Plan, Trail] = WeakKeyDictionary()
         # Of plans that assumed a longer message than the CPU grants.
         self._layouts: WeakKeyDictionary[S7Plan, Layout] = WeakKeyDictionary()
@@ -141,20 +142,20 @@ class S7Driver:
             layout = self._layouts[plan] = await asyncio.to_thread(plan.layout, pdu)
         return layout
 
-    def _linked(self) -> Link:
+    def _linked(self) -> S7Link:
         """Raises NotConnected, also where all of a plan is refused and nothing would be asked."""
         if self._link is None or self._link.lost:
             raise NotConnected(self._link.lost if self._link else "not connected")
         return self._link
 
-    async def _ask(self, link: Link, blocks: Sequence[Block]) -> list[bytes | int]:
+    async def _ask(self, link: S7Link, blocks: Sequence[Block]) -> list[bytes | int]:
         """For each block its data or a return code. Raises DeviceError, Unanswered, NotConnected."""
         if blocks[0].area is Area.CPU:
             state = szl.operating_state(await self._list(link, szl.STATE))
             return [state.to_bytes()]
         return messages.read_reply(await link.request(messages.read_request(0, blocks)), blocks)
 
-    async def _list(self, link: Link, number: int) -> bytes:
+    async def _list(self, link: S7Link, number: int) -> bytes:
         """A system status list, whole. Raises DeviceError, Unanswered, NotConnected."""
         found, sequence = szl.reply(await link.request(szl.request(0, number)))
         for _ in range(szl.MOST_PARTS):

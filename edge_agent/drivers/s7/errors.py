@@ -1,4 +1,4 @@
-"""What can become of one request, beside the errors that cross rooms (contracts/errors.py)."""
+"""What can become of one request, beside the errors of contracts/errors.py and drivers/links.py."""
 
 from typing import Final
 
@@ -47,14 +47,6 @@ def item_text(code: int) -> str:
 
 def header_text(code: int) -> str:
     return f"{_HEADER_TEXTS.get(code, 'the CPU reports an error')} (error 0x{code:04X})"
-
-
-class Unanswered(Exception):
-    """No usable answer came in time."""
-
-
-class Garbage(Exception):
-    """The stream of bytes cannot be trusted any more: drop the link."""
 
 
 class DeviceError(Exception):

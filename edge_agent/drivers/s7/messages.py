@@ -8,9 +8,10 @@ import struct
 from collections.abc import Sequence
 from typing import Final
 
+from edge_agent.drivers.links import Garbage
 from edge_agent.drivers.s7.address import Area
 from edge_agent.drivers.s7.blocks import Block
-from edge_agent.drivers.s7.errors import ITEM_GOOD, DeviceError, Garbage, Refusal
+from edge_agent.drivers.s7.errors import ITEM_GOOD, DeviceError, Refusal
 
 _TPKT_VERSION: Final = 3
 _ENVELOPE: Final = b"\x02\xf0\x80"  # COTP: data, last of its message

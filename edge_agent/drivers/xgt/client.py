@@ -14,10 +14,11 @@ from weakref import WeakKeyDictionary
 
 from edge_agent.contracts.driver import Identity, Reading
 from edge_agent.contracts.errors import NotConnected, Unsupported, WriteRefused, WriteUnknown
+from edge_agent.drivers.links import Unanswered
 from edge_agent.drivers.xgt import frames, status
-from edge_agent.drivers.xgt.errors import DeviceError, Refused, Unanswered
+from edge_agent.drivers.xgt.errors import DeviceError, Refused
 from edge_agent.drivers.xgt.harvest import Harvest
-from edge_agent.drivers.xgt.link import Link, open_link
+from edge_agent.drivers.xgt.link import XgtLink, open_link
 from edge_agent.drivers.xgt.plan import Block, Kind, XgtPlan
 from edge_agent.drivers.xgt.settings import XgtConnection
 from edge_agent.drivers.xgt.split import Part, Trail
@@ -40,7 +41,7 @@ class XgtDriver:
     def __init__(self, settings: XgtConnection, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
         self._monotonic = monotonic
-        self._link: Link | None = None
+        self._link: XgtLink | None = None
         self._probes_left = 0
         # For each plan, what was learnt about those of its blocks that were refused, by index.
         self._trails: WeakKeyDictionary[XgtPlan, dict[int, Trail]] = WeakKeyDictionary()
@@ -186,7 +187,7 @@ class XgtDriver:
                 raise
         return await (await self._reopened(link)).request(body)
 
-    async def _reopened(self, link: Link) -> Link:
+    async def _reopened(self, link: XgtLink) -> XgtLink:
         fresh = await open_link(self._settings)
         if self._link is not link:  # closed meanwhile
             fresh.drop("closed")

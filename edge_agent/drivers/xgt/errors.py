@@ -1,4 +1,4 @@
-"""What can become of one request, beside the errors that cross rooms (contracts/errors.py)."""
+"""What can become of one request, beside the errors of contracts/errors.py and drivers/links.py."""
 
 from typing import Final
 
@@ -24,10 +24,6 @@ def refusal_text(code: int) -> str:
     return f"{text} (error 0x{code:02X}){hint}"
 
 
-class Unanswered(Exception):
-    """No usable answer came in time: ask nothing more now."""
-
-
 class Refused(Exception):
     """The PLC said no to this very request (NAK)."""
 
@@ -38,7 +34,3 @@ class Refused(Exception):
 
 class DeviceError(Exception):
     """The PLC answered this very request, and not with what was asked for."""
-
-
-class Garbage(Exception):
-    """The stream of bytes cannot be trusted any more: drop the link."""

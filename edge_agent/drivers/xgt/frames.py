@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from edge_agent.drivers.xgt.errors import DeviceError, Garbage, Refused
+from edge_agent.drivers.links import Garbage
+from edge_agent.drivers.xgt.errors import DeviceError, Refused
 
 HEADER_BYTES: Final = 20
 READ, READ_REPLY, WRITE, STATUS = 0x54, 0x55, 0x58, 0xB0
@@ -122,9 +123,10 @@ def status_in(reply: bytes, count: int) -> bytes:
 class Framing:
     """One connection's framing; a new connection takes a new one. The invoke id names each request.
 
-    discarded: the reason why the latest reply that was not used was not used, for people.
-    untouched: not one byte has come since the request.
+    Implements links.DatagramFraming, so links.Framing too.
     """
+
+    names_replies = True
 
     def __init__(self, company: bytes, series: int, position: int, *, check_sums: bool = True) -> None:
         """position: of the module, base × 16 + slot. check_sums: of replies; those of 0 are always taken."""

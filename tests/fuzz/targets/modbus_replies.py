@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
+from edge_agent.drivers.links import Garbage
 from edge_agent.drivers.modbus.decode import Place, RowProgram
-from edge_agent.drivers.modbus.errors import Garbage
 from edge_agent.drivers.modbus.framing import RtuFraming, TcpFraming
 from edge_agent.drivers.modbus.identification import Identification
 

@@ -5,12 +5,13 @@ from contextlib import suppress
 from typing import Final
 
 from edge_agent.contracts.errors import WriteRefused
+from edge_agent.drivers.links import Garbage
 from edge_agent.drivers.s7 import messages, szl
 from edge_agent.drivers.s7.address import Address, Area, parse
 from edge_agent.drivers.s7.blocks import Block, Items
 from edge_agent.drivers.s7.datatypes import TYPES, Form, number, s5time, text
 from edge_agent.drivers.s7.decode import Place, RowProgram
-from edge_agent.drivers.s7.errors import DeviceError, Garbage
+from edge_agent.drivers.s7.errors import DeviceError
 from edge_agent.drivers.s7.write import S7Target, decode, encode
 
 _ITEMS: Final = Items.of(())

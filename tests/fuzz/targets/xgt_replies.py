@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
+from edge_agent.drivers.links import Garbage
 from edge_agent.drivers.xgt import frames, status
-from edge_agent.drivers.xgt.errors import DeviceError, Garbage, Refused
+from edge_agent.drivers.xgt.errors import DeviceError, Refused
 from edge_agent.drivers.xgt.frames import BIT, COMPANY_IDS, WORD, Framing
 from edge_agent.drivers.xgt.harvest import Harvest
 from edge_agent.drivers.xgt.plan import plan

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge_agent.drivers.modbus.errors import Garbage
+from edge_agent.drivers.links import Garbage
 from edge_agent.drivers.modbus.framing import RtuFraming, TcpFraming
 
 READ = bytes((3, 0, 10, 0, 1))

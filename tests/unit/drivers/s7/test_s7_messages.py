@@ -4,10 +4,11 @@ import pytest
 from snap7.datatypes import S7Area, S7WordLen
 from snap7.s7protocol import S7Protocol
 
+from edge_agent.drivers.links import Garbage
 from edge_agent.drivers.s7 import messages, szl
 from edge_agent.drivers.s7.address import Area
 from edge_agent.drivers.s7.blocks import Block, Items
-from edge_agent.drivers.s7.errors import DeviceError, Garbage, Refusal
+from edge_agent.drivers.s7.errors import DeviceError, Refusal
 
 NOTHING = Items.of(())
 DB1 = Block(Area.DB, 1, 2, 4, NOTHING)

@@ -2,8 +2,9 @@
 
 import pytest
 
+from edge_agent.drivers.links import Garbage
 from edge_agent.drivers.xgt import frames, status
-from edge_agent.drivers.xgt.errors import DeviceError, Garbage, Refused
+from edge_agent.drivers.xgt.errors import DeviceError, Refused
 from edge_agent.drivers.xgt.frames import BIT, COMPANY_IDS, WORD, Framing
 from edge_agent.drivers.xgt.plan import Block, Item, Kind
 
