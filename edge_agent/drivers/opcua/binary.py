@@ -16,6 +16,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 MAX_DEPTH: Final = 32
+# Of one message, numbers aside: a byte on the wire may be an object of hundreds here.
+MAX_OBJECTS: Final = 500_000
 _EPOCH_MS: Final = 11_644_473_600_000  # from 1601 to 1970
 _EPOCH: Final = datetime(1601, 1, 1, tzinfo=UTC)
 _LAST_TICK: Final = 2_650_467_743_990_000_000  # 9999-12-31T23:59:59 (5.2.2.5)
@@ -84,6 +86,7 @@ class Reader:
         self.end = len(data) if end is None else end
         self.opaque = False
         self._depth = depth
+        self._objects = 0
 
     def _number(self, kind: struct.Struct) -> Any:
         at = self.at
@@ -153,7 +156,14 @@ class Reader:
         if code := NUMBERS.get(type_):
             kind = struct.Struct(f"<{count}{code}")
             return list(kind.unpack(self.take(kind.size)))
+        self.reckon(count)
         return [self.builtin(type_) for _ in range(count)]
+
+    def reckon(self, objects: int) -> None:
+        """Before an array of them is read."""
+        self._objects += objects
+        if self._objects > MAX_OBJECTS:
+            raise Garbled(f"more than {MAX_OBJECTS} objects")
 
     def variant(self) -> Any:
         """5.2.2.16."""

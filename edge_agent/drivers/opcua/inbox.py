@@ -21,6 +21,8 @@ _LEAST_KEPT: Final = 10_000
 _MOST_KEPT: Final = 1_000_000
 _LAST_SEQUENCE: Final = (1 << 32) - 1
 _MOST_ERRORS: Final = 100
+# As sent, of all that nobody has taken yet.
+_MOST_BYTES: Final = 32 << 20
 
 
 class Moment(NamedTuple):
@@ -47,6 +49,7 @@ class Inbox:
         self._newest: list[Change | None] = [None] * tags
         self._waiting: list[Change] = []  # for the definitions of structures
         self._waiting_tags: set[int] = set()
+        self._bytes = 0
         self._missing = 0  # tags of which nothing came since the subscription was made
         self._came = bytearray(tags)
         self.bad: dict[int, int] = {}
@@ -81,6 +84,11 @@ class Inbox:
             self._lose_messages(found.sequence)
         self.next_sequence = following(found.sequence)
         self._log.keepalive()
+        self._bytes += found.size_bytes
+        if self._bytes > _MOST_BYTES:
+            self.gap = True
+            self.lose(f"message {found.sequence} of the server: more came than could be taken")
+            return True
         for change in found.changes:
             self._take(change)
         return True
@@ -161,7 +169,7 @@ class Inbox:
         return [change.value for change in self._waiting]
 
     def take(self, definitions: Definitions) -> Reading:
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting, self._bytes = self._waiting, [], 0
         self._waiting_tags.clear()
         for change in waiting:
             value = plain(change.value, definitions)

@@ -15,6 +15,7 @@ from asyncua.client.client import Client
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
 from edge_agent.contracts.errors import NotConnected
+from edge_agent.drivers.opcua.bounds import bounded_client
 from edge_agent.drivers.opcua.errors import Fault, Unanswered, status_text
 from edge_agent.drivers.opcua.security import is_same_server, open_channel, refusal, secure
 from edge_agent.drivers.opcua.settings import OpcUaTransport
@@ -107,7 +108,7 @@ class Link:
         return True
 
     async def _begin(self) -> None:
-        client = Client(self._transport.full_url, timeout=self._timeout)
+        client = bounded_client(self._transport.full_url, self._timeout)
         client.session_timeout = round(1000 * SESSION_SECONDS)
         client.secure_channel_timeout = round(1000 * _CHANNEL_SECONDS)
         try:

@@ -39,6 +39,7 @@ class Notification:
 
     subscription: int
     sequence: int
+    size_bytes: int = 0
     keepalive: bool = True
     more: bool = False
     changes: list[Change] = field(default_factory=list)
@@ -99,7 +100,7 @@ def read_republish(data: bytes, subscription: int) -> tuple[int, Notification | 
 
 
 def _message(reader: Reader, subscription: int) -> Notification:
-    found = Notification(subscription, reader.u32())
+    found = Notification(subscription, reader.u32(), reader.end - reader.at)
     reader.i64()
     for _ in range(reader.length()):
         found.keepalive = False

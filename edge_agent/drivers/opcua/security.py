@@ -20,6 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from edge_agent.contracts.errors import NotConnected
+from edge_agent.drivers.opcua.bounds import bounded_client
 from edge_agent.drivers.opcua.certificates import (
     Identity,
     load_identity,
@@ -186,7 +187,7 @@ class _Guard:
             if self._last is not None:
                 await self.check(*self._last)
             return True
-        asking = Client(client.server_url.geturl(), timeout=client.uaclient._timeout)
+        asking = bounded_client(client.server_url.geturl(), client.uaclient._timeout)
         endpoints = await asking.connect_and_get_server_endpoints()
         endpoint = _endpoint(endpoints, _POLICIES[settings.policy].URI, _MODES[settings.mode])
         certificates = _parsed(endpoint.ServerCertificate)

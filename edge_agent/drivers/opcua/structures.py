@@ -113,7 +113,10 @@ def _field(reader: Reader, field: Field, definitions: Definitions, depth: int) -
 def _values(
     reader: Reader, type_: int | str, count: int, definitions: Definitions, depth: int
 ) -> list[Any] | None:
-    return None if count < 0 else [_value(reader, type_, definitions, depth) for _ in range(count)]
+    if count < 0:
+        return None
+    reader.reckon(count)
+    return [_value(reader, type_, definitions, depth) for _ in range(count)]
 
 
 def _value(reader: Reader, type_: int | str, definitions: Definitions, depth: int) -> Any:
@@ -122,4 +125,8 @@ def _value(reader: Reader, type_: int | str, definitions: Definitions, depth: in
     definition = definitions.get(type_)
     if definition is None:
         raise Garbled(f"nobody knows the structure {type_}")
-    return _structure(reader, definition, definitions, depth + 1)
+    before = reader.at
+    found = _structure(reader, definition, definitions, depth + 1)
+    if reader.at == before:
+        raise Garbled("a structure within another takes no bytes")  # and any number of them fits into few
+    return found

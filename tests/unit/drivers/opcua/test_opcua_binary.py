@@ -113,6 +113,7 @@ def test_times_are_told_as_precisely_as_they_were_sent(ticks: int, text: str | N
         b"\xc6\x01\x00\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00\x02\x00\x00\x00\x02\x00\x00\x00",  # 1 for 2×2
         b"\x18" * 100 + b"\x06\x00\x00\x00\x00",  # Variants within Variants
         b"\x19" + b"\x40" * 100,  # diagnostics within diagnostics
+        b"\x95" + struct.pack("<i", 1_000_000) + bytes(1_000_000),  # texts of no bytes, an object each
     ],
 )
 def test_bytes_that_make_no_sense_are_refused(data: bytes) -> None:

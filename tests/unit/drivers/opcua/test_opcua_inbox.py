@@ -75,6 +75,18 @@ def test_a_keepalive_that_is_ahead_tells_of_a_missing_message() -> None:
     assert reading.lost == ("messages 1 to 2 of the server (2) did not come",)
 
 
+def test_messages_beyond_all_measure_are_told_as_lost_and_not_held() -> None:
+    inbox = an_inbox("json")
+    for sequence in range(1, 7):
+        inbox.take_message(Notification(1, sequence, 8 << 20, False, changes=[Change(0, "x", 0, None)]))
+    assert inbox.gap
+    reading = inbox.take({})
+    assert len(reading.news or ()) == 4
+    assert reading.lost[0] == "message 5 of the server: more came than could be taken"
+    inbox.take_message(Notification(1, 7, 8 << 20, False, changes=[Change(0, "x", 0, None)]))
+    assert inbox.take({}).lost == ()
+
+
 def test_the_number_behind_the_last_is_one() -> None:
     assert following(0xFFFFFFFF) == 1
     inbox = an_inbox("float64")
@@ -168,6 +180,10 @@ DEFINITIONS = {
     "i=3": Definition(Kind.UNION, (Field("number", 6), Field("text", 12))),
     "i=4": Definition(Kind.PLAIN, (Field("matrix", 3, 2),)),
     "i=5": Definition(Kind.PLAIN, (Field("whole", 22),)),
+    "i=6": Definition(Kind.PLAIN, ()),
+    "i=7": Definition(Kind.PLAIN, tuple(Field(f"f{n}", "i=6") for n in range(1_000))),
+    "i=8": Definition(Kind.PLAIN, tuple(Field(f"f{n}", "i=7") for n in range(1_000))),
+    "i=9": Definition(Kind.PLAIN, tuple(Field(f"f{n}", "i=6", 1) for n in range(1_000))),
 }
 
 
@@ -181,6 +197,10 @@ DEFINITIONS = {
         ("i=4", struct.pack("<3i4B", 2, 2, 2, 1, 2, 3, 4), {"matrix": [[1, 2], [3, 4]]}),
         ("i=5", b"\x00\x03\x01" + struct.pack("<iIi", 8, 1, 5), {"whole": {"number": 5}}),
         ("i=3", struct.pack("<I", 9), {"type_id": "i=3", "body": "CQAAAA=="}),
+        ("i=6", b"", {}),
+        # Few bytes that would be a thousand million objects.
+        ("i=8", b"", {"type_id": "i=8", "body": ""}),
+        ("i=9", b"\1\0\0\0", {"type_id": "i=9", "body": "AQAAAA=="}),
         ("i=99", b"\1", {"type_id": "i=99", "body": "AQ=="}),
     ],
 )  # fmt: skip
