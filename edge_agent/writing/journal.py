@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import orjson
 
+from edge_agent.runtime.atomic import give_to_owner_of, sync_directory, write_atomic
 from edge_agent.writing.errors import NotJournalled
 
 NAME: Final = "writes.jsonl"
@@ -78,7 +79,8 @@ class WriteJournal:
                 if not _is_at(file, self.path):
                     continue  # set aside by another process meanwhile
                 if is_new:
-                    _sync(self.path.parent)
+                    give_to_owner_of(self.path.parent, self.path)  # root may write without the agent
+                    sync_directory(self.path.parent)
                 if os.fstat(file).st_size > self._max_bytes:
                     self._set_aside()
                     continue
@@ -88,18 +90,14 @@ class WriteJournal:
                 os.close(file)
 
     def _set_aside(self) -> None:
-        """Over the one before. What is open in it is still found; when each tag was written last goes on into
+        """Its lines go over those before. What is open in it is still found; when each tag was written last goes on into
         the new one, or many writes of one tag would make the rate of another be forgotten."""
         last = sorted(_past(_lines(self.path)).last_ms.items(), key=lambda item: item[1])[-_MOST_KEPT:]
-        fresh = self.path.with_name(f"{self.path.name}.new")
-        with fresh.open("wb") as file:
-            file.write(orjson.dumps({"phase": "kept", "last": dict(last)}) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.chmod(0o600)
-        self.path.replace(self._aside)
-        fresh.replace(self.path)
-        _sync(self.path.parent)
+        # A copy, so that there is a file at each moment: another process would make one, and lose it to this.
+        write_atomic(self._aside, self.path.read_bytes())
+        give_to_owner_of(self.path.parent, self._aside)
+        write_atomic(self.path, orjson.dumps({"phase": "kept", "last": dict(last)}) + b"\n")
+        give_to_owner_of(self.path.parent, self.path)
 
 
 def _past(lines: Iterable[Mapping[str, Any]]) -> Past:
@@ -143,11 +141,3 @@ def _lines(path: Path) -> Iterator[Mapping[str, Any]]:
                 continue  # cut off by a crash
             if isinstance(line, dict):
                 yield line
-
-
-def _sync(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
