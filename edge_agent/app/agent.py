@@ -47,6 +47,7 @@ from edge_agent.runtime.notify import Notifier, watchdog_seconds
 from edge_agent.runtime.paths import SOCKET_NAME, runtime_directory
 from edge_agent.runtime.stopping import StopSignals, leave
 from edge_agent.runtime.supervise import Components, Role
+from edge_agent.wire.batch import MAX_COMPRESSED_BYTES
 from edge_agent.writing.writer import Writer
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class Agent:
                 settings.central is not None,
                 settings.buffer.min_free_bytes,
                 settings.buffer.on_full == "drop_oldest",
+                MAX_COMPRESSED_BYTES if settings.central is None else settings.central.batch_bytes,
             ),
             self._identity,
             ring,

@@ -96,7 +96,7 @@ class Committer:
     def flush(self, order: Order, db: sqlite3.Connection) -> Flushed:
         """Raises NoRoom, sqlite3.Error, OSError."""
         if order.sealed is None:
-            order.sealed = seal(self._identity.origin, order.take, order.now_ms)
+            order.sealed = seal(self._identity.origin, order.take, order.now_ms, self._settings.batch_bytes)
         space = self._measure(db)
         if space.wal > 2 * self._quota.on(space.total).wal_bytes:
             # One large commit: what its log took is more than what is kept for it.

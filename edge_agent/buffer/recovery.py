@@ -21,7 +21,15 @@ from edge_agent.buffer.seal import Take, loss_part, seal
 from edge_agent.buffer.segments import Leftovers, RingFrame
 from edge_agent.buffer.state import BufferState
 from edge_agent.wire import ranges
-from edge_agent.wire.batch import Batch, EncodedBatch, Kind, Origin, RecordsPart, encode
+from edge_agent.wire.batch import (
+    MAX_COMPRESSED_BYTES,
+    Batch,
+    EncodedBatch,
+    Kind,
+    Origin,
+    RecordsPart,
+    encode,
+)
 from edge_agent.wire.errors import WireError
 from edge_agent.wire.messages import Event, Loss, LossReason
 from edge_agent.wire.schema import Schema
@@ -74,6 +82,7 @@ def begin(
     *,
     has_sink: bool,
     before: Ledger | None = None,
+    batch_bytes: int = MAX_COMPRESSED_BYTES,
 ) -> Begun:
     """Begins a run, and commits what earlier ones left. The caller has opened a transaction.
 
@@ -109,7 +118,9 @@ def begin(
     batches = [
         batch
         for run, frames in fresh.items()
-        for batch in seal(Origin(identity.device, run, identity.boot), _take(frames, schemas), wall_ms)
+        for batch in seal(
+            Origin(identity.device, run, identity.boot), _take(frames, schemas), wall_ms, batch_bytes
+        )
     ]
     if lost or after.events:
         batches.append(_seal_records(identity.origin, lost, after.events, wall_ms))

@@ -73,9 +73,12 @@ def choose_layout(schema: Schema, frames: Sequence[Frame]) -> Layout:
     return Layout.COLUMNS if by_columns < by_rows else Layout.ROWS
 
 
-def seal(origin: Origin, take: Take, wall_ms: int) -> list[EncodedBatch]:
+def seal(
+    origin: Origin, take: Take, wall_ms: int, most_bytes: int = batch.MAX_COMPRESSED_BYTES
+) -> list[EncodedBatch]:
     """All of `take` as batches within the size limits, in order. Empty takes give none.
 
+    most_bytes: of a batch; one that holds a single frame may have more.
     Never fails for what the clock says: a frame from outside of the years 1970 to 9999 becomes a loss.
     """
     wall_ms = min(max(wall_ms, 0), MAX_WALL_MS)
@@ -93,7 +96,7 @@ def seal(origin: Origin, take: Take, wall_ms: int) -> list[EncodedBatch]:
         FramesPart(schema, frames, choose_layout(schema, frames)) for schema, frames in take.frames.values()
     ]
     failed = Dropped()
-    sealed = _seal(origin, parts, wall_ms, failed) if parts else []
+    sealed = _seal(origin, parts, wall_ms, failed, most_bytes) if parts else []
     if not failed.empty:
         detail = "could not be encoded"
         sealed.append(seal_losses(origin, [failed.loss(LossReason.UNREADABLE, origin.run, detail)], wall_ms))
@@ -111,7 +114,9 @@ def loss_part(losses: Sequence[Loss | Mapping[str, Any]]) -> RecordsPart:
     )
 
 
-def _seal(origin: Origin, parts: Sequence[Part], wall_ms: int, failed: Dropped) -> list[EncodedBatch]:
+def _seal(
+    origin: Origin, parts: Sequence[Part], wall_ms: int, failed: Dropped, most_bytes: int
+) -> list[EncodedBatch]:
     halves = _halves(parts)
     if not halves or _row_bytes(parts) <= batch.MAX_RAW_BYTES:
         try:
@@ -121,10 +126,10 @@ def _seal(origin: Origin, parts: Sequence[Part], wall_ms: int, failed: Dropped) 
                 _give_up(parts[0], wall_ms, failed)
                 return []
         else:
-            fits = len(sealed.body) <= batch.MAX_COMPRESSED_BYTES and sealed.raw_bytes <= batch.MAX_RAW_BYTES
+            fits = len(sealed.body) <= most_bytes and sealed.raw_bytes <= batch.MAX_RAW_BYTES
             if fits or not halves:
                 return [sealed]
-    return [sealed for half in halves for sealed in _seal(origin, half, wall_ms, failed)]
+    return [sealed for half in halves for sealed in _seal(origin, half, wall_ms, failed, most_bytes)]
 
 
 def _give_up(part: Part, wall_ms: int, failed: Dropped) -> None:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_agent.wire.batch import MAX_COMPRESSED_BYTES
+
 
 @dataclass(frozen=True, slots=True)
 class StoreSettings:
@@ -10,6 +12,7 @@ class StoreSettings:
 
     has_sink: without a sink every batch counts as delivered, and stays as long as delivered ones do.
     drop_oldest: what goes when there is no room; else new samples are refused.
+    batch_bytes: what the way to the sink takes of one batch, which is never split once it is stored.
     """
 
     path: Path
@@ -19,3 +22,4 @@ class StoreSettings:
     has_sink: bool = True
     min_free_bytes: int = 0
     drop_oldest: bool = True
+    batch_bytes: int = MAX_COMPRESSED_BYTES

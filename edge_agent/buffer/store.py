@@ -170,7 +170,7 @@ class Store:
         landed = self._in_doubt is not None and self._has_landed(db, self._in_doubt[0])
         body = partial(
             recovery.begin, db, identity, found, self.clock.wall_ms(), has_sink=self.settings.has_sink,
-            before=None if first else self.state.ledger,
+            before=None if first else self.state.ledger, batch_bytes=self.settings.batch_bytes,
         )  # fmt: skip
         begun = transaction(db, body)
         self._committer.aside_bytes = salvage.finish(db, self.settings.path, self.settings.max_bytes)

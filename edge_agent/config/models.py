@@ -21,12 +21,15 @@ from edge_agent.config.base import Settings as Settings  # noqa: PLC0414 the way
 from edge_agent.config.listen import parse_loopback
 from edge_agent.config.units import Bytes, Duration, Rate, Seconds, Size, at_least, between
 from edge_agent.config.writes import WriteSettings
-from edge_agent.wire.mqtt import PREFIX, PREFIX_PATTERN
+from edge_agent.wire.batch import MAX_COMPRESSED_BYTES
+from edge_agent.wire.mqtt import OVERHEAD_BYTES, PREFIX, PREFIX_PATTERN
 from edge_agent.wire.schema import ValueType
 
 ID_PATTERN: Final = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
 Identifier = Annotated[str, StringConstraints(pattern=ID_PATTERN, max_length=51)]
 # Who a device is, where somebody writes it into an address.
+# Of an upload, with some hundred ranges of what is held.
+_HEAD_BYTES: Final = 4_096
 _WHO: Final = "the token identifies this device, and at a broker central.mqtt.user"
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -201,7 +204,9 @@ class BrokerSettings(Settings):
         PREFIX, description="First levels of all topics; `vexplor` has the names of Fleet Management."
     )
     max_packet: Annotated[Size, at_least("16KiB")] = Field(
-        Bytes(256 << 10), description="Most bytes of a message; many brokers take no larger ones."
+        Bytes(1 << 20),
+        description="Most bytes of a message. Set it to what the broker takes, where that is less: batches "
+        "are made to fit.",
     )
     keepalive: Annotated[Duration, between("5s", "20m")] = Field(
         Seconds(15), description="A connection is given up after so long without a word, and a half."
@@ -253,6 +258,14 @@ class CentralSettings(Settings):
     config_interval: Annotated[Duration, between("1s", "1d")] = Field(
         Seconds(60), description="Time between two looks for a new config."
     )
+
+    @property
+    def batch_bytes(self) -> int:
+        """That a batch may have so that a message carries it, together with the head of its upload."""
+        if not self.url.startswith("mqtt"):
+            return MAX_COMPRESSED_BYTES
+        most = (self.mqtt or BrokerSettings()).max_packet - OVERHEAD_BYTES - _HEAD_BYTES
+        return min(MAX_COMPRESSED_BYTES, most)
 
     @field_validator("url")
     @classmethod

@@ -237,7 +237,8 @@ class Delivery:
                 self._block(epoch_no, item.seq, str(fault))
             else:
                 await self._refused(epoch_no, item.seq, str(fault))
-            self._another_refusal(str(fault))
+            if not (isinstance(fault, BodyTooLarge) and fault.is_own):
+                self._another_refusal(str(fault))
         return []
 
     def _without_conflicts(self, epoch_no: int, part: list[BatchItem], fault: SeqConflict) -> list[BatchItem]:

@@ -50,11 +50,12 @@ class Blocked(UplinkFault):
 
 
 class BodyTooLarge(Blocked):
-    """413: fewer batches in a request."""
+    """413: fewer batches in a request. is_own: no message of this way carries it; nobody was asked."""
 
-    def __init__(self, message: str, max_bytes: int | None) -> None:
+    def __init__(self, message: str, max_bytes: int | None, *, is_own: bool = False) -> None:
         super().__init__(message)
         self.max_bytes = max_bytes
+        self.is_own = is_own
 
 
 class SeqConflict(UplinkFault):

@@ -84,7 +84,7 @@ class MqttTransport:
         room = self._room()
         if len(payload) > room:
             text = f"{len(payload)} bytes, and central.mqtt.max_packet and the broker allow {room}"
-            raise BodyTooLarge(text, room)
+            raise BodyTooLarge(text, room, is_own=True)
         most = str(self._broker.max_packet - mqtt.OVERHEAD_BYTES)
         said = {**wanted.properties, **packed, mqtt.MAX: most}
         patience = ANSWER_SECONDS + wanted.wait_seconds

@@ -50,6 +50,17 @@ def test_too_much_for_one_batch_becomes_several_within_the_limits_in_order() -> 
     assert [n for lo, hi in found for n in range(lo, hi + 1)] == list(range(1, 121))
 
 
+def test_what_the_way_to_the_centre_takes_of_a_batch_is_kept_to() -> None:
+    """A stored batch is never split: one that no message carries would stay here for ever."""
+    described = schema(tags=1_000)
+    noise = random.Random(4)
+    frames = [Frame(n, n, n, noise.randbytes(2_000), 1_000) for n in range(1, 65)]
+    sealed = seal(ORIGIN, take((described, frames)), 0, 8_192)
+    assert all(len(each.body) <= 8_192 for each in sealed)
+    found = [pair for each in sealed for pair in opened(each).contents()[described.hash][0]]
+    assert [n for lo, hi in found for n in range(lo, hi + 1)] == list(range(1, 65))
+
+
 def test_a_frame_that_cannot_be_encoded_becomes_a_loss_and_keeps_no_other_back() -> None:
     described = schema()
     bad = Frame(3, 0, 0, b"\x00" * 8, 4, present=b"\xff\xff\xff")

@@ -1,10 +1,15 @@
 """`central.url` that names a broker, and what stands beside it."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
 from edge_agent.config.models import BrokerSettings, CentralSettings
+from edge_agent.uplink.mqtt import MqttTransport
+from edge_agent.wire.batch import MAX_COMPRESSED_BYTES
+from edge_agent.wire.messages import Head
+from edge_agent.wire.upload import BatchItem, encode_upload
 from tests.unit.config.conftest import ErrorsOf, LoadText
 
 DOCUMENT = """
@@ -65,3 +70,15 @@ def test_without_the_library_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "aiomqtt", None)
     (error,) = errors_of(document("mqtts://broker"))
     assert "pip install 'holdfast[mqtt]'" in error
+
+
+def test_a_batch_fits_a_message_together_with_the_head_of_its_upload() -> None:
+    held = [(2 * n, 2 * n) for n in range(1 << 39, (1 << 39) + 80)]
+    head = Head(epoch="e" * 32, no=9, run="r" * 16, boot="b" * 36, floor=1, next=1 << 40, held=held,
+                now=1 << 41, sync=True)  # fmt: skip
+    for max_packet in ("16KiB", "100KiB"):
+        central = CentralSettings(url="mqtts://broker", mqtt=BrokerSettings(max_packet=max_packet))
+        item = BatchItem(1, 0, 0, 1, 1, 0, 0, bytes(16), bytes(central.batch_bytes))
+        assert len(encode_upload(head, [item])) <= MqttTransport(central, "d", Path("/")).most_bytes
+    assert CentralSettings(url="mqtts://broker").batch_bytes == MAX_COMPRESSED_BYTES
+    assert CentralSettings(url="https://centre").batch_bytes == MAX_COMPRESSED_BYTES

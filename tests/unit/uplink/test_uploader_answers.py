@@ -488,6 +488,24 @@ async def test_a_batch_that_is_too_large_alone_blocks_with_an_alert_while_everyt
     assert (line.left, line.outbox.rejected) == (0, [])
 
 
+async def test_many_that_are_too_large_alone_keep_nobody_back() -> None:
+    """What was stored for another way: no message of this one carries it."""
+    line = Line(rate=1 << 30)
+    await line.outbox.commit(300)
+
+    def rule(head: Head, items: list[BatchItem]) -> UplinkFault | None:
+        fits = all(item.seq >= 300 for item in items)
+        return None if fits else BodyTooLarge("too large for a message", 90, is_own=True)
+
+    line.centre.rule = rule
+    async with line.running():
+        for _ in range(30):
+            [seq] = await line.outbox.commit()
+            await line.clock.advance(1)
+            assert not ranges.contains(line.outbox.epochs[1].held, seq), line.uploader.report().detail
+        assert line.state == "blocked"
+
+
 async def test_a_proxy_that_takes_nothing_at_all_gets_one_post_a_knock() -> None:
     line = Line(rate=1 << 30)
     await line.outbox.commit(3000)
