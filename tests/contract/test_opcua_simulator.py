@@ -7,6 +7,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,11 @@ from edge_agent.app.settings import load_config
 from edge_agent.config.written_tags import as_csv, as_yaml, named
 from edge_agent.contracts.driver import Browsed
 from edge_agent.contracts.errors import ConfigError, NotConnected, Unsupported
-from edge_agent.drivers.opcua.simulator.control import obey, serve_control
+from edge_agent.drivers.opcua.simulator.control import obey
 from edge_agent.drivers.opcua.simulator.nodes import NAMESPACE
 from edge_agent.drivers.opcua.simulator.server import Counters, Faults, Simulator, SimulatorConfig
 from edge_agent.drivers.opcua.simulator.signals import BUILT_IN, Signal, expected, signals
+from edge_agent.drivers.simulating.control import serve_control
 
 ua: Any = library
 TICK_MS = 50
@@ -141,7 +143,7 @@ async def test_a_dead_subscription_gets_no_keepalive_while_reads_go_on(
     stream = aiter(subscription)
     async with asyncio.timeout(5):
         await anext(stream)
-    await obey(simulator, b'{"silent": true}')
+    await obey(simulator, {"silent": True})
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(_drain(stream), 0.5)
     assert await client.get_node("ns=2;s=Types.Int32").read_value() is not None
@@ -153,7 +155,7 @@ async def _drain(stream: Any) -> None:
 
 
 async def test_faults_go_in_over_the_control_port(simulator: Simulator) -> None:
-    server = await serve_control(simulator, 0)
+    server = await serve_control(partial(obey, simulator), 0)
     reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
 
     async def order(**what: Any) -> Any:

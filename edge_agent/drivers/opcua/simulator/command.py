@@ -1,14 +1,11 @@
 """The command line of `edge-agent simulate opcua`."""
 
 import argparse
-import asyncio
 import logging
-import signal
 import socket
-import sys
 from pathlib import Path
+from typing import Any
 
-import orjson
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -19,8 +16,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from edge_agent.drivers.opcua.simulator.control import serve_control
+from edge_agent.drivers.opcua.simulator.control import obey
 from edge_agent.drivers.opcua.simulator.server import Identity, Simulator, SimulatorConfig, self_signed
+from edge_agent.drivers.simulating.command import add_running, run_simulator
 from edge_agent.runtime.atomic import write_atomic
 
 
@@ -43,35 +41,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--user-cert", action="append", default=[], type=Path, metavar="FILE",
         help="certificate (PEM) that may log in",
     )  # fmt: skip
-    parser.add_argument("--writable", action="store_true", help="take writes; default: they are refused")
-    parser.add_argument("--control", type=int, metavar="PORT", help="take orders as JSON lines; 0: any port")
-    parser.add_argument("--json", action="store_true", help="print the port as JSON when ready")
+    add_running(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs until SIGINT or SIGTERM. Exit codes: 0 stopped, 2 wrong use, 3 the port is taken."""
-    try:
-        config = _config(args)
-    except (ValueError, OSError) as error:
-        print(f"simulate opcua: {error}", file=sys.stderr)
-        return 2
     # The library logs each connection and what clients do wrong: that is the client's to tell here.
     logging.getLogger("asyncua").setLevel(logging.CRITICAL)
-    try:
-        asyncio.run(_serve(config, args.control, as_json=args.json))
-    except OSError as error:
-        print(f"simulate opcua: cannot listen: {error.strerror or error}", file=sys.stderr)
-        return 3
-    return 0
+    return run_simulator("opcua", _made, obey, _announcement, args)
 
 
-def _config(args: argparse.Namespace) -> SimulatorConfig:
+def _made(args: argparse.Namespace) -> Simulator:
     if args.only_secured and args.without_security:
         raise ValueError("--only-secured and --without-security leave no endpoint")
     users = dict(each.split(":", 1) for each in args.user if ":" in each)
     if len(users) != len(args.user):
         raise ValueError("--user is NAME:PASSWORD")
-    return SimulatorConfig(
+    config = SimulatorConfig(
         host=args.host,
         port=args.port,
         items=args.items,
@@ -86,6 +71,7 @@ def _config(args: argparse.Namespace) -> SimulatorConfig:
         open=not args.only_secured,
         writable=args.writable,
     )
+    return Simulator(config)
 
 
 def _identity(directory: Path | None) -> Identity:
@@ -105,32 +91,12 @@ def _identity(directory: Path | None) -> Identity:
     return Identity(x509.load_der_x509_certificate(certificate.read_bytes()), private_key)
 
 
-async def _serve(config: SimulatorConfig, control_port: int | None, *, as_json: bool) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    async with Simulator(config) as simulator:
-        control = None if control_port is None else await serve_control(simulator, control_port)
-        _announce(simulator, control, as_json=as_json)
-        await stop.wait()
-        if control is not None:
-            control.close()
-
-
-def _announce(simulator: Simulator, control: asyncio.Server | None, *, as_json: bool) -> None:
-    port = None if control is None else control.sockets[0].getsockname()[1]
+def _announcement(simulator: Simulator) -> tuple[dict[str, Any], str]:
     identity = simulator.config.identity
     thumbprint = None
     if identity is not None:
         thumbprint = identity.certificate.fingerprint(hashes.SHA1()).hex().upper()  # noqa: S303 - the specification's
-    if as_json:
-        told = {"ports": [simulator.port], "control": port, "url": simulator.url, "thumbprint": thumbprint}
-        print(orjson.dumps(told).decode(), flush=True)
-        return
-    text = f"OPC UA server on {simulator.url}, {len(simulator.signals)} variables; stop with Ctrl-C"
+    text = f"OPC UA server on {simulator.url}, {len(simulator.signals)} variables"
     if thumbprint is not None:
         text += f"; certificate {thumbprint}"
-    if port is not None:
-        text += f"; control on 127.0.0.1:{port}"
-    print(text, flush=True)
+    return {"ports": [simulator.port], "url": simulator.url, "thumbprint": thumbprint}, text

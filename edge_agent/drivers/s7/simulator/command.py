@@ -1,18 +1,16 @@
 """The command line of `edge-agent simulate s7`."""
 
 import argparse
-import asyncio
-import signal
-import sys
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from edge_agent.drivers.s7.simulator.control import serve_control
+from edge_agent.drivers.s7.simulator.control import obey
 from edge_agent.drivers.s7.simulator.faults import Fault
 from edge_agent.drivers.s7.simulator.memory import Fixed
 from edge_agent.drivers.s7.simulator.server import Simulator, SimulatorConfig
+from edge_agent.drivers.simulating.command import add_fault, add_running, run_simulator
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,38 +25,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tsap", action="append", default=[], metavar="HEX", help="remote TSAP that is let in; default: all"
     )
-    parser.add_argument("--writable", action="store_true", help="take writes; default: refuse and count them")
     parser.add_argument("--tick-ms", type=int, default=1000, help="time after which all values change")
     parser.add_argument("--latency-ms", type=float, default=0.0, help="what the CPU takes for a request")
     parser.add_argument("--values", type=Path, help="JSON file: a list of bytes that do not move")
-    parser.add_argument(
-        "--fault", action="append", default=[], metavar="JSON",
-        help='such as {"kind": "error", "code": 33028}: PUT/GET is off',
-    )  # fmt: skip
-    parser.add_argument("--control", type=int, metavar="PORT", help="take orders as JSON lines; 0: any port")
-    parser.add_argument("--json", action="store_true", help="print the ports as JSON when ready")
+    add_fault(parser, '{"kind": "error", "code": 33028}: PUT/GET is off')
+    add_running(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs until SIGINT or SIGTERM. Exit codes: 0 stopped, 2 wrong use, 3 a port is taken."""
-    try:
-        config = _config(args)
-        faults = [Fault.of(orjson.loads(text)) for text in args.fault]
-    except (ValueError, TypeError, KeyError, OSError) as error:
-        print(f"simulate s7: {error}", file=sys.stderr)
-        return 2
-    try:
-        asyncio.run(_serve(config, faults, args.control, as_json=args.json))
-    except OSError as error:
-        print(f"simulate s7: cannot listen: {error.strerror or error}", file=sys.stderr)
-        return 3
-    return 0
+    return run_simulator("s7", _made, obey, _announcement, args)
 
 
-def _config(args: argparse.Namespace) -> SimulatorConfig:
+def _made(args: argparse.Namespace) -> Simulator:
     values: list[Any] = orjson.loads(args.values.read_bytes()) if args.values else []
     blocks = {int(number): int(size) for number, size in (text.split(":") for text in args.db)}
-    return SimulatorConfig(
+    config = SimulatorConfig(
         host=args.host,
         ports=args.ports,
         first_port=args.port,
@@ -71,32 +52,12 @@ def _config(args: argparse.Namespace) -> SimulatorConfig:
         latency_seconds=args.latency_ms / 1000,
         fixed=tuple(map(Fixed.of, values)),
     )
+    simulator = Simulator(config)
+    for text in args.fault:
+        simulator.faults.add(Fault.of(orjson.loads(text)))
+    return simulator
 
 
-async def _serve(
-    config: SimulatorConfig, faults: list[Fault], control_port: int | None, *, as_json: bool
-) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    async with Simulator(config) as simulator:
-        for fault in faults:
-            simulator.faults.add(fault)
-        control = None if control_port is None else await serve_control(simulator, control_port)
-        _announce(simulator, control, as_json=as_json)
-        await stop.wait()
-        if control is not None:
-            control.close()
-
-
-def _announce(simulator: Simulator, control: asyncio.Server | None, *, as_json: bool) -> None:
-    port = None if control is None else control.sockets[0].getsockname()[1]
-    if as_json:
-        text = orjson.dumps({"ports": simulator.ports, "control": port}).decode()
-    else:
-        ports = ", ".join(map(str, simulator.ports))
-        text = f"S7 CPU on {simulator.config.host}, port {ports}; stop with Ctrl-C"
-        if port is not None:
-            text += f"; control on 127.0.0.1:{port}"
-    print(text, flush=True)
+def _announcement(simulator: Simulator) -> tuple[dict[str, Any], str]:
+    ports = ", ".join(map(str, simulator.ports))
+    return {"ports": simulator.ports}, f"S7 CPU on {simulator.config.host}, port {ports}"

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from edge_agent.drivers.simulating import faults as simulating
+
 
 class FaultKind(StrEnum):
     """error: an error of the whole message (`code`; 0x8104 is «PUT/GET is off»). item: a return code for the
@@ -47,56 +49,26 @@ class Fault:
         known = dict(values)
         return cls(kind=FaultKind(known.pop("kind")), **known)
 
+    def concerns(self, asked: bool) -> bool:
+        """asked: the job writes. Items are judged by `item_code`."""
+        return self.kind is not FaultKind.ITEM and (asked or not self.writes)
+
     def touches(self, area: str, db: int, start: int, end: int) -> bool:
         if (self.area and area != self.area) or (self.db is not None and db != self.db):
             return False
         return start < self.end and end > self.start
 
 
-class Faults:
-    """The faults in force. May be changed at any time while the simulator runs."""
-
-    def __init__(self) -> None:
-        self._active: dict[int, Fault] = {}
-        self._left: dict[int, int] = {}
-        self._next = 1
-
-    def add(self, fault: Fault) -> int:
-        """Puts a fault in force. Returns its number, for `remove`."""
-        number, self._next = self._next, self._next + 1
-        self._active[number] = fault
-        if fault.times is not None:
-            self._left[number] = fault.times
-        return number
-
-    def remove(self, number: int) -> None:
-        self._active.pop(number, None)
-        self._left.pop(number, None)
-
-    def clear(self) -> None:
-        self._active.clear()
-        self._left.clear()
-
-    def hit(self, *, writes: bool) -> dict[FaultKind, Fault]:
-        """The faults that this job meets, counted off; items have their own. The newest of a kind wins."""
-        met: dict[FaultKind, Fault] = {}
-        for number, fault in list(self._active.items()):
-            if fault.kind is FaultKind.ITEM or (fault.writes and not writes):
-                continue
-            met[fault.kind] = fault
-            if number in self._left:
-                self._left[number] -= 1
-                if self._left[number] <= 0:
-                    self.remove(number)
-        return met
+class Faults(simulating.Faults[FaultKind, bool, Fault]):
+    """The faults in force. Jobs are judged by whether they write; items have faults of their own."""
 
     @property
     def silent(self) -> bool:
-        return any(fault.kind is FaultKind.SILENCE for fault in self._active.values())
+        return any(fault.kind is FaultKind.SILENCE for fault in self.active.values())
 
     def item_code(self, area: str, db: int, start: int, end: int, *, writes: bool) -> int | None:
         """The return code that a range gets instead of data; None: it is served."""
-        for fault in self._active.values():
+        for fault in self.active.values():
             if fault.kind is not FaultKind.ITEM or (fault.writes and not writes):
                 continue
             if fault.touches(area, db, start, end):

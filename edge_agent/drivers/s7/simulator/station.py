@@ -138,7 +138,7 @@ class Station(asyncio.Protocol):
         world.counters.write_requests += writes
         if self.frozen:
             return
-        met = world.faults.hit(writes=writes)
+        met = world.faults.hit(writes)
         if FaultKind.SILENCE in met:
             return
         if FaultKind.CUT in met:

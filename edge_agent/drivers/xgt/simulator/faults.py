@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from edge_agent.drivers.simulating import faults as simulating
+
 
 class FaultKind(StrEnum):
     """`refuse` answers with `code`; `lost_reply` does what is asked and says nothing; the `cut` kinds close
@@ -69,42 +71,5 @@ class Fault:
         )
 
 
-class Faults:
-    """The faults in force. May be changed at any time while the simulator runs."""
-
-    def __init__(self) -> None:
-        self._active: dict[int, Fault] = {}
-        self._left: dict[int, int] = {}
-        self._next = 1
-
-    def __bool__(self) -> bool:
-        return bool(self._active)
-
-    def add(self, fault: Fault) -> int:
-        """Puts a fault in force. Returns its number, for `remove`."""
-        number, self._next = self._next, self._next + 1
-        self._active[number] = fault
-        if fault.times is not None:
-            self._left[number] = fault.times
-        return number
-
-    def remove(self, number: int) -> None:
-        self._active.pop(number, None)
-        self._left.pop(number, None)
-
-    def clear(self) -> None:
-        self._active.clear()
-        self._left.clear()
-
-    def hit(self, asked: Asked) -> dict[FaultKind, Fault]:
-        """The faults that this request meets, counted off. The newest of a kind wins."""
-        met: dict[FaultKind, Fault] = {}
-        for number, fault in list(self._active.items()):
-            if not fault.concerns(asked):
-                continue
-            met[fault.kind] = fault
-            if number in self._left:
-                self._left[number] -= 1
-                if self._left[number] <= 0:
-                    self.remove(number)
-        return met
+class Faults(simulating.Faults[FaultKind, Asked, Fault]):
+    """The faults in force."""

@@ -1,9 +1,11 @@
 """The simulated PLC: what it holds, and that it refuses whatever the manuals forbid."""
 
 from collections import deque
+from functools import partial
 
 import pytest
 
+from edge_agent.drivers.simulating.control import answer_line
 from edge_agent.drivers.xgt.simulator.control import obey
 from edge_agent.drivers.xgt.simulator.faults import Fault, FaultKind, Faults
 from edge_agent.drivers.xgt.simulator.image import Image, contact, word
@@ -184,9 +186,9 @@ def test_faults_hit_what_they_concern_and_end() -> None:
 
 async def test_orders_change_a_running_plc() -> None:
     async with Simulator(SimulatorConfig(series="xgi")) as simulator:
-        assert obey(simulator, b'{"add": {"kind": "silence"}}')["fault"] == 1
-        assert obey(simulator, b'{"remove": 1, "stats": true}')["write_requests"] == 0
-        assert obey(simulator, b'{"state": "stop"}')["open"] == 0
+        assert (await obey(simulator, {"add": {"kind": "silence"}}))["fault"] == 1
+        assert (await obey(simulator, {"remove": 1, "stats": True}))["write_requests"] == 0
+        assert (await obey(simulator, {"state": "stop"}))["open"] == 0
         assert simulator.world.plc_info >> 8 == 2
-        assert "error" in obey(simulator, b'{"state": "asleep"}')
-        assert "error" in obey(simulator, b"nonsense")
+        assert "error" in await answer_line(partial(obey, simulator), b'{"state": "asleep"}')
+        assert "error" in await answer_line(partial(obey, simulator), b"nonsense")
