@@ -16,7 +16,7 @@ import pytest
 
 from edge_agent.contracts.errors import NotConnected
 from tests.crash.fault_proxy import HEALTHY, Fault, Mode
-from tests.crash.forms import size, some
+from tests.crash.forms import LONG, size, some
 from tests.crash.orders import Orders
 from tests.crash.rig import Rig, Setup, until
 from tests.crash.witness import Witness
@@ -103,8 +103,8 @@ async def test_an_agent_killed_at_every_step_runs_each_command_once_or_says_unkn
     _judge(commands, Witness(witness))
     once = [found["state"] for found in commands.values() if found["type"] == "count_once"]
     print(f"{len(commands)} commands, {len(points)} kills: {once.count('unknown')} of {len(once)} unknown")
-    # Most points are before or behind the run itself: there the journal knows.
-    assert once.count("succeeded") > len(once) / 3, f"seed {SEED}: {once}"
+    # Most of all points are before or behind the run itself: there the journal knows.
+    assert not LONG or once.count("succeeded") > len(once) / 3, f"seed {SEED}: {once}"
 
 
 @pytest.mark.timeout(180 + 20 * ROUNDS)

@@ -14,7 +14,7 @@ from random import Random
 import aiohttp
 import pytest
 
-from tests.crash.forms import some
+from tests.crash.forms import LONG, some
 from tests.crash.judge import broken_promises
 from tests.crash.rig import Rig, Setup
 from tests.crash.senders import missing, senders_of, start, stored_batches, until_killed
@@ -108,4 +108,5 @@ async def test_no_point_of_the_centres_commits_loses_what_it_acknowledged(tmp_pa
         assert code == -9, f"{when} {what}: ended with {code}, and not in its trap; seed {SEED}"
         lost = missing(senders, await asyncio.to_thread(stored_batches, tmp_path))
         assert lost == [], f"{when} {what}: acknowledged and not stored: {lost[:5]}; seed {SEED}"
-    assert sum(len(sender.acked) for sender in senders) > len(points)
+    # Some points alone may all come before the first answer.
+    assert not LONG or sum(len(sender.acked) for sender in senders) > len(points)

@@ -9,6 +9,8 @@ from edge_agent.config.load import load
 from tests.unit.config.conftest import DOCUMENT, ErrorsOf
 from tests.unit.config.sample_driver import lookup
 
+SCHEMES = "http:// or https:// or mqtt:// or mqtts://"
+
 
 @pytest.mark.parametrize(
     ("section", "error"),
@@ -50,19 +52,20 @@ from tests.unit.config.sample_driver import lookup
         ("central: {url: 'https://x', token: ''}", "10:36: central.token: is empty"),
         (
             "central: {url: 'ftp://x', token: abcd}",
-            "10:16: central.url: needs an address that begins with http:// or https://",
+            "10:16: central.url: needs an address that begins with " + SCHEMES,
         ),
         (
             "central: {url: 'http://x:0', token: abcd}",
-            "10:16: central.url: needs an address that begins with http:// or https://",
+            "10:16: central.url: needs an address that begins with " + SCHEMES,
         ),
         (
             "central: {url: 'http://[x', token: abcd}",
-            "10:16: central.url: needs an address that begins with http:// or https://",
+            "10:16: central.url: needs an address that begins with " + SCHEMES,
         ),
         (
             "central: {url: 'https://me:pw@x', token: abcd}",
-            "10:16: central.url: an address with a user name in it: the token identifies this device",
+            "10:16: central.url: an address with a user name in it: the token identifies this device, "
+            "and at a broker central.mqtt.user",
         ),
         (
             "central: {url: 'https://x', token: abcd, proxy: 'socks://x'}",
