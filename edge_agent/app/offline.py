@@ -7,6 +7,7 @@ from typing import Final
 
 from edge_agent.config.load import Loaded
 from edge_agent.config.models import ConnectionSettings
+from edge_agent.config.pins import places
 from edge_agent.contracts.driver import Driver, Reading, RequestSummary
 from edge_agent.contracts.errors import ConfigError, NotConnected
 from edge_agent.contracts.status import LatestValue
@@ -18,6 +19,7 @@ from edge_agent.runtime.logging import hush_libraries
 from edge_agent.wire.frame import Frame
 from edge_agent.wire.quality import Quality
 from edge_agent.wire.schema import Schema
+from edge_agent.writing.permit import permits_of
 
 # How often one looks whether a subscription has brought what is missing.
 _LOOK_SECONDS: Final = 0.05
@@ -54,7 +56,22 @@ def line_of(connection: ConnectionSettings) -> str:
 
 def plans(loaded: Loaded) -> list[GroupPlan]:
     """Every group's requests. Raises ConfigError for what can never work."""
-    return plans_of(loaded.document.connections)
+    found = plans_of(loaded.document.connections)
+    _check_writes(loaded)
+    return found
+
+
+def _check_writes(loaded: Loaded) -> None:
+    """Raises ConfigError for tags that are there and may never be written; others may come from a centre."""
+    document = loaded.document
+    there = {name for name, (connection, _, _) in places(document).items() if connection.enabled}
+    specs = {each.driver: registry.lookup(each.driver) for each in document.connections}
+    permits = permits_of(document, loaded.outline.connections, specs)
+    barred = [
+        f"writes.allow[{tag}]: {why}" for tag, why in permits.items() if tag in there and isinstance(why, str)
+    ]
+    if barred:
+        raise ConfigError("\n".join(barred))
 
 
 def plans_of(connections: Sequence[ConnectionSettings]) -> list[GroupPlan]:

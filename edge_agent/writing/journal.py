@@ -90,7 +90,7 @@ class WriteJournal:
                 os.close(file)
 
     def _set_aside(self) -> None:
-        """Its lines go over those before. What is open in it is still found; when each tag was written last goes on into
+        """Over the one before. What is open in it is still found; when each tag was written last goes on into
         the new one, or many writes of one tag would make the rate of another be forgotten."""
         last = sorted(_past(_lines(self.path)).last_ms.items(), key=lambda item: item[1])[-_MOST_KEPT:]
         # A copy, so that there is a file at each moment: another process would make one, and lose it to this.

@@ -10,6 +10,7 @@ import pytest
 from edge_agent.app import measure, plans, running_agent
 from edge_agent.app.settings import load_config
 from edge_agent.config.load import Loaded
+from edge_agent.contracts.errors import ConfigError
 from edge_agent.drivers.modbus.simulator.server import Simulator, SimulatorConfig
 
 CONFIG = """
@@ -52,6 +53,30 @@ def test_a_plan_names_the_line_that_groups_share(tmp_path: Path) -> None:
     assert [(plan.line, plan.transport) for plan in found] == [
         ("127.0.0.1:502", "tcp"), ("127.0.0.1:502", "tcp"), ("127.0.0.1:1", "tcp"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("{tag: press1.a, min: 0, max: 9}", None),
+        ("{tag: press1.a, values: [70000]}", "raw 70000 does not fit"),
+        ("{tag: press1.a, values: [1.5]}", "nearest are 1 and 2"),
+        ("{tag: press1.in, min: 0, max: 9}", "input is read only in Modbus"),
+    ],
+)
+def test_what_may_be_written_and_never_can_be_is_a_problem(
+    tmp_path: Path, entry: str, said: str | None
+) -> None:
+    path = tmp_path / "edge-agent.yaml"
+    tags = """{name: a, address: "holding:1"}, {name: in, address: "input:1"}"""
+    text = CONFIG.format(directory=tmp_path, port=502).replace('{name: a, address: "holding:1"}', tags)
+    path.write_text(f"{text}writes: {{allow: [{entry}]}}\n")
+    config = load_config(path)
+    if said is None:
+        assert plans(config)
+        return
+    with pytest.raises(ConfigError, match=rf"writes.allow\[press1.*{said}"):
+        plans(config)
 
 
 @pytest.fixture
