@@ -15,7 +15,7 @@ from edge_agent.drivers.s7.client import PROBES_PER_READ, S7Driver
 from edge_agent.drivers.s7.plan import S7Plan, plan
 from edge_agent.drivers.s7.settings import S7Connection
 from edge_agent.drivers.s7.simulator.faults import Fault, FaultKind
-from edge_agent.drivers.s7.simulator.memory import word
+from edge_agent.drivers.s7.simulator.memory import Fixed, word
 from edge_agent.drivers.s7.simulator.server import Simulator, SimulatorConfig
 from edge_agent.drivers.s7.simulator.station import Counters
 from edge_agent.wire.quality import Quality, whole
@@ -320,3 +320,38 @@ async def test_what_cannot_be_read_back_says_why(bench: Bench) -> None:
     with pytest.raises(Unsupported, match="PUT/GET"):
         await bench.driver.read_target(target)
     await bench.heals()
+
+
+@pytest.mark.writes
+async def test_a_text_longer_than_the_program_declared_is_not_written_over_its_neighbours() -> None:
+    """The tag says 254 characters, as it does where no length is given; the CPU's string holds five."""
+    fixed = (Fixed("DB", 9, 0, b"\5\0"),)
+    async for bench in bench_of(SimulatorConfig(writable=True, wall_ms=lambda: 0, fixed=fixed)):
+        await bench.driver.connect()
+        target = target_of(bench, "DB9.DBB0:STRING")
+        before = bench.simulator.memory.read("DB", 9, 0, 300, 0)
+        with pytest.raises(WriteRefused, match="declared 5"):
+            await bench.driver.write(target, "longer")
+        assert bench.simulator.counters.write_requests == 0
+        assert bench.simulator.memory.read("DB", 9, 0, 300, 0) == before
+        await bench.driver.write(target, "short")
+        assert await bench.driver.read_target(target) == "short"
+
+
+async def test_a_text_in_two_replies_is_uncertain_and_one_in_a_single_reply_good() -> None:
+    fixed = (Fixed("DB", 1, 0, b"\xfe\2ab"), Fixed("DB", 1, 300, b"\x14\2cd"))
+    async for bench in bench_of(SimulatorConfig(pdu=240, wall_ms=lambda: 0, fixed=fixed)):
+        tags = [
+            {"name": "long", "address": "DB1.DBB0:STRING[254]"},
+            {"name": "short", "address": "DB1.DBB300:STRING[20]"},
+        ]
+        group = {"name": "texts", "interval": "1s", "tags": tags}
+        connection = S7Connection.model_validate({**bench.connection.model_dump(), "groups": [group]})
+        texts = plan(connection, connection.groups[0])
+        await bench.driver.connect()
+        reading = await bench.driver.read(texts)
+        assert reading.text == ("ab", "cd")
+        assert reading.errors is None
+        (run,) = reading.quality
+        assert (texts.schema.tags[run.first].name, run.count) == ("long", 1)
+        assert (run.quality, run.null) == (Quality.UNCERTAIN, False)

@@ -16,13 +16,13 @@ from edge_agent.drivers.links import Unanswered
 from edge_agent.drivers.s7 import messages, szl
 from edge_agent.drivers.s7.address import Area
 from edge_agent.drivers.s7.blocks import Block, Request, pack
-from edge_agent.drivers.s7.errors import ITEM_GOOD, DeviceError, Refusal, item_text
+from edge_agent.drivers.s7.errors import HARDWARE_FAULT, ITEM_GOOD, DeviceError, Refusal, item_text
 from edge_agent.drivers.s7.harvest import Harvest
 from edge_agent.drivers.s7.link import S7Link, open_link
 from edge_agent.drivers.s7.plan import Layout, S7Plan
 from edge_agent.drivers.s7.settings import S7Connection
 from edge_agent.drivers.s7.trail import Trail
-from edge_agent.drivers.s7.write import S7Target, decode, encode
+from edge_agent.drivers.s7.write import S7Target, check_room, decode, encode, head_of
 from edge_agent.wire.frame import JsonValue
 
 # Requests that one read may spend on finding out what a CPU refuses; the rest waits for the next.
@@ -105,6 +105,8 @@ class S7Driver:
     async def write(self, target: S7Target, value: JsonValue) -> None:
         change = encode(target, value)
         place, link = target.place, self._linked()
+        if (head := head_of(target)) is not None:
+            check_room(target, change, await self._head(head))
         pdu = messages.write_request(0, place.area, place.db, change.start, change.bit, change.data)
         if len(pdu) > link.pdu:
             raise WriteRefused(f"the CPU takes messages of {link.pdu} bytes, this one has {len(pdu)}")
@@ -119,8 +121,22 @@ class S7Driver:
             raise WriteRefused(str(error)) from error
         except DeviceError as error:
             raise WriteUnknown(str(error)) from error
+        if code == HARDWARE_FAULT:
+            raise WriteUnknown(item_text(code))
         if code != ITEM_GOOD:
             raise WriteRefused(item_text(code))
+
+    async def _check_head(self, link: S7Link, head: Block, change: Change) -> None:
+        """Raises NotConnected and WriteRefused; nothing was written then."""
+        try:
+            (answer,) = await self._ask(link, [head])
+        except Unanswered as error:
+            raise NotConnected(str(error)) from error
+        except DeviceError as error:
+            raise WriteRefused(str(error)) from error
+        if isinstance(answer, int):
+            raise WriteRefused(item_text(answer))
+        check_head(change, answer)
 
     async def read_target(self, target: S7Target) -> JsonValue:
         try:
@@ -132,6 +148,18 @@ class S7Driver:
         if isinstance(answer, int):
             raise Unsupported(item_text(answer))
         return decode(target, answer)
+
+    async def _head(self, block: Block) -> bytes:
+        """Raises NotConnected, and WriteRefused where it cannot be read: nothing was written."""
+        try:
+            (answer,) = await self._ask(self._linked(), [block])
+        except Unanswered as error:
+            raise NotConnected(str(error)) from error
+        except DeviceError as error:
+            raise WriteRefused(str(error)) from error
+        if isinstance(answer, int):
+            raise WriteRefused(item_text(answer))
+        return answer
 
     async def _layout(self, plan: S7Plan, pdu: int) -> Layout:
         """Laying out many tags takes a while, in which other connections are polled."""

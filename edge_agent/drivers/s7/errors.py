@@ -7,9 +7,10 @@ _OPTIMIZED: Final = (
 )
 # Return codes of an item.
 ITEM_GOOD: Final = 0xFF
+HARDWARE_FAULT: Final = 0x01
 _ITEM_TEXTS: Final = {
     0x00: "reserved code",
-    0x01: "hardware fault",
+    HARDWARE_FAULT: "hardware fault",
     0x03: f"access not allowed; {_OPTIMIZED}",
     0x05: f"no such address: the block or area is shorter, or {_OPTIMIZED}",
     0x06: "data type not supported",

@@ -11,6 +11,7 @@ from edge_agent.wire.frame import JsonValue
 from edge_agent.wire.quality import Quality
 
 _CONFIG, _DEVICE, _VALUE = Mark(Quality.BAD_CONFIG), Mark(Quality.BAD_DEVICE), Mark(Quality.BAD_VALUE)
+_TORN = Mark(Quality.UNCERTAIN, null=False)
 
 
 class Harvest:
@@ -59,10 +60,12 @@ class Harvest:
         for tag in bad:
             self._bad_value(tag, marks)
         text = self._text(payload, marks) if program.texts else None
+        for tag in self._layout.torn:
+            marks.setdefault(tag, _TORN)
         if not marks:
             return Reading(row, text)
         return Reading(
-            self._blank(row, marks), text, runs_of(marks), (), self._unanswered, dict(self._errors)
+            self._blank(row, marks), text, runs_of(marks), (), self._unanswered, dict(self._errors) or None
         )
 
     def _fault(self, block: Block, mark: Mark, text: str) -> None:

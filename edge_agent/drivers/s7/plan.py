@@ -2,7 +2,7 @@
 
 A plan is laid out for the PDU of the settings, and laid out anew (`layout`) where a CPU grants another. Tags
 are joined across unused bytes up to `max_gap`. A value is never cut; an array that is longer than a
-message is cut between its elements, and only a text longer than a message is read in two.
+message is cut between its elements. Only a text longer than a message is read in two, and is uncertain.
 """
 
 from array import array
@@ -68,11 +68,15 @@ class Fields(Sequence[Field]):
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """The requests for one PDU, and what becomes of the data that they bring, in their order."""
+    """The requests for one PDU, and what becomes of the data that they bring, in their order.
+
+    torn: tags whose one value comes in several replies, which may be of two moments.
+    """
 
     pdu: int
     requests: tuple[Request, ...]
     program: RowProgram
+    torn: tuple[int, ...] = ()
 
     @property
     def blocks(self) -> list[Block]:
@@ -135,7 +139,8 @@ def lay_out(fields: Fields, encodings: Sequence[str], max_gap: int, pdu: int) ->
         requests.append(Request(based, request.sent_bytes, request.received_bytes))
     placed = [block for request in requests for block in request.blocks]
     places = _places(fields, encodings, placed)
-    return Layout(pdu, tuple(requests), RowProgram.of(places, base))
+    torn = tuple(tag for tag, place in enumerate(places) if place.form.is_text and len(place.spans) > 1)
+    return Layout(pdu, tuple(requests), RowProgram.of(places, base), torn)
 
 
 def _by_address(tag: S7Tag) -> tuple[int, int, int, int]:
@@ -234,5 +239,6 @@ def _notes(connection: S7Connection, tags: Sequence[S7Tag]) -> tuple[str, ...]:
             notes.append(
                 f"{tag.name}: its {nbytes} bytes do not fit into one message of {connection.pdu}; they are "
                 "read in several, and may be of two moments"
+                + (": such a text is uncertain" if place.type.form.is_text else "")
             )
     return tuple(notes)
