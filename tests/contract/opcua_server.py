@@ -72,6 +72,7 @@ class OpcUaServer:
         self.started: datetime | None = at
         self.bands: list[float] = []
         self.delay_once = 0.0
+        self.shortest_interval = 0.0
         self.port = 0
         self.subscriptions: dict[int, _Held] = {}
         self._links: set[_Link] = set()
@@ -314,11 +315,10 @@ class _Link(asyncio.Protocol):
 
     def _createsubscription(self, request: Any, response: Any) -> int:
         wish = request.Parameters
-        held = self._server.subscribed(
-            wish.RequestedPublishingInterval / 1000, wish.RequestedMaxKeepAliveCount
-        )
+        interval = max(wish.RequestedPublishingInterval / 1000, self._server.shortest_interval)
+        held = self._server.subscribed(interval, wish.RequestedMaxKeepAliveCount)
         response.Parameters = ua.CreateSubscriptionResult(
-            held.number, wish.RequestedPublishingInterval, wish.RequestedLifetimeCount, held.keepalive
+            held.number, 1000 * interval, wish.RequestedLifetimeCount, held.keepalive
         )
         self._server.turn(held)
         return 0

@@ -247,3 +247,14 @@ async def test_a_deadband_with_a_least_interval_is_the_agents_alone(site: Site) 
     site.change(7.0)
     await site.until_value(7.0)
     assert site.server.bands == []
+
+
+async def test_keepalives_come_as_often_as_wanted_of_a_server_that_publishes_more_rarely(site: Site) -> None:
+    """Counted in its own intervals they would come when values are stale already."""
+    site.server.shortest_interval = 0.1
+    await site.driver.close()
+    await site.driver.connect()
+    site.values.clear()
+    await site.until_value(0.0)
+    (held,) = site.server.subscriptions.values()
+    assert held.keepalive * held.interval <= 0.2

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from edge_agent.drivers.opcua.binary import NUMBERS, DataValue, Garbled, Reader
 
+_LONGEST_SECONDS: Final = 7 * 86_400.0
 DATA_CHANGE: Final = "i=811"
 STATUS_CHANGE: Final = "i=820"
 _EPOCH_MS: Final = 11_644_473_600_000
@@ -153,6 +154,8 @@ def read_created(data: bytes) -> tuple[int, Created | None]:
     subscription = reader.u32()
     publishing = max(reader.builtin(11), 1.0) / 1000
     reader.u32()
+    if not publishing <= _LONGEST_SECONDS:
+        raise Garbled(f"a subscription that publishes each {publishing:g} s")
     return 0, Created(subscription, publishing, publishing * reader.u32())
 
 

@@ -45,14 +45,16 @@ def write(item: Item, node: ua.NodeId, variant: ua.Variant) -> ua.WriteRequest:
     return request
 
 
-def create_subscription(plan: OpcUaPlan, keepalive: float, lifetime: float) -> ua.CreateSubscriptionRequest:
-    """keepalive, lifetime: seconds, which the server counts in publishing intervals (Part 4, 5.14.2)."""
+def create_subscription(
+    plan: OpcUaPlan, keepalive: float, lifetime: float, publishing: float
+) -> ua.CreateSubscriptionRequest:
+    """keepalive, lifetime: seconds, which the server counts in its publishing intervals (Part 4, 5.14.2)."""
     request = ua.CreateSubscriptionRequest()
-    keepalive_count = max(1, round(keepalive / plan.publishing))
+    keepalive_count = max(1, round(keepalive / publishing))
     request.Parameters = ua.CreateSubscriptionParameters(
         RequestedPublishingInterval=1000.0 * plan.publishing,
         RequestedMaxKeepAliveCount=keepalive_count,
-        RequestedLifetimeCount=max(3 * keepalive_count, round(lifetime / plan.publishing)),
+        RequestedLifetimeCount=max(3 * keepalive_count, round(lifetime / publishing)),
         MaxNotificationsPerPublish=0,
         PublishingEnabled=True,
         Priority=0,

@@ -15,7 +15,7 @@ from edge_agent.drivers.opcua import requests
 from edge_agent.drivers.opcua.errors import Fault, Unanswered, status_text
 from edge_agent.drivers.opcua.inbox import Inbox, Moment
 from edge_agent.drivers.opcua.link import SESSION_SECONDS, Link
-from edge_agent.drivers.opcua.messages import Notification, read_created, read_items, read_republish
+from edge_agent.drivers.opcua.messages import Created, Notification, read_created, read_items, read_republish
 from edge_agent.drivers.opcua.nodes import node_id
 from edge_agent.drivers.opcua.plan import OpcUaPlan
 from edge_agent.drivers.opcua.quality import NODE_UNKNOWN
@@ -26,6 +26,8 @@ _RETRY_MOST_SECONDS: Final = 300.0
 # What a server says of a deadband that it cannot do (Part 4, 5.13.2.4).
 _NO_BAND: Final = frozenset({0x80440000, 0x80450000, 0x808E0000, 0x80430000})
 _NOT_AVAILABLE: Final = 0x807B0000  # BadMessageNotAvailable: that was all
+# Whatever a server makes of the wish: a subscription that has died is to be noticed.
+_LONGEST_KEEPALIVE_SECONDS: Final = 300.0
 _MOST_REPUBLISHED: Final = 10_000
 
 
@@ -81,16 +83,12 @@ class Subscription:
             self._gap_from = self._heard.wall_text
         await self._delete(link)
         why = self._why()
-        keepalive = max(self.plan.publishing, self._timeout / 2)
-        status, created = read_created(
-            await link.ask(requests.create_subscription(self.plan, keepalive, SESSION_SECONDS))
-        )
-        if created is None:
-            raise Fault(status)
+        created = await self._create(link)
         self._came.clear()
         self.inbox.begin()
         self._heard = self._now()
-        self._patience = max(created.keepalive, created.publishing) + self._timeout
+        keepalive = min(created.keepalive, _LONGEST_KEEPALIVE_SECONDS)
+        self._patience = max(keepalive, created.publishing) + self._timeout
         self._retry_wait = _RETRY_FIRST_SECONDS
         # From here on messages are taken; `id` is also what they are found by.
         self.id = self._last_id = created.subscription
@@ -105,6 +103,23 @@ class Subscription:
             self.inbox.lose(f"changes from {self._gap_from} to {until}: {why}")
             self._gap_from = None
         self._ever = True
+
+    async def _create(self, link: Link) -> Created:
+        """Again where the server publishes more rarely than asked for: it counts keepalives in its intervals, and
+        values would pass for stale before one comes."""
+        keepalive = max(self.plan.publishing, self._timeout / 2)
+        created = await self._created(link, keepalive, self.plan.publishing)
+        if created.keepalive <= 1.5 * max(keepalive, created.publishing):
+            return created
+        await link.ask(requests.delete_subscription(created.subscription))
+        return await self._created(link, keepalive, created.publishing)
+
+    async def _created(self, link: Link, keepalive: float, publishing: float) -> Created:
+        request = requests.create_subscription(self.plan, keepalive, SESSION_SECONDS, publishing)
+        status, created = read_created(await link.ask(request))
+        if created is None:
+            raise Fault(status)
+        return created
 
     def _why(self) -> str:
         """Why there has to be another one."""

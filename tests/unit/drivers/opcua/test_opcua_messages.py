@@ -158,3 +158,12 @@ def test_values_go_out_as_the_type_of_the_node(type_: int, value: Any, written: 
 def test_a_value_that_is_none_of_the_nodes_type_is_refused_before_it_is_sent(type_: int, value: Any) -> None:
     with pytest.raises(WriteRefused, match="cannot be written"):
         variant_of(type_, value)
+
+
+@pytest.mark.parametrize("interval", [float("nan"), float("inf"), 1e300])
+def test_a_publishing_interval_that_never_ends_is_refused(interval: float) -> None:
+    """Nobody would ever notice that the subscription has died."""
+    response = ua.CreateSubscriptionResponse()
+    response.Parameters = ua.CreateSubscriptionResult(1, interval, 3, 10)
+    with pytest.raises(Garbled):
+        messages.read_created(struct_to_binary(response))
