@@ -126,18 +126,6 @@ class S7Driver:
         if code != ITEM_GOOD:
             raise WriteRefused(item_text(code))
 
-    async def _check_head(self, link: S7Link, head: Block, change: Change) -> None:
-        """Raises NotConnected and WriteRefused; nothing was written then."""
-        try:
-            (answer,) = await self._ask(link, [head])
-        except Unanswered as error:
-            raise NotConnected(str(error)) from error
-        except DeviceError as error:
-            raise WriteRefused(str(error)) from error
-        if isinstance(answer, int):
-            raise WriteRefused(item_text(answer))
-        check_head(change, answer)
-
     async def read_target(self, target: S7Target) -> JsonValue:
         try:
             (answer,) = await self._ask(self._linked(), [target.block])

@@ -1,8 +1,8 @@
 """From a tag and a raw value to the one request that writes it, and from data back to the value. Pure.
 
 A bit is written as a bit: the CPU touches no other one of its byte. Of a STRING the length and the characters
-are written, and never the maximum that the program declared; that is read first, as characters behind it would
-overwrite what stands there.
+are written, and never the maximum that the program declared; that is read first, as characters behind it
+would overwrite what stands there.
 """
 
 from dataclasses import dataclass
@@ -38,15 +38,6 @@ class S7Target:
         """What reads it."""
         place = self.place
         nbytes = 1 if place.type.form is Form.BIT else place.nbytes * self.count
-        return Block(place.area, place.db, place.number, nbytes, _NOTHING)
-
-    @property
-    def head(self) -> Block | None:
-        """Of a STRING or WSTRING: what tells how many characters the program declared."""
-        place, form = self.place, self.place.type.form
-        if form not in (Form.STRING, Form.WSTRING):
-            return None
-        nbytes = 4 if form is Form.WSTRING else 2
         return Block(place.area, place.db, place.number, nbytes, _NOTHING)
 
 
@@ -111,22 +102,13 @@ def head_of(target: S7Target) -> Block | None:
 
 
 def check_room(target: S7Target, change: Change, head: bytes) -> None:
-    """head: the data of `head_of`. Raises WriteRefused for a text that is longer than the program declared."""
+    """head: the data of `head_of`. Raises WriteRefused for a text longer than declared."""
     size = target.place.type.character
     most, length = int.from_bytes(head), int.from_bytes(change.data[:size])
     if length > most:
         raise WriteRefused(
             f"the text has {length} characters, and the program declared {most} at {target.place}"
         )
-
-
-def check_head(change: Change, head: bytes) -> None:
-    """Raises WriteRefused for a text that is longer than what the program declared there: the CPU would put
-    the rest of it over what lies behind."""
-    unit = len(head) // 2
-    declared, length = int.from_bytes(head[:unit]), int.from_bytes(change.data[:unit])
-    if length > declared:
-        raise WriteRefused(f"the text takes {length} characters, and the program declared {declared} there")
 
 
 def decode(target: S7Target, data: bytes) -> JsonValue:
