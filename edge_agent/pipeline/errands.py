@@ -84,6 +84,7 @@ class Errands:
         self._current: Errand | None = None
         self._closed: str = "the connection is not open yet"
         self._wake: asyncio.Future[None] | None = None
+        self._may_hurry = False
         self.is_hurried = False  # a poll is wanted before any is due
 
     async def submit(self, errand: Errand, seconds: float) -> JsonValue:
@@ -110,7 +111,7 @@ class Errands:
     def served_by(self, driver: Driver) -> Driver:
         """The driver, which may hurry from now on."""
         if isinstance(driver, Acknowledging):
-            self.awaited = True
+            self._may_hurry = True
             driver.when_full(self.hurry)
         return driver
 
@@ -152,10 +153,10 @@ class Errands:
     async def pause(self, seconds: float) -> bool:
         """Waits so long, or until somebody comes or hurries. True: somebody did."""
         end = self._clock.monotonic() + seconds
-        while not self.awaited and seconds > _UNAWARE_SECONDS:
+        while not (self.awaited or self._may_hurry) and seconds > _UNAWARE_SECONDS:
             await self._clock.sleep(_UNAWARE_SECONDS)
             seconds = end - self._clock.monotonic()
-        if not self.awaited or seconds <= 0:
+        if not (self.awaited or self._may_hurry) or seconds <= 0:
             await self._clock.sleep(seconds)
             return bool(self)
         if self or self.is_hurried:
