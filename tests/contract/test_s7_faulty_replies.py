@@ -295,6 +295,7 @@ def target_of(bench: Bench, address: str) -> Any:
         (Fault(FaultKind.ERROR, code=0x8104), WriteRefused, "PUT/GET"),
         (Fault(FaultKind.ERROR, code=0x8500), WriteRefused, "0x8500"),
         (Fault(FaultKind.ITEM, code=0x0A), WriteRefused, "no such block"),
+        (Fault(FaultKind.ITEM, code=0x01), WriteUnknown, "hardware fault"),
         (Fault(FaultKind.WRONG_REFERENCE), WriteUnknown, "no answer"),
         (Fault(FaultKind.CUT_WITHIN), WriteUnknown, "closed"),
         (Fault(FaultKind.CUT), WriteUnknown, "closed|broke|reset"),
