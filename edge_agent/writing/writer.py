@@ -178,11 +178,12 @@ class Writer:
         self, report: WriteReport, permit: Permit, raw: JsonValue, link: WriteLink, deadline: float
     ) -> WriteReport:
         reading = permit.entry.confirm == "read_back"
-        before = await self._read(permit, link, deadline) if reading else None
-        report = report.model_copy(update={"before": before})
         failed: WriteReport | None = None
         try:
-            await link.write(permit.unit_id, permit.target, raw, deadline - self._clock.monotonic())
+            # A PLC that does not answer this is not written either.
+            before = await self._read(permit, link, deadline) if reading else None
+            report = report.model_copy(update={"before": before})
+            await link.write(permit.unit_id, permit.target, raw, self._left(deadline))
         except NotConnected as error:
             return _ended(report, "refused", "not_connected", str(error))
         except (WriteRefused, Unsupported) as error:
@@ -203,7 +204,7 @@ class Writer:
         if permit.entry.delay:
             await self._clock.sleep(permit.entry.delay)
         try:
-            seconds = max(1.0, deadline - self._clock.monotonic())
+            seconds = max(1.0, self._left(deadline))
             seen = await link.read_target(permit.unit_id, permit.target, seconds)
         except (NotConnected, Unsupported) as error:
             text = f"the device took it, and it could not be read back: {error}"
@@ -216,11 +217,15 @@ class Writer:
         return _ended(report, "differs", "differs", text)
 
     async def _read(self, permit: Permit, link: WriteLink, deadline: float) -> JsonValue:
+        """None where it cannot be read. Raises NotConnected."""
         try:
-            seen = await link.read_target(permit.unit_id, permit.target, deadline - self._clock.monotonic())
-        except (NotConnected, Unsupported):
+            seen = await link.read_target(permit.unit_id, permit.target, self._left(deadline))
+        except Unsupported:
             return None
         return values.shown(permit.tag, seen)
+
+    def _left(self, deadline: float) -> float:
+        return max(0.0, deadline - self._clock.monotonic())
 
     # --- judging -----------------------------------------------------------------------------------
 

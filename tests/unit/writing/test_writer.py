@@ -257,6 +257,13 @@ async def test_what_cannot_be_read_back_is_unconfirmed_and_says_why(house: House
     assert "could not be read back: write only" in report.message
 
 
+async def test_a_plc_that_does_not_answer_what_it_holds_is_not_written(house: House) -> None:
+    house.link.unreadable = NotConnected("no answer within 2 s")
+    report = await house.write("1")
+    assert (report.state, report.code, house.link.sent) == ("refused", "not_connected", [])
+    assert [line["phase"] for line in house.lines()] == ["begin", "end"]
+
+
 async def test_where_confirmation_is_not_wanted_nothing_is_read(tmp_path: Path) -> None:
     house = House(tmp_path, confirm="none")
     house.link.unreadable = AssertionError("nobody reads")
