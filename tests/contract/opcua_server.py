@@ -73,6 +73,7 @@ class OpcUaServer:
         self.bands: list[float] = []
         self.delay_once = 0.0
         self.shortest_interval = 0.0
+        self.sessions = 0
         self.port = 0
         self.subscriptions: dict[int, _Held] = {}
         self._links: set[_Link] = set()
@@ -261,6 +262,7 @@ class _Link(asyncio.Protocol):
         return 0
 
     def _createsession(self, _: Any, response: Any) -> int:
+        self._server.sessions += 1
         response.Parameters.SessionId = response.Parameters.AuthenticationToken = ua.NodeId(1, 1)
         response.Parameters.RevisedSessionTimeout = 120_000.0
         response.Parameters.ServerEndpoints = [

@@ -258,3 +258,18 @@ async def test_keepalives_come_as_often_as_wanted_of_a_server_that_publishes_mor
     await site.until_value(0.0)
     (held,) = site.server.subscriptions.values()
     assert held.keepalive * held.interval <= 0.2
+
+
+async def test_a_session_is_not_taken_up_when_it_must_be_over(site: Site) -> None:
+    """Its client may be refused for good by then: by a certificate that was renewed meanwhile."""
+    sessions = site.server.sessions
+    await site.server.stop()
+    with pytest.raises(NotConnected):
+        await site.driver.connect()
+    site.asleep += 121.0
+    await site.server.start()
+    await site.driver.connect()
+    assert site.server.sessions == sessions + 1
+    site.server.cut()
+    await site.driver.connect()
+    assert site.server.sessions == sessions + 1, "and one that cannot be over is"

@@ -53,6 +53,7 @@ class Link:
         self._client: Client | None = None
         self._renew_at = 0.0
         self._why = "not connected"
+        self._down_since: float | None = None
         self.resumed = False
 
     @property
@@ -89,11 +90,18 @@ class Link:
             self.drop("not connected")
             raise
         self._renew_at = self._monotonic() + _RENEW_SHARE * self.client.secure_channel_timeout / 1000
+        self._down_since = None
 
     async def _resume(self) -> bool:
-        """Part 4, 6.7: the session outlives its channel."""
+        """Part 4, 6.7: the session outlives its channel, for a while.
+
+        Not longer: what its client is known by may be refused by now, such as a certificate that was renewed.
+        """
         client = self._client
         if client is None or not client.uaclient.session.has_session:
+            return False
+        if self._down_since is not None and self._monotonic() - self._down_since > SESSION_SECONDS:
+            self._forget(client)
             return False
         try:
             if not await is_same_server(client):
@@ -141,6 +149,8 @@ class Link:
     def drop(self, why: str) -> None:
         """Closes the socket; the session stays for the next `open` to take up."""
         self._why = why
+        if self._down_since is None:
+            self._down_since = self._monotonic()
         if self._client is not None:
             _abort(self._client)
 

@@ -105,8 +105,8 @@ class Subscription:
         self._ever = True
 
     async def _create(self, link: Link) -> Created:
-        """Again where the server publishes more rarely than asked for: it counts keepalives in its intervals, and
-        values would pass for stale before one comes."""
+        """Again where the server publishes more rarely than asked for: it counts keepalives in its intervals,
+        and values would pass for stale before one comes."""
         keepalive = max(self.plan.publishing, self._timeout / 2)
         created = await self._created(link, keepalive, self.plan.publishing)
         if created.keepalive <= 1.5 * max(keepalive, created.publishing):
