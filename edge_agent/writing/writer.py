@@ -26,7 +26,7 @@ logger = structlog.stdlib.get_logger(__name__)
 
 MOST_WAITING: Final = 32
 _TEXT: Final = 1_000
-_NOT_SENT: Final = ("not_connected", "not_journalled")
+_NOT_SENT: Final = ("not_connected", "not_journalled", "not_writable")
 NOBODY: Final = "no tag of this device may be written: its own file has none in writes.allow"
 
 
@@ -183,6 +183,9 @@ class Writer:
             # A PLC that does not answer this is not written either.
             before = await self._read(permit, link, deadline) if reading else None
             report = report.model_copy(update={"before": before})
+            if self._rules().permits.get(permit.entry.tag) != permit:
+                text = "what may be written was changed while this waited"
+                return _ended(report, "refused", "not_writable", text)
             await link.write(permit.unit_id, permit.target, raw, self._left(deadline))
         except NotConnected as error:
             return _ended(report, "refused", "not_connected", str(error))

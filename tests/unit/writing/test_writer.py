@@ -31,6 +31,7 @@ class FakeLink:
         self.fails: Exception | None = None
         self.unreadable: Exception | None = None
         self.alters: Callable[[Any], Any] = lambda value: value
+        self.when_read: Callable[[], None] = lambda: None
         self.hold = asyncio.Event()
         self.hold.set()
         self.journalled: list[bytes] = []
@@ -46,6 +47,7 @@ class FakeLink:
         self.holds = self.alters(value)
 
     async def read_target(self, _unit: int | None, _target: Any, _seconds: float) -> JsonValue:
+        self.when_read()
         if self.unreadable is not None:
             raise self.unreadable
         return self.holds
@@ -262,6 +264,26 @@ async def test_a_plc_that_does_not_answer_what_it_holds_is_not_written(house: Ho
     report = await house.write("1")
     assert (report.state, report.code, house.link.sent) == ("refused", "not_connected", [])
     assert [line["phase"] for line in house.lines()] == ["begin", "end"]
+
+
+@pytest.mark.parametrize("change", ["removed", "narrowed", "other"])
+async def test_a_write_that_waits_while_its_permit_is_taken_back_is_not_sent(
+    house: House, change: str
+) -> None:
+    def take_back() -> None:
+        if change == "removed":
+            del house.permits["plc.set"]
+        elif change == "narrowed":
+            house.permit(min=0, max=0.5, interval="0s")
+        else:  # a reload that says the same of this tag
+            house.permit(min=0, max=50, interval="0s")
+
+    house.link.when_read = take_back
+    report = await house.write("1")
+    if change == "other":
+        assert report.state == "confirmed"
+    else:
+        assert (report.state, report.code, house.link.sent) == ("refused", "not_writable", [])
 
 
 async def test_where_confirmation_is_not_wanted_nothing_is_read(tmp_path: Path) -> None:
