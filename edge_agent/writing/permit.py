@@ -1,6 +1,6 @@
 """What may be written: an entry of the allow-list, made for one tag as it is now. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -30,13 +30,14 @@ class Permit:
     def judge(self, given: JsonValue) -> JsonValue:
         """The raw value. Raises NotAllowed for what is no value of the tag or is not permitted."""
         raw = values.raw_value(self.tag, given)
+        listed = self.entry.values
+        only = None if listed is None else [values.raw_element(self.tag, each) for each in listed]
         for each, put in zip(_items(given), _items(raw), strict=True):
-            self._check_bounds(each, put)
+            self._check_bounds(each, put, only)
         return raw
 
-    def _check_bounds(self, given: JsonValue, raw: JsonValue) -> None:
+    def _check_bounds(self, given: JsonValue, raw: JsonValue, only: Sequence[JsonValue] | None) -> None:
         entry = self.entry
-        only = None if entry.values is None else [values.raw_element(self.tag, each) for each in entry.values]
         if only is not None and raw not in only:
             permitted = ", ".join(map(str, (entry.values or ())[:20]))
             raise NotAllowed("out_of_range", f"{entry.tag} may be set to {permitted} alone")
