@@ -1,6 +1,5 @@
 """The settings of a Modbus connection, its groups and tags."""
 
-import codecs
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
@@ -8,6 +7,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from edge_agent.config.models import ConnectionSettings, GroupSettings, TagSettings
 from edge_agent.config.units import Duration, Seconds
+from edge_agent.drivers.fields import CharacterSet, check_step, check_string
 from edge_agent.drivers.modbus.address import ADDRESS_SPACE, REGISTER_BITS, Address, parse
 from edge_agent.drivers.modbus.transports import Transport, is_serial_line, with_type
 from edge_agent.wire.schema import ValueType
@@ -49,7 +49,7 @@ class ModbusTag(TagSettings):
         None, ge=1, le=2 * MAX_REGISTERS, description="Size of a string in bytes, two in each register.",
         examples=[20],
     )  # fmt: skip
-    encoding: str = Field(
+    encoding: CharacterSet = Field(
         "utf-8", description="Character set of a string.", examples=["ascii", "cp949", "utf-16-be"]
     )
     byte_order: Endian | None = Field(
@@ -79,16 +79,6 @@ class ModbusTag(TagSettings):
         parse(address)
         return address
 
-    @field_validator("encoding")
-    @classmethod
-    def _known_encoding(cls, encoding: str) -> str:
-        try:
-            name = codecs.lookup(encoding).name
-            "A".encode(name)
-        except LookupError:
-            raise ValueError(f"unknown character set {encoding!r}") from None
-        return name
-
     @model_validator(mode="after")
     def _fits_together(self) -> "ModbusTag":
         if other := _UNSUPPORTED.get(self.type):
@@ -98,30 +88,15 @@ class ModbusTag(TagSettings):
                 f"{self.address} is a bit: its type is bool" if self.place.is_bit
                 else f"a bool in a register needs its bit, such as {self.place}.0"
             )  # fmt: skip
-        self._check_string()
+        check_string(self, self.count, self.length)
         first, end = self.span
         if end > ADDRESS_SPACE:
             raise ValueError(f"{self.address}: the value ends behind the last address")
         most = MAX_BITS if self.place.area.is_bits else MAX_REGISTERS
         if end - first > most:
             raise ValueError(f"a value takes at most {most} addresses, this one {end - first}")
-        if self.step is not None and self.step != self.width:
-            raise ValueError(
-                f"the address range gives each name {self.step}, and the type takes {self.width}"
-            )
+        check_step(self.step, self.width)
         return self
-
-    def _check_string(self) -> None:
-        if self.type is not ValueType.STRING:
-            if self.length is not None:
-                raise ValueError(f"length is for strings; an array of {self.type} takes count")
-            return
-        if self.length is None:
-            raise ValueError("a string needs its length in bytes")
-        if self.count != 1:
-            raise ValueError("arrays of strings are not supported: give each string its own tag")
-        if self.scale != 1.0 or self.offset != 0.0 or self.enum:
-            raise ValueError("a string has no scale, offset or enum")
 
     @property
     def place(self) -> Address:

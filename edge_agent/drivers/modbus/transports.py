@@ -4,9 +4,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from edge_agent.config.models import TransportSettings
+from edge_agent.drivers.fields import HostName
 
 TLS_PORT: Final = 802
 
@@ -20,20 +21,6 @@ class Parity(StrEnum):
     NONE = "none"
     EVEN = "even"
     ODD = "odd"
-
-
-def _host_name(name: str) -> str:
-    """The name, if a resolver and TLS can be asked for it. Raises ValueError."""
-    try:
-        name.encode("idna")
-    except UnicodeError:
-        raise ValueError(f"{name!r} is no host name: a part of it is empty, too long or no text") from None
-    if "\0" in name:
-        raise ValueError(f"{name!r} is no host name: there is a NUL in it")
-    return name
-
-
-HostName = Annotated[str, AfterValidator(_host_name)]
 
 
 class _ModbusTransport(TransportSettings):

@@ -16,9 +16,10 @@ from edge_agent.drivers.modbus.errors import exception_text
 from edge_agent.drivers.modbus.plan import Block, order_of
 from edge_agent.drivers.modbus.settings import Endian, ModbusConnection, ModbusGroup, ModbusTag
 from edge_agent.drivers.modbus.transports import SerialTransport
+from edge_agent.drivers.writable import bits_of, packed, padded
 from edge_agent.wire.frame import JsonValue
 from edge_agent.wire.schema import Order, ValueType
-from edge_agent.wire.values import elements, pack
+from edge_agent.wire.values import elements
 
 WRITE_COIL, WRITE_REGISTER, WRITE_COILS, WRITE_REGISTERS, MASK_REGISTER = 5, 6, 15, 16, 22
 MOST_REGISTERS: Final = 123
@@ -97,10 +98,10 @@ def encode(target: ModbusTarget, value: JsonValue) -> bytes:
     start = target.first.to_bytes(2)
     if target.bits:
         mask = sum(1 << bit for bit in target.bits)
-        put = sum(1 << bit for bit, on in zip(target.bits, _items(target, value), strict=True) if on)
+        put = sum(1 << bit for bit, on in zip(target.bits, bits_of(value, target.items), strict=True) if on)
         return bytes((MASK_REGISTER,)) + start + (mask ^ 0xFFFF).to_bytes(2) + put.to_bytes(2)
     if target.area is Area.COIL:
-        return _coils(target, [bool(item) for item in _items(target, value)], start)
+        return _coils(target, bits_of(value, target.items), start)
     data = _registers(target, value)
     if target.single and target.count == 1:
         return bytes((WRITE_REGISTER,)) + start + data
@@ -115,32 +116,14 @@ def _coils(target: ModbusTarget, values: list[bool], start: bytes) -> bytes:
     return bytes((WRITE_COILS,)) + start + target.count.to_bytes(2) + bytes((size,)) + packed
 
 
-def _items(target: ModbusTarget, value: JsonValue) -> list[JsonValue]:
-    items: list[JsonValue] = value if isinstance(value, list) else [value]
-    if len(items) != target.items:
-        raise WriteRefused(f"the tag holds {target.items} values, and {len(items)} were given")
-    return items
-
-
 def _registers(target: ModbusTarget, value: JsonValue) -> bytes:
     if target.type is ValueType.STRING:
         return _text(target, value)
-    numbers = [item for item in _items(target, value) if isinstance(item, int | float)]
-    try:
-        return pack(target.type, target.order, numbers)
-    except (OverflowError, TypeError) as error:
-        raise WriteRefused(f"{value!r:.100} is no {target.type}: {error}") from error
+    return packed(target.type, target.order, target.items, value)
 
 
 def _text(target: ModbusTarget, value: JsonValue) -> bytes:
-    if not isinstance(value, str):
-        raise WriteRefused(f"{value!r:.100} is no text")
-    try:
-        data = value.encode(target.encoding)
-    except UnicodeError as error:
-        raise WriteRefused(f"the text has characters that {target.encoding} does not have") from error
-    if len(data) > target.nbytes:
-        raise WriteRefused(f"the text takes {len(data)} bytes in {target.encoding}, the tag {target.nbytes}")
+    data = padded(value, target.encoding, target.nbytes)
     data = data.ljust(2 * target.count, b"\0")
     if not target.swapped:
         return data

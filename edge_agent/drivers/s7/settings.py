@@ -1,6 +1,5 @@
 """The settings of an S7 connection, its groups and tags."""
 
-import codecs
 import re
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
@@ -8,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from edge_agent.config.models import ConnectionSettings, GroupSettings, TagSettings, TransportSettings
+from edge_agent.drivers.fields import CharacterSet, HostName, check_step, check_unscaled
 from edge_agent.drivers.s7.address import MAX_BYTE, STATE, Address, parse
 from edge_agent.drivers.s7.datatypes import BY_VALUE, TYPES, Form
 from edge_agent.wire.schema import MAX_ELEMENTS, ValueType
@@ -50,7 +50,7 @@ class S7Transport(TransportSettings):
     """ISO on TCP (RFC 1006) to a CPU or communication processor."""
 
     type: Literal["tcp"] = Field("tcp", description="ISO on TCP; there is no other.")
-    host: str = Field(min_length=1, description="Host name or IP address.", examples=["192.0.2.10"])
+    host: HostName = Field(min_length=1, description="Host name or IP address.", examples=["192.0.2.10"])
     port: int = Field(102, ge=1, le=65535, description="Port.")
     rack: int = Field(0, ge=0, le=7, description="Rack of the CPU.")
     slot: int = Field(
@@ -93,7 +93,7 @@ class S7Tag(TagSettings):
         le=MAX_ELEMENTS,
         description="Number of values; more than one makes the tag an array (of CHAR a text).",
     )
-    encoding: str = Field(
+    encoding: CharacterSet = Field(
         "latin-1", description="Character set of CHAR and STRING.", examples=["cp1252", "cp949"]
     )
     step: int | None = Field(
@@ -122,16 +122,6 @@ class S7Tag(TagSettings):
     def _upper_case(cls, address: str) -> str:
         return address.strip().upper()
 
-    @field_validator("encoding")
-    @classmethod
-    def _known_encoding(cls, encoding: str) -> str:
-        try:
-            name = codecs.lookup(encoding).name
-            "A".encode(name)
-        except LookupError:
-            raise ValueError(f"unknown character set {encoding!r}") from None
-        return name
-
     @model_validator(mode="after")
     def _fits_together(self) -> "S7Tag":
         place = self.place
@@ -142,16 +132,12 @@ class S7Tag(TagSettings):
         if place.type.form.is_text:
             if self.count != 1 and place.type.form not in (Form.CHAR, Form.WCHAR):
                 raise ValueError(f"arrays of {place.type.name} are not supported: give each its own tag")
-            if self.scale != 1.0 or self.offset != 0.0 or self.enum:
-                raise ValueError(f"a {place.type.name} has no scale, offset or enum")
+            check_unscaled(place.type.name, self)
         if place.area.value == "CPU" and self.count != 1:
             raise ValueError(f"{STATE} is one value")
         if self.span[1] > MAX_BYTE + 1:
             raise ValueError(f"{self.address}: the value ends behind the last byte, {MAX_BYTE}")
-        if self.step is not None and self.step != self.width:
-            raise ValueError(
-                f"the address range gives each name {self.step}, and the type takes {self.width}"
-            )
+        check_step(self.step, self.width)
         return self
 
     @property

@@ -13,9 +13,10 @@ from edge_agent.drivers.s7.address import Address, Area
 from edge_agent.drivers.s7.blocks import Block, Items
 from edge_agent.drivers.s7.datatypes import Form, number, s5time, text
 from edge_agent.drivers.s7.settings import S7Connection, S7Group, S7Tag
+from edge_agent.drivers.writable import bits_of, characters, numbers_of, packed
 from edge_agent.wire.frame import JsonValue
 from edge_agent.wire.schema import Order
-from edge_agent.wire.values import elements, pack
+from edge_agent.wire.values import elements
 
 # Header, function, range, and the head of the data.
 _HEAD_BYTES: Final = 28
@@ -72,24 +73,16 @@ def encode(target: S7Target, value: JsonValue) -> Change:
     """Raises WriteRefused for a value that does not fit: nothing is sent."""
     place, form = target.place, target.place.type.form
     if form is Form.BIT:
-        if isinstance(value, str | list | dict) or value not in (0, 1):
-            raise WriteRefused(f"{value!r:.100} is no bool")
-        return Change(place.number, place.bit, b"\1" if value else b"\0")
+        (bit,) = bits_of(value, 1)
+        return Change(place.number, place.bit, b"\1" if bit else b"\0")
     if form.is_text:
         return _text(target, value)
-    items = value if isinstance(value, list) else [value]
-    if len(items) != target.count:
-        raise WriteRefused(f"the tag holds {target.count} values, and {len(items)} were given")
-    numbers = [item for item in items if isinstance(item, int | float)]
+    if form is Form.RAW:
+        return Change(place.number, None, packed(place.type.value, _order(place), target.count, value))
     try:
-        if form is Form.RAW:
-            data = pack(place.type.value, _order(place), numbers)
-        else:
-            data = b"".join(_computed(form, item) for item in numbers)
-    except (OverflowError, TypeError, ValueError) as error:
+        data = b"".join(_computed(form, item) for item in numbers_of(value, target.count))
+    except (OverflowError, ValueError) as error:
         raise WriteRefused(f"{value!r:.100} is no {place.type.name}: {error}") from error
-    if len(data) != target.block.nbytes:
-        raise WriteRefused(f"{value!r:.100} is no {place.type.name}")
     return Change(place.number, None, data)
 
 
@@ -145,14 +138,8 @@ def _computed(form: Form, value: int | float) -> bytes:
 
 def _text(target: S7Target, value: JsonValue) -> Change:
     place, form = target.place, target.place.type.form
-    if not isinstance(value, str):
-        raise WriteRefused(f"{value!r:.100} is no text")
     wide = form in (Form.WCHAR, Form.WSTRING)
-    encoding = "utf-16-be" if wide else target.encoding
-    try:
-        data = value.encode(encoding)
-    except UnicodeError as error:
-        raise WriteRefused(f"the text has characters that {encoding} does not have") from error
+    data = characters(value, "utf-16-be" if wide else target.encoding)
     unit = 2 if wide else 1
     most = place.length or target.count
     if len(data) > most * unit:

@@ -1,6 +1,5 @@
 """The settings of an XGT connection, its groups and tags."""
 
-import codecs
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
@@ -8,6 +7,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from edge_agent.config.models import ConnectionSettings, GroupSettings, TagSettings, TransportSettings
+from edge_agent.drivers.fields import CharacterSet, HostName, check_step, check_string
 from edge_agent.drivers.xgt import status
 from edge_agent.drivers.xgt.address import IEC_AREAS, MASTER_K_AREAS, Address, Written, locate, parse
 from edge_agent.drivers.xgt.frames import MOST_BYTES, MOST_NAMES
@@ -42,7 +42,7 @@ _CPUS: Final = {
 
 
 class _XgtTransport(TransportSettings):
-    host: str = Field(min_length=1, description="Host name or IP address.", examples=["192.0.2.10"])
+    host: HostName = Field(min_length=1, description="Host name or IP address.", examples=["192.0.2.10"])
     company_id: Literal["LSIS-XGT", "LGIS-GLOFA"] = Field(
         "LSIS-XGT", description="What begins every frame; LGIS-GLOFA for old modules."
     )
@@ -51,19 +51,6 @@ class _XgtTransport(TransportSettings):
     header_checksum: Literal["checked", "ignored"] = Field(
         "checked", description="ignored: for modules whose replies carry a wrong one; 0 is always taken."
     )
-
-    @field_validator("host")
-    @classmethod
-    def _host_name(cls, name: str) -> str:
-        try:
-            name.encode("idna")
-        except UnicodeError:
-            raise ValueError(
-                f"{name!r} is no host name: a part of it is empty, too long or no text"
-            ) from None
-        if "\0" in name:
-            raise ValueError(f"{name!r} is no host name: there is a NUL in it")
-        return name
 
 
 class TcpTransport(_XgtTransport):
@@ -98,7 +85,9 @@ class XgtTag(TagSettings):
     length: int | None = Field(
         None, ge=1, le=MOST_BYTES, description="Size of a string in bytes.", examples=[20]
     )
-    encoding: str = Field("utf-8", description="Character set of a string.", examples=["ascii", "cp949"])
+    encoding: CharacterSet = Field(
+        "utf-8", description="Character set of a string.", examples=["ascii", "cp949"]
+    )
     step: int | None = Field(
         None, ge=1, exclude=True, description="Set by the expansion of ranges: distance of two addresses."
     )
@@ -124,16 +113,6 @@ class XgtTag(TagSettings):
         _ = status.field(address) if status.is_status(address) else parse(address)
         return address
 
-    @field_validator("encoding")
-    @classmethod
-    def _known_encoding(cls, encoding: str) -> str:
-        try:
-            name = codecs.lookup(encoding).name
-            "A".encode(name)
-        except LookupError:
-            raise ValueError(f"unknown character set {encoding!r}") from None
-        return name
-
     @model_validator(mode="after")
     def _fits_together(self) -> "XgtTag":
         if self.type is ValueType.JSON:
@@ -144,11 +123,8 @@ class XgtTag(TagSettings):
                 raise ValueError(f"{self.address} is one {field.type}")
             return self
         self._check_type()
-        self._check_string()
-        if self.step is not None and self.step != self.width:
-            raise ValueError(
-                f"the address range gives each name {self.step}, and the type takes {self.width}"
-            )
+        check_string(self, self.count, self.length)
+        check_step(self.step, self.width)
         return self
 
     def _check_type(self) -> None:
@@ -165,18 +141,6 @@ class XgtTag(TagSettings):
             raise ValueError("contacts are read by their names: give each its own tag")
         if self.nbytes > MOST_BYTES:
             raise ValueError(f"a value takes at most {MOST_BYTES} bytes, this one {self.nbytes}")
-
-    def _check_string(self) -> None:
-        if self.type is not ValueType.STRING:
-            if self.length is not None:
-                raise ValueError(f"length is for strings; an array of {self.type} takes count")
-            return
-        if self.length is None:
-            raise ValueError("a string needs its length in bytes")
-        if self.count != 1:
-            raise ValueError("arrays of strings are not supported: give each string its own tag")
-        if self.scale != 1.0 or self.offset != 0.0 or self.enum:
-            raise ValueError("a string has no scale, offset or enum")
 
     @property
     def is_status(self) -> bool:

@@ -4,18 +4,19 @@ A bit is written by its own name and touches no other bit. One byte or word is w
 values, texts and arrays go as bytes from a byte address on, which needs no alignment.
 """
 
-import struct
 from dataclasses import dataclass
 from typing import Final
 
-from edge_agent.contracts.errors import ConfigError, WriteRefused
+from edge_agent.contracts.errors import ConfigError
+from edge_agent.drivers.writable import bits_of, packed, padded
 from edge_agent.drivers.xgt import frames
 from edge_agent.drivers.xgt.address import JOINED_HEX_AREAS, WORD_BITS, Address
 from edge_agent.drivers.xgt.harvest import text_of
 from edge_agent.drivers.xgt.plan import Block, Item, Kind
 from edge_agent.drivers.xgt.settings import XgtConnection, XgtGroup, XgtTag
 from edge_agent.wire.frame import JsonValue
-from edge_agent.wire.schema import ValueType
+from edge_agent.wire.schema import Order, ValueType
+from edge_agent.wire.values import elements
 
 _WORD: Final = 2
 
@@ -77,40 +78,17 @@ def _bit_name(place: Address, number: int, *, hex_bits: bool) -> str:
 def encode(target: XgtTarget, value: JsonValue) -> bytes:
     """The body of the one request. Raises WriteRefused for a value that does not fit: nothing is sent."""
     if target.bit_names:
-        bits = [b"\x01" if item else b"\0" for item in _items(target, value)]
+        bits = [b"\x01" if item else b"\0" for item in bits_of(value, target.items)]
         return frames.write_names(frames.BIT, target.bit_names, bits)
-    data = _text(target, value) if target.type is ValueType.STRING else _numbers(target, value)
+    if target.type is ValueType.STRING:
+        data = padded(value, target.encoding, target.nbytes)
+    else:
+        data = packed(target.type, Order.DCBA, target.items, value)
     if len(data) == 1:
         return frames.write_names(frames.BYTE, (f"%{target.area}B{target.start}",), (data,))
     if len(data) == _WORD and target.start % _WORD == 0:
         return frames.write_names(frames.WORD, (f"%{target.area}W{target.start // _WORD}",), (data,))
     return frames.write_bytes(f"%{target.area}B{target.start}", data)
-
-
-def _items(target: XgtTarget, value: JsonValue) -> list[JsonValue]:
-    items: list[JsonValue] = value if isinstance(value, list) else [value]
-    if len(items) != target.items:
-        raise WriteRefused(f"the tag holds {target.items} values, and {len(items)} were given")
-    return items
-
-
-def _numbers(target: XgtTarget, value: JsonValue) -> bytes:
-    try:
-        return struct.pack(f"<{target.items}{target.type.typecode}", *_items(target, value))
-    except (struct.error, OverflowError) as error:
-        raise WriteRefused(f"{value!r:.100} is no {target.type}: {error}") from error
-
-
-def _text(target: XgtTarget, value: JsonValue) -> bytes:
-    if not isinstance(value, str):
-        raise WriteRefused(f"{value!r:.100} is no text")
-    try:
-        data = value.encode(target.encoding)
-    except UnicodeError as error:
-        raise WriteRefused(f"the text has characters that {target.encoding} does not have") from error
-    if len(data) > target.nbytes:
-        raise WriteRefused(f"the text takes {len(data)} bytes in {target.encoding}, the tag {target.nbytes}")
-    return data.ljust(target.nbytes, b"\0")
 
 
 def decode(target: XgtTarget, data: bytes) -> JsonValue:
@@ -123,5 +101,5 @@ def decode(target: XgtTarget, data: bytes) -> JsonValue:
         number = int.from_bytes(data, "little") >> target.first_bit
         values = [bool(number >> bit & 1) for bit in range(target.items)]
     else:
-        values = list(struct.unpack(f"<{target.items}{target.type.typecode}", data))
+        values = list(elements(target.type, Order.DCBA, data))
     return values[0] if target.items == 1 else values

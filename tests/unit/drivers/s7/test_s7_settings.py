@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from edge_agent.drivers.s7.settings import S7Connection, S7Tag
+from edge_agent.drivers.s7.settings import S7Connection, S7Tag, S7Transport
 from edge_agent.wire.schema import ValueType
 
 
@@ -51,6 +51,12 @@ def test_types(address: str, more: dict[str, Any], type_: ValueType, name: str) 
 def test_what_cannot_be_is_refused(address: str, more: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         tag(address, **more)
+
+
+@pytest.mark.parametrize("host", ["plc..works", "plc\0", "x" * 64])
+def test_a_host_that_no_resolver_can_be_asked_for_is_refused(host: str) -> None:
+    with pytest.raises(ValidationError, match="no host name"):
+        S7Transport(host=host)
 
 
 def test_the_state_of_the_cpu_has_names() -> None:
