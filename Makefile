@@ -7,7 +7,7 @@ FOR    ?=
 .DEFAULT_GOAL := help
 # Tests start hundreds of processes: each would compile every module anew, for a third of its start.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo test crash test-integration test-system all-drivers long-opcua soak fuzz fuzz-api bench fleet lint format docs clean system-packages
+.PHONY: help demo test crash test-integration test-system all-drivers long-opcua long-mqtt soak fuzz fuzz-api bench fleet lint format docs clean system-packages
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -59,6 +59,9 @@ all-drivers: $(VENV)/.dev system-packages  ## one agent with all drivers, each p
 
 long-opcua: $(VENV)/.dev system-packages  ## 10,000 OPC UA items of node-opcua, encrypted, its server killed ten times
 	HOLDFAST_OPCUA_LONG=1 $(BIN)/python -m pytest -s tests/integration/test_opcua_node_opcua.py
+
+long-mqtt: $(VENV)/.dev system-packages  ## the uplink through mosquitto: broker and centre killed together, the broker frozen for a minute
+	HOLDFAST_MQTT_LONG=1 $(BIN)/python -m pytest -s tests/integration/test_mqtt_uplink.py
 
 soak: $(VENV)/.dev  ## agent and centre over a link that breaks at random, for an hour: FOR=3600 SEED= OUT=soak.jsonl
 	HOLDFAST_SOAK_SECONDS=$(or $(FOR),3600) HOLDFAST_SOAK_OUT=$(or $(OUT),soak.jsonl) $(if $(SEED),SEED=$(SEED)) \

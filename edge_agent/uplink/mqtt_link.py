@@ -40,6 +40,8 @@ _UNACKNOWLEDGED_MS: Final = 8000
 _NOBODY_LISTENS: Final = 0x10
 _FAILURES: Final = 0x80
 _NOT_AUTHORIZED: Final = 0x87
+# paho's for a connection that ended without a word.
+_NO_REASON: Final = 0x80
 
 _quiet = logging.getLogger("edge_agent.uplink.aiomqtt")
 _quiet.setLevel(logging.CRITICAL)
@@ -196,7 +198,7 @@ class Link:
             async for message in self._client.messages:
                 self._take(message)
         except aiomqtt.MqttError as problem:
-            error = str(problem.__cause__ or problem)
+            error = _loss_text(problem)
         finally:
             self.is_up = False
             for answer in self._answers.values():
@@ -230,6 +232,7 @@ class Link:
         self._lose()
         if self._reader is not None:
             await asyncio.wait({self._reader}, timeout=2 * _FAREWELL_SECONDS)
+        await self._client.give_up()  # a reader that had not begun has not done it
 
 
 def _client(broker: Broker) -> _Client:
@@ -265,6 +268,13 @@ def _connect_fault(error: Exception, broker: Broker) -> UplinkFault:
         text = f"{place} does not let this device in: {error}"
         return Refused(text, 403) if _value(error.rc) in (0x86, _NOT_AUTHORIZED, 0x8A) else Unusable(text)
     return Unreachable(f"{place}: {str(error) or 'no answer in time'}")
+
+
+def _loss_text(error: aiomqtt.MqttError) -> str:
+    cause = error.__cause__ or error
+    if isinstance(cause, aiomqtt.MqttCodeError) and _value(cause.rc) == _NO_REASON:
+        return "it was closed without a reason"
+    return str(cause)
 
 
 def _publish_fault(reason: int, topic: str) -> UplinkFault | None:

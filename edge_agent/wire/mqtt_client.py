@@ -37,8 +37,12 @@ class BrokerClient(aiomqtt.Client):
 
     async def open(self) -> None:
         """Raises aiomqtt.MqttError, OSError, ValueError; safe to cancel."""
+        ended = self._disconnected  # aiomqtt takes a new one where this one is done
         try:
             await self.__aenter__()
+            if ended.done():
+                ended.exception()  # it is known
+                raise aiomqtt.MqttError("the broker closed the link as soon as it had let it in")
         except BaseException:
             await self.give_up()
             raise

@@ -139,6 +139,12 @@ class Broker:
         assert self._process is not None
         self._process.send_signal(number)
 
+    @property
+    def resident_bytes(self) -> int:
+        assert self._process is not None
+        pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGESIZE")
+
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()

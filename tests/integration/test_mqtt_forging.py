@@ -85,7 +85,7 @@ async def test_a_device_does_not_publish_what_only_the_centre_says(shipped: Brok
 
 OTHERS = [
     *(topic(VICTIM, channel) for channel in Channel),
-    "holdfast/devices/+/acks", "holdfast/devices/+/commands", "holdfast/#", "#", "+/+/+/+",
+    "holdfast/devices/+/acks", "holdfast/devices/+/commands", "holdfast/#", "#", "+/+/+/+", "$SYS/#",
     f"$share/{GROUP}x/holdfast/devices/{VICTIM}/acks",
 ]  # fmt: skip
 
@@ -203,6 +203,16 @@ async def test_who_joins_the_centres_group_by_a_guess_takes_nothing_from_it(ship
         await victim.publish(topic(VICTIM, Channel.DATA), b"last", qos=1)
         heard = [payload for _, payload in await ears.until(b"last")]
         assert heard == sent
+
+
+async def test_a_flood_of_large_messages_does_not_fill_the_brokers_memory(shipped: Broker) -> None:
+    """The centre stands still, and one device goes on."""
+    async with shipped.client(CENTRE) as still, shipped.client(THIEF) as thief:
+        await still.subscribe(mqtt.subscriptions(mqtt.PREFIX, GROUP)[1], qos=1)
+        asyncio.get_running_loop().remove_reader(still._client.socket().fileno())
+        for _ in range(70):
+            await thief.publish(topic(THIEF, Channel.DATA), bytes(2_000_000), qos=1)
+        assert shipped.resident_bytes < 200 << 20
 
 
 async def test_who_watches_says_nothing_and_hears_no_data(shipped: Broker) -> None:

@@ -1,6 +1,7 @@
 """The agent's end of the uplink at a real mosquitto; the centre answers late, wrongly, twice or never."""
 
 import asyncio
+import gc
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -244,6 +245,27 @@ async def test_what_is_given_up_while_it_connects_leaves_no_connection_behind() 
         with pytest.raises(Unreachable, match="given up"):
             await asking
         assert await seen.get() == b"", "and the end"
+
+
+async def test_a_broker_that_lets_in_and_hangs_up_leaves_nothing_behind() -> None:
+    """It ends before anybody listens for answers."""
+    forgotten: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, said: forgotten.append(said["message"]))
+
+    async def taken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"\x20\x03\x00\x00\x00")  # CONNACK: welcome
+        writer.close()
+
+    async with await asyncio.start_server(taken, "127.0.0.1", 0) as server:
+        url = f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        client = CentreClient(CentralSettings(url=url), DEVICE, Path("/"))
+        with pytest.raises(Unreachable):
+            await client.upload(b"x")
+        await client.close()
+    gc.collect()
+    await asyncio.sleep(0)
+    assert forgotten == []
 
 
 async def test_a_broker_that_goes_takes_the_requests_with_it_and_comes_back(
