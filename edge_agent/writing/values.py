@@ -96,11 +96,12 @@ def _number(tag: TagSchema, value: Fraction) -> int | float:
     raw = (value - offset) / scale
     if tag.type.is_float:
         return _float(tag, raw)
-    if raw.denominator != 1:
+    least, most = _limits(tag.type)
+    if raw.denominator != 1 and least <= raw <= most:
         near = sorted(engineering(tag, int(edge)) or 0 for edge in (math.floor(raw), math.ceil(raw)))  # type: ignore[type-var]
         text = f"{tag.name} cannot hold exactly that; the nearest are {near[0]} and {near[1]}"
         raise NotAllowed("bad_value", text)
-    return _fitting(tag, int(raw))
+    return _fitting(tag, math.floor(raw) if raw < least else math.ceil(raw))
 
 
 def _named(tag: TagSchema, number: int) -> bool | int | float:

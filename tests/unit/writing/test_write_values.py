@@ -63,6 +63,9 @@ def test_what_a_tag_shows_can_be_written_back_to_the_same_raw_value(scale: float
         (tag(), "1.5", "bad_value", "nearest are 1 and 2"),
         (tag(), "65536", "out_of_range", "does not fit"),
         (tag(), "-1", "out_of_range", "does not fit"),
+        (tag(), "65535.5", "out_of_range", "does not fit"),
+        (tag(), "-0.5", "out_of_range", "does not fit"),
+        (tag(scale=3e-308), "1e308", "out_of_range", "does not fit"),  # beyond a double, and no integer
         (tag("int16"), "32768", "out_of_range", "does not fit"),
         (tag("float32"), "1e39", "out_of_range", "does not fit"),
         (tag("float64"), "nan", "bad_value", "no number"),
