@@ -47,7 +47,7 @@ class Inbox:
         self._values = Values(plan.schema, plan.queue)
         self._filters: Filters[None] = Filters((text, None) for text in plan.filters)
         self._patterns: Filters[Feed] = Filters(plan.patterns)
-        self._nodes = {edge: Node() for edge in plan.metrics}
+        self._nodes = {edge: Node(device for device, _ in tags) for edge, tags in plan.metrics.items()}
         self._errors: dict[str, str] = {}
         self._strangers: dict[str, int] = {}
         self._alive_at: float | None = None
@@ -195,7 +195,8 @@ class Inbox:
         if topic.kind not in KINDS:
             return
         try:
-            outcome = node.take(topic, decode(data), data)
+            payload = decode(data)
+            outcome = node.take(topic, payload, data)
         except BadPayload as error:
             node.forget()
             self._doubt(topic.edge, f"{topic.kind}: {error}")
@@ -204,7 +205,7 @@ class Inbox:
         self._fall(topic, outcome)
         for update in outcome.updates:
             for tag in tags.get((update.device, update.metric), ()):
-                self._put(tag, self._sample(tag, update, len(data)), now)
+                self._put(tag, self._sample(tag, update, payload.size), now)
         if outcome.doubt:
             self._tell(str(topic.edge), outcome.doubt)
             self.unborn.add(topic.edge)

@@ -38,6 +38,8 @@ MOST_UNACKNOWLEDGED: Final = 2_000
 # No word for each packet that is not as it should be: reasons go with NotConnected.
 _SILENT: Final = logging.getLogger(f"{__name__}.packets")
 _SILENT.disabled = True
+# Of TLS, whose records bring each other: a broker that does not stop would never give the loop back.
+_PACKETS_A_TURN: Final = 20
 _REFUSED: Final = 0x80
 _UNREADABLE_TOPIC: Final = "(a topic that is not UTF-8)"
 # MQTT 5.0, 3.2.2.2; paho has those of 3.1.1 as these, too.
@@ -214,7 +216,7 @@ class Link(aiomqtt.Client):
             self._loop.remove_writer(sock.fileno())
 
     def _read(self) -> None:
-        while True:
+        for _ in range(_PACKETS_A_TURN):
             self._client.loop_read()
             if self._client._in_packet["remaining_length"] > MAX_PACKET_BYTES:
                 raise OSError(f"the broker sends a packet of more than {MAX_PACKET_BYTES} bytes")
@@ -222,6 +224,11 @@ class Link(aiomqtt.Client):
             # What TLS has decrypted already wakes nobody.
             if not isinstance(sock, ssl.SSLSocket) or not sock.pending():
                 return
+        self._loop.call_soon(self._guarded, self._read_on)
+
+    def _read_on(self) -> None:
+        if not self._given_up and self._client.socket() is not None:
+            self._read()
 
     def _guarded(self, turn: Callable[[], Any]) -> None:
         """For packets of no sense paho raises whatever its reading of them runs into."""

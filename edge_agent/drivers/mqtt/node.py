@@ -5,7 +5,7 @@ its death, which the broker sends. After a hole nobody knows what an alias means
 been in it: metrics without a name then count for nothing until the next birth of the node.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -55,9 +55,11 @@ class _Names:
 
 
 class Node:
-    """What is known of one edge node over this link."""
+    """What is known of one edge node over this link. devices: whose metrics are wanted; empty: the node's.
+    Others are numbered with the rest, and nothing of them is kept: anybody may give birth to any number."""
 
-    def __init__(self) -> None:
+    def __init__(self, devices: Iterable[str]) -> None:
+        self._devices = frozenset(devices)
         self._seq: int | None = None
         self._bd_seq: int | None = None
         self._births: dict[str, _Names] = {}
@@ -88,6 +90,8 @@ class Node:
         if kind == "DDEATH":
             self._births.pop(device, None)
             outcome.dead.append(device)
+            return outcome
+        if device not in self._devices:
             return outcome
         if kind in ("NBIRTH", "DBIRTH"):
             self._births[device] = _names(payload.metrics)

@@ -44,10 +44,24 @@ class Field(NamedTuple):
             raise BadPayload(f"field {self.tag} is no text in UTF-8") from None
 
 
-def fields(data: bytes) -> Iterator[Field]:
+class Budget:
+    """How many fields may still be read. Each costs the loop some microseconds, and may be of two bytes."""
+
+    def __init__(self, fields: int) -> None:
+        self._most = self._left = fields
+
+    def spend(self, count: int = 1) -> None:
+        """Raises BadPayload."""
+        self._left -= count
+        if self._left < 0:
+            raise BadPayload(f"the payload has more than {self._most} fields")
+
+
+def fields(data: bytes, budget: Budget) -> Iterator[Field]:
     """The fields of one message, in the order in which they stand. Raises BadPayload."""
     at = 0
     while at < len(data):
+        budget.spend()
         key, at = varint(data, at)
         tag, wire_type = key >> 3, key & 7
         if not tag:

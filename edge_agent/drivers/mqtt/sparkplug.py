@@ -4,6 +4,7 @@ Source: Sparkplug 3.0.0, 6.4 (sparkplug_b.proto). A metric whose value makes no 
 payload whose framing is broken is refused whole.
 """
 
+import dataclasses
 import struct
 import zlib
 from base64 import b64encode
@@ -17,6 +18,7 @@ from edge_agent.drivers.mqtt.protobuf import (
     FIXED32,
     FIXED64,
     VARINT,
+    Budget,
     Field,
     encoded,
     fields,
@@ -27,6 +29,9 @@ from edge_agent.drivers.mqtt.protobuf import (
 # Templates hold metrics that may be templates.
 MAX_DEPTH: Final = 8
 MAX_INFLATED_BYTES: Final = 4 << 20
+# Of one payload, with all that is in it: a birth of 10,000 metrics has about 70,000.
+MAX_FIELDS: Final = 100_000
+MAX_ELEMENTS: Final = 65_536
 # The `uuid` of a payload whose `body` is another, compressed: an addition of Eclipse Tahu's.
 _COMPRESSED: Final = b"SPBV1.0_COMPRESSED"
 _INT, _LONG, _FLOAT, _DOUBLE, _BOOLEAN, _STRING, _BYTES, _DATASET, _TEMPLATE = range(10, 19)
@@ -59,6 +64,7 @@ class Metric:
     kind: int = 0
     raw: Any = None
     depth: int = 0
+    budget: Budget = dataclasses.field(default_factory=lambda: Budget(MAX_FIELDS))
 
     def value(self, datatype: int) -> Any:
         """The value, as `datatype` says. Raises BadPayload."""
@@ -67,25 +73,29 @@ class Metric:
         if isinstance(self.raw, BadPayload):
             raise self.raw
         if self.kind == _DATASET:
-            return _data_set(self.raw)
+            return _data_set(self.raw, self.budget)
         if self.kind == _TEMPLATE:
-            return _template(self.raw, self.depth + 1)
+            return _template(self.raw, self.depth + 1, self.budget)
         return value_of(datatype, self.kind, self.raw)
 
 
 @dataclass(slots=True)
 class SparkplugPayload:
+    """size: of what was in it, once it was decompressed."""
+
     metrics: list[Metric]
     timestamp: int | None = None
     seq: int | None = None
+    size: int = 0
 
 
 def decode(data: bytes) -> SparkplugPayload:
     """Raises BadPayload. A compressed payload counts as what is in it."""
-    found, body = _payload(data)
+    budget = Budget(MAX_FIELDS)
+    found, body = _payload(data, budget)
     if body is None:
         return found
-    inner, deeper = _payload(_inflated(body))
+    inner, deeper = _payload(_inflated(body), budget)
     if deeper is not None:
         raise BadPayload("a compressed payload is compressed once more")
     if inner.seq is None:
@@ -93,16 +103,16 @@ def decode(data: bytes) -> SparkplugPayload:
     return inner
 
 
-def _payload(data: bytes) -> tuple[SparkplugPayload, bytes | None]:
+def _payload(data: bytes, budget: Budget) -> tuple[SparkplugPayload, bytes | None]:
     """body: where the payload is compressed, else None."""
-    found = SparkplugPayload([])
+    found = SparkplugPayload([], size=len(data))
     body, is_compressed = b"", False
-    for field in fields(data):
+    for field in fields(data, budget):
         match field.tag:
             case 1:
                 found.timestamp = field.whole()
             case 2:
-                found.metrics.append(_metric(field.octets(), 0))
+                found.metrics.append(_metric(field.octets(), 0, budget))
             case 3:
                 found.seq = field.whole()
             case 4:
@@ -132,13 +142,13 @@ def encode_rebirth(timestamp: int) -> bytes:
     return key(1, VARINT) + encoded(timestamp) + key(2, BYTES) + encoded(len(metric)) + metric
 
 
-def _metric(data: bytes, depth: int) -> Metric:
-    found = Metric(depth=depth)
-    for field in fields(data):
+def _metric(data: bytes, depth: int, budget: Budget) -> Metric:
+    found = Metric(depth=depth, budget=budget)
+    for field in fields(data, budget):
         if field.tag >= _INT:
             _note_value(found, field)
         elif field.tag == 9:
-            found.quality = _quality(field.octets())
+            found.quality = _quality(field.octets(), budget)
         else:
             _note_fact(found, field)
     return found
@@ -227,6 +237,7 @@ def _octets(datatype: int, raw: bytes) -> Any:
         size = struct.calcsize(f"<{code}")
         if len(raw) % size:
             raise BadPayload(f"{len(raw)} bytes are no array of values of {size} bytes")
+        _check_elements(len(raw) // size)
         return list(struct.unpack(f"<{len(raw) // size}{code}", raw))
     if datatype == _BOOLEANS:
         return _booleans(raw)
@@ -235,11 +246,17 @@ def _octets(datatype: int, raw: bytes) -> Any:
     raise BadPayload(f"bytes are no value of the data type {datatype}")
 
 
+def _check_elements(count: int) -> None:
+    if count > MAX_ELEMENTS:
+        raise BadPayload(f"an array of {count} values: the most is {MAX_ELEMENTS}")
+
+
 def _booleans(raw: bytes) -> list[bool]:
     """Their number in four bytes, then a bit for each, the highest of a byte first (6.4.16)."""
     count = int.from_bytes(raw[:4], "little")
     if len(raw) != 4 + (count + 7) // 8:
         raise BadPayload(f"{len(raw)} bytes are no array of {count} truth values")
+    _check_elements(count)
     return [bool(raw[4 + n // 8] >> 7 - n % 8 & 1) for n in range(count)]
 
 
@@ -247,72 +264,74 @@ def _strings(raw: bytes) -> list[str]:
     """Each ends with a NUL."""
     if raw and raw[-1]:
         raise BadPayload("an array of texts ends within one")
+    _check_elements(raw.count(0))
     try:
         return [each.decode() for each in raw.split(b"\0")[:-1]]
     except UnicodeDecodeError:
         raise BadPayload("a text of an array is not in UTF-8") from None
 
 
-def _data_set(data: bytes) -> dict[str, Any]:
+def _data_set(data: bytes, budget: Budget) -> dict[str, Any]:
     columns: list[str] = []
     types: list[int] = []
     rows: list[bytes] = []
-    for field in fields(data):
+    for field in fields(data, budget):
         match field.tag:
             case 2:
                 columns.append(field.text())
             case 3:
-                types += _types(field)
+                types += _types(field, budget)
             case 4:
                 rows.append(field.octets())
     if len(columns) != len(types):
         raise BadPayload(f"a data set has {len(columns)} columns and {len(types)} types")
-    return {"columns": columns, "rows": [_row(row, types) for row in rows]}
+    return {"columns": columns, "rows": [_row(row, types, budget) for row in rows]}
 
 
-def _types(field: Field) -> list[int]:
+def _types(field: Field, budget: Budget) -> list[int]:
     """One, or several that are packed."""
     if field.wire_type == VARINT:
         return [field.number]
     data, at, found = field.octets(), 0, []
     while at < len(data):
+        budget.spend()
         number, at = varint(data, at)
         found.append(number)
     return found
 
 
-def _row(data: bytes, types: list[int]) -> list[Any]:
-    elements = [field.octets() for field in fields(data) if field.tag == 1]
+def _row(data: bytes, types: list[int], budget: Budget) -> list[Any]:
+    elements = [field.octets() for field in fields(data, budget) if field.tag == 1]
     if len(elements) != len(types):
         raise BadPayload(f"a row of a data set has {len(elements)} values for {len(types)} columns")
-    return [_element(element, type_, 9) for element, type_ in zip(elements, types, strict=True)]
+    return [_element(element, type_, 9, budget) for element, type_ in zip(elements, types, strict=True)]
 
 
-def _element(data: bytes, datatype: int, offset: int) -> Any:
+def _element(data: bytes, datatype: int, offset: int, budget: Budget) -> Any:
     """A value of a data set or a template's parameter. offset: from its field numbers to a metric's."""
     value = None
-    for field in fields(data):
+    for field in fields(data, budget):
         kind = field.tag + offset
         if _INT <= kind <= _STRING:
             value = value_of(datatype, kind, _raw(field, kind))
     return value
 
 
-def _template(data: bytes, depth: int) -> dict[str, Any]:
+def _template(data: bytes, depth: int, budget: Budget) -> dict[str, Any]:
     if depth > MAX_DEPTH:
         raise BadPayload(f"templates are more than {MAX_DEPTH} deep")
     made: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
     parameters: dict[str, Any] = {}
-    for field in fields(data):
+    for field in fields(data, budget):
         match field.tag:
             case 1:
                 made["version"] = field.text()
             case 2:
-                metric = _metric(field.octets(), depth)
+                metric = _metric(field.octets(), depth, budget)
                 metrics[metric.name] = _member(metric)
             case 3:
-                name, value = _parameter(field.octets())
+                name, value = _parameter(field.octets(), budget)
                 parameters[name] = value
             case 4:
                 made["template"] = field.text()
@@ -327,28 +346,28 @@ def _member(metric: Metric) -> Any:
     return metric.value(metric.datatype or 0)
 
 
-def _parameter(data: bytes) -> tuple[str, Any]:
+def _parameter(data: bytes, budget: Budget) -> tuple[str, Any]:
     name, datatype = "", 0
-    for field in fields(data):
+    for field in fields(data, budget):
         if field.tag == 1:
             name = field.text()
         elif field.tag == 2:
             datatype = field.whole()
-    return name, _element(data, datatype, 7)
+    return name, _element(data, datatype, 7, budget)
 
 
-def _quality(data: bytes) -> int | None:
+def _quality(data: bytes, budget: Budget) -> int | None:
     """The property of that name. One that cannot be read says nothing."""
     names: list[str] = []
     values: list[bytes] = []
-    for field in fields(data):
+    for field in fields(data, budget):
         if field.tag == 1:
             names.append(field.text())
         elif field.tag == 2:
             values.append(field.octets())
     if _QUALITY not in names or names.index(_QUALITY) >= len(values):
         return None
-    for field in fields(values[names.index(_QUALITY)]):
+    for field in fields(values[names.index(_QUALITY)], budget):
         if field.tag in (3, 4) and field.wire_type == VARINT:
             return field.number
     return None

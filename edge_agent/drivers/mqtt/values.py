@@ -18,6 +18,7 @@ from edge_agent.wire.sides import MAX_WALL_MS, MIN_SOURCE_MS
 LATE_SECONDS: Final = 60.0
 # Texts and structures that may wait to be taken.
 MAX_WAITING_BYTES: Final = 16 << 20
+_SCALARS: Final = (bool, int, float)
 _UNKNOWN: Final = Mark(Quality.STALE)
 
 
@@ -41,6 +42,7 @@ class Values:
 
     def __init__(self, schema: Schema, most: int) -> None:
         self._log = ChangeLog(schema, most)
+        self._schema = schema
         self._fixed = schema.fixed_tags
         self._known: dict[int, _Known] = {}
         self._waiting_bytes = 0
@@ -61,7 +63,7 @@ class Values:
 
     def put(self, tag: int, sample: Sample, now: float) -> None:
         """now: monotonic seconds."""
-        sample = _in_range(sample)
+        sample = self._kept(tag, _in_range(sample))
         known = self._known.get(tag)
         if known is not None and sample.source_ms is not None:
             if sample[:3] == known.sample[:3]:
@@ -102,6 +104,16 @@ class Values:
             self._log.lose(f"{self._dropped} texts or structures: more came than could be kept")
         self._dropped = self._waiting_bytes = 0
         return self._log.take(errors)
+
+    def _kept(self, tag: int, sample: Sample) -> Sample:
+        """Without a value that cannot be one of the tag's, which may be of any size."""
+        if tag >= self._fixed or isinstance(sample.value, _SCALARS):
+            return sample
+        elements = sample.value
+        fits = isinstance(elements, list | tuple) and len(elements) == self._schema.tags[tag].count
+        if fits and all(isinstance(each, _SCALARS) for each in elements):
+            return sample
+        return sample._replace(value=None, mark=sample.mark or Mark(Quality.BAD_VALUE))
 
     def _log_one(self, tag: int, sample: Sample) -> None:
         if tag >= self._fixed:

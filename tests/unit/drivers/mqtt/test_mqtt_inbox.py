@@ -1,5 +1,6 @@
 """What messages make of tags: retained, late, repeated, bad and oversized ones, and what shows life."""
 
+import tracemalloc
 from typing import Any
 
 from edge_agent.contracts.driver import Reading
@@ -229,3 +230,16 @@ def test_the_answer_to_a_subscription_is_life_until_the_group_has_been_silent_fo
     group.put("a/t", "2")
     assert group.take() == [("t", 2, "good", None)]
     assert group.lives()
+
+
+def test_what_cannot_be_a_number_is_not_kept_until_the_next_look() -> None:
+    """A group that is looked at each hour kept 20,000 structures of 256 KiB each."""
+    group = Group({"name": "t", "topic": "a/t", "pointer": "/v"}, max_payload=300_000)
+    payload = '{"v": [' + "1," * 100_000 + "1]}"
+    tracemalloc.start()
+    for _ in range(20):
+        group.put("a/t", payload)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 1_000_000
+    assert group.take() == [("t", None, "bad_value", None)] * 20

@@ -10,10 +10,13 @@ from edge_agent.contracts.driver import Reading
 from edge_agent.drivers.mqtt.errors import BadPayload
 from edge_agent.drivers.mqtt.inbox import Inbox, Message
 from edge_agent.drivers.mqtt.metric import Edge, parse_address, parse_topic
+from edge_agent.drivers.mqtt.node import Node
 from edge_agent.drivers.mqtt.plan import plan
 from edge_agent.drivers.mqtt.settings import MqttConnection
 from edge_agent.drivers.mqtt.sparkplug import (
     MAX_DEPTH,
+    MAX_ELEMENTS,
+    MAX_FIELDS,
     MAX_INFLATED_BYTES,
     decode,
     encode_rebirth,
@@ -139,6 +142,51 @@ def test_a_payload_that_unpacks_without_end_is_refused() -> None:
     body = zlib.compress(bytes(MAX_INFLATED_BYTES + 1))
     with pytest.raises(BadPayload, match="too large"):
         decode(octets(4, "SPBV1.0_COMPRESSED") + octets(5, body))
+
+
+def compressed(inner: bytes) -> bytes:
+    return octets(4, "SPBV1.0_COMPRESSED") + octets(5, zlib.compress(inner))
+
+
+@pytest.mark.parametrize("inner", [b"\x18\x01", octets(2, b""), octets(2, octets(9, b"")), octets(9, b"")])
+def test_a_payload_of_fields_without_end_is_refused_before_it_costs_the_loop_seconds(inner: bytes) -> None:
+    """4,000 bytes were two million fields, and 15 s of a loop in which nothing was polled."""
+    bomb = compressed(inner * (MAX_INFLATED_BYTES // len(inner)))
+    assert len(bomb) < 25_000
+    with pytest.raises(BadPayload, match="fields"):
+        decode(bomb)
+
+
+@pytest.mark.parametrize(
+    "value", [octets(DATASET, octets(3, b"\1" * MAX_FIELDS)), octets(TEMPLATE, octets(7, b"") * MAX_FIELDS)]
+)
+def test_what_is_in_a_value_counts_among_the_fields_of_its_payload(value: bytes) -> None:
+    found = decode(octets(2, octets(1, "m") + value)).metrics[0]
+    with pytest.raises(BadPayload, match="fields"):
+        found.value(0)
+
+
+@pytest.mark.parametrize(
+    ("datatype", "raw"),
+    [
+        (22, bytes(MAX_ELEMENTS + 1)), (33, bytes(MAX_ELEMENTS + 1)),
+        (32, struct.pack("<I", 8 * (MAX_ELEMENTS + 1)) + bytes(MAX_ELEMENTS + 1)),
+    ],
+)  # fmt: skip
+def test_an_array_ends_at_a_size(datatype: int, raw: bytes) -> None:
+    with pytest.raises(BadPayload, match="array of"):
+        value_of(datatype, BYTES, raw)
+
+
+def test_births_of_devices_that_nobody_asked_for_are_numbered_and_not_kept() -> None:
+    node = Node(["press1"])
+    topic = parse_topic("spBv1.0/plant/DBIRTH/edge1/stranger")
+    assert topic is not None
+    for seq in range(300):
+        data = payload(metric("m", 1, 3, number(INT, 7)), seq=seq % 256)
+        outcome = node.take(topic._replace(device=f"stranger{seq}"), decode(data), data)
+        assert (outcome.updates, outcome.doubt) == ([], "")
+    assert not node._births
 
 
 def test_a_rebirth_request_is_what_the_specification_says() -> None:
