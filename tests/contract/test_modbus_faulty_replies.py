@@ -5,9 +5,19 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from edge_agent.contracts.errors import NotConnected
+from edge_agent.contracts.errors import NotConnected, WriteUnknown
+from edge_agent.drivers.modbus.write import target as target_of
 from edge_agent.wire.quality import Quality, whole
-from tests.contract.modbus_peer import CLOSE, FRAMINGS, Bench, RawPeer, Sends, registers, silent
+from tests.contract.modbus_peer import (
+    CLOSE,
+    FRAMINGS,
+    Bench,
+    RawPeer,
+    Sends,
+    connection_to,
+    registers,
+    silent,
+)
 
 
 @pytest.fixture(params=FRAMINGS)
@@ -86,6 +96,29 @@ async def test_a_reply_of_another_unit_is_not_used(bench: Bench) -> None:
     reading = await bench.read_once(bench.low)
     assert reading.unanswered
     assert "a reply of unit 9 instead of 1" in str(reading.errors)
+    await bench.check_both()
+
+
+@pytest.mark.writes
+async def test_the_answer_to_another_write_is_no_yes_and_its_own_is_not_taken_for_the_next_one_s(
+    bench: Bench,
+) -> None:
+    peer = bench.peer
+    connection = connection_to(peer, [7])
+    [group] = connection.groups
+    target = target_of(connection, group, group.tags[0])
+    late = bytes.fromhex("0600080001")  # of register 8
+    own = bytes.fromhex("0600070005")
+    peer.scripts.append(lambda request: [peer.frame(request, late)])
+    with pytest.raises(WriteUnknown, match="does not repeat"):
+        await bench.driver.write(target, 5)
+    peer.scripts.append(lambda request: [peer.frame(request, own)])
+    if peer.names_replies:
+        await bench.driver.write(target, 5)
+    else:
+        with pytest.raises(NotConnected):
+            await bench.driver.write(target, 5)
+        peer.scripts.clear()
     await bench.check_both()
 
 

@@ -110,7 +110,12 @@ class ModbusDriver:
         if self._delay:
             await asyncio.sleep(self._delay)
         reply = await self._send_once(target.unit_id, request)
-        check_reply(request, reply)
+        try:
+            check_reply(request, reply)
+        except WriteUnknown as error:
+            if reply[0] == request[0]:  # it acknowledges another one: ours may still come
+                self._distrust(str(error))
+            raise
 
     async def read_target(self, target: ModbusTarget) -> JsonValue:
         try:
@@ -176,9 +181,9 @@ class ModbusDriver:
         function = block.area.function
         if pdu[0] == function:
             data = pdu[2:]
-            if len(data) == block.reply_bytes == pdu[1]:
+            if len(data) == block.data_bytes == pdu[1]:
                 return data
-            raise self._distrust(f"the reply announces {pdu[1]} bytes, not {block.reply_bytes}")
+            raise self._distrust(f"the reply announces {pdu[1]} bytes, not {block.data_bytes}")
         if pdu[0] != function | _EXCEPTION_BIT or len(pdu) != 2:
             raise self._distrust(f"the reply is to function {pdu[0]} instead of {function}")
         code = pdu[1]
