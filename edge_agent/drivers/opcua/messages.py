@@ -75,7 +75,9 @@ def read_values(data: bytes) -> tuple[int, list[DataValue], bool]:
     reader = Reader(data)
     if status := reader.response():
         return status, [], False
-    return 0, [reader.data_value() for _ in range(reader.length())], reader.opaque
+    count = reader.length()
+    reader.reckon(count)
+    return 0, [reader.data_value() for _ in range(count)], reader.opaque
 
 
 def read_publish(data: bytes) -> tuple[int, Notification | None]:
@@ -120,7 +122,9 @@ def _message(reader: Reader, subscription: int) -> Notification:
 
 def _changes(reader: Reader) -> Iterator[Change]:
     data, shapes = reader.data, _SHAPES
-    for _ in range(reader.length(5)):
+    count = reader.length(5)
+    reader.reckon(count)
+    for _ in range(count):
         at = reader.at
         shape = shapes.get(data[at + 4 : at + 6])
         if shape is not None and at + shape.size <= reader.end:

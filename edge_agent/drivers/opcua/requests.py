@@ -11,6 +11,8 @@ from edge_agent.drivers.opcua.settings import Attribute
 
 # Just below what the pipeline's own filter keeps: the server wants more than this, the filter at least that.
 _ALMOST: Final = 1 - 1e-6
+# Changes in one message: what is more comes in the next, where one of all would be larger than we take.
+_MOST_AT_ONCE: Final = 10_000
 NAMESPACES: Final = ua.NodeId(ua.Int32(2255))
 START_TIME: Final = ua.NodeId(ua.Int32(2257))
 MAX_NODES_PER_READ: Final = ua.NodeId(ua.Int32(11705))
@@ -55,7 +57,7 @@ def create_subscription(
         RequestedPublishingInterval=1000.0 * plan.publishing,
         RequestedMaxKeepAliveCount=keepalive_count,
         RequestedLifetimeCount=max(3 * keepalive_count, round(lifetime / publishing)),
-        MaxNotificationsPerPublish=0,
+        MaxNotificationsPerPublish=_MOST_AT_ONCE,
         PublishingEnabled=True,
         Priority=0,
     )

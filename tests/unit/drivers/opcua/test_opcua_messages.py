@@ -16,6 +16,7 @@ from edge_agent.drivers.opcua.writing import held_type, variant_of
 ua: Any = library
 _TYPE = ua.VariantType
 _MOMENT = datetime(2026, 3, 4, 5, 6, 7, 890_000, UTC)
+_NONE = (-1).to_bytes(4, "little", signed=True)  # an array of nothing
 _MS = round(_MOMENT.timestamp() * 1000)
 _NUMBERS = [
     (True, _TYPE.Boolean), (-5, _TYPE.SByte), (250, _TYPE.Byte), (-300, _TYPE.Int16), (60_000, _TYPE.UInt16),
@@ -167,3 +168,12 @@ def test_a_publishing_interval_that_never_ends_is_refused(interval: float) -> No
     response.Parameters = ua.CreateSubscriptionResult(1, interval, 3, 10)
     with pytest.raises(Garbled):
         messages.read_created(struct_to_binary(response))
+
+
+def test_more_values_than_anybody_asks_for_are_not_read_one_by_one() -> None:
+    """A byte each on the wire, an object each here: seconds of the whole agent."""
+    empty = struct_to_binary(ua.ReadResponse())
+    assert messages.read_values(empty)[:2] == (0, [])
+    header = empty[: -2 * len(_NONE)]
+    with pytest.raises(Garbled, match="500000"):
+        messages.read_values(header + (1_000_000).to_bytes(4, "little") + bytes(1_000_000))
