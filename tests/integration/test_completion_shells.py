@@ -33,7 +33,7 @@ CASES = [
     ("edge-agent read press1.", ["press1.oil_temp", "press1.온도"]),
     ("edge-agent read press1.o", ["press1.oil_temp"]),
     ("edge-agent top --connection ", ["press1"]),
-    ("edge-agent simulate ", ["modbus"]),
+    ("edge-agent simulate ", ["modbus", "opcua", "s7", "xgt"]),
     ("edge-agent read -c edge-a", ["edge-agent.yaml"]),
     ("central-sync token create --role v", ["viewer"]),
     ("central-sync token ", ["create", "list", "revoke"]),

@@ -12,10 +12,10 @@ from typing import Any
 import yaml
 
 from edge_agent.wire.messages import BufferReport, ConnectionReport
-from tests.unit.central.conftest import House, OpenHouse, open_house
+from tests.unit.central.conftest import House, OpenHouse, foundation, open_house
 from tests.unit.central.edge import Edge
 
-__all__ = ["open_house"]
+__all__ = ["foundation", "open_house"]
 
 
 def _free_port() -> int:
