@@ -29,8 +29,10 @@ logger = structlog.get_logger()
 
 MAX_HEARTBEAT_BYTES: Final = 8 << 20
 MAX_REPORT_BYTES: Final = 1 << 20
-# Larger payloads are unpacked in a thread.
-_INLINE_BYTES: Final = 64 << 10
+# Larger payloads are unpacked in a thread, and larger answers packed: a deflated one may be a thousand times
+# as long as it looks.
+_INLINE_PAYLOAD_BYTES: Final = 1 << 10
+_INLINE_ANSWER_BYTES: Final = 16 << 10
 _LIMITS: Final[Mapping[Channel, int]] = {
     Channel.DATA: MAX_BODY_BYTES,
     Channel.SCHEMAS: MAX_SCHEMA_BYTES,
@@ -143,7 +145,7 @@ async def _served(desk: Desk, request: Request) -> Answer:
 async def _body(request: Request) -> bytes:
     """Raises WireError, with TooLarge among it."""
     most = _limit(request)
-    if len(request.payload) > _INLINE_BYTES and mqtt.ENCODING in request.said:
+    if len(request.payload) > _INLINE_PAYLOAD_BYTES and mqtt.ENCODING in request.said:
         return await asyncio.to_thread(mqtt.unpack, request.payload, request.said, most)
     return mqtt.unpack(request.payload, request.said, most)
 
@@ -184,8 +186,14 @@ def _wait(text: str) -> float:
     return wait
 
 
-def as_message(request: Request, given: Answer) -> tuple[bytes, dict[str, str]]:
+async def as_message(request: Request, given: Answer) -> tuple[bytes, dict[str, str]]:
     """Payload and user properties; one that the device could not take becomes a refusal."""
+    if len(given.body) > _INLINE_ANSWER_BYTES:
+        return await asyncio.to_thread(_as_message, request, given)
+    return _as_message(request, given)
+
+
+def _as_message(request: Request, given: Answer) -> tuple[bytes, dict[str, str]]:
     payload, packed = mqtt.pack(given.body)
     if len(payload) > request.most_bytes:
         text = f"the answer has {len(payload)} bytes, and the device takes {request.most_bytes}"

@@ -178,7 +178,7 @@ class Listener:
         await self._send(request, given)
 
     async def _send(self, request: Request, given: Answer) -> None:
-        payload, said = as_message(request, given)
+        payload, said = await as_message(request, given)
         properties = _properties(PacketTypes.PUBLISH)
         properties.CorrelationData = request.correlation
         properties.UserProperty = list(said.items())

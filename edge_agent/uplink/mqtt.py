@@ -26,6 +26,8 @@ from edge_agent.wire.upload import MAX_BODY_BYTES
 # For the centre's answer to few bytes that it does not hold back.
 ANSWER_SECONDS: Final = 15.0
 _CLOSE_SECONDS: Final = 3.0
+# Longer texts are deflated in a thread.
+_INLINE_BYTES: Final = 16 << 10
 _PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 
 
@@ -79,7 +81,7 @@ class MqttTransport:
         self, method: str, path: str, body: bytes | None, headers: dict[str, str], seconds: float
     ) -> Reply:
         wanted = request_of(method, path.removeprefix(self._base), headers.get("If-None-Match"))
-        payload, packed = mqtt.pack(body or b"") if wanted.is_text else (body or b"", {})
+        payload, packed = await _packed(body or b"") if wanted.is_text else (body or b"", {})
         link = await self._linked()
         room = self._room()
         if len(payload) > room:
@@ -95,9 +97,14 @@ class MqttTransport:
             raise Unusable(text) from error
 
     async def announce(self, heartbeat: Heartbeat) -> None:
-        if self._link is not None:
-            await self._link.tell(Channel.METRICS, metrics(heartbeat), retain=False)
-            await self._link.tell_once(Channel.PLC_STATUS, plc_status(heartbeat))
+        link, room = self._link, self._room()
+        if link is None:
+            return
+        # For a packet that is larger than it takes a broker ends the connection.
+        if len(figures := metrics(heartbeat)) <= room:
+            await link.tell(Channel.METRICS, figures, retain=False)
+        if len(states := plc_status(heartbeat)) <= room:
+            await link.tell_once(Channel.PLC_STATUS, states)
 
     async def _linked(self) -> Link:
         """The connection, or the one that is being made. Raises Unreachable, Refused."""
@@ -158,6 +165,11 @@ class MqttTransport:
     def _lost(self, link: Link) -> None:
         if self._link is link:
             self._link = None
+
+
+async def _packed(body: bytes) -> tuple[bytes, dict[str, str]]:
+    """A long text takes longer than polling may wait."""
+    return await asyncio.to_thread(mqtt.pack, body) if len(body) > _INLINE_BYTES else mqtt.pack(body)
 
 
 def _retrieve(opening: "asyncio.Task[Link]") -> None:

@@ -15,9 +15,10 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from edge_agent.config.models import BrokerSettings, CentralSettings
-from edge_agent.uplink.client import CentreClient
+from edge_agent.uplink.client import CentreClient, transport_of
 from edge_agent.uplink.errors import BodyTooLarge, NotAccepted, Refused, Unreachable, Unusable, UplinkFault
 from edge_agent.wire import mqtt
+from edge_agent.wire.messages import ConnectionReport, Heartbeat
 from edge_agent.wire.mqtt import Channel
 from tests.integration.mqtt_house import CENTRE, Broker, broker
 
@@ -64,17 +65,20 @@ async def centre(made: Broker, handler: Handler) -> AsyncIterator[list[bytes]]:
             await asyncio.wait({serving})
 
 
-@asynccontextmanager
-async def agent(
-    made: Broker, seconds: float = 10.0, device: str = DEVICE, **more: Any
-) -> AsyncIterator[CentreClient]:
+def settings_of(made: Broker, device: str = DEVICE, **more: Any) -> CentralSettings:
     user = more.pop("user", device)
-    settings = CentralSettings(
+    return CentralSettings(
         url=made.url,
         ca_file=str(made.authority.ca),
         mqtt=BrokerSettings(**{"user": user, "password": made.passwords[user], **more}),
     )
-    client = CentreClient(settings, device, Path("/"), seconds)
+
+
+@asynccontextmanager
+async def agent(
+    made: Broker, seconds: float = 10.0, device: str = DEVICE, **more: Any
+) -> AsyncIterator[CentreClient]:
+    client = CentreClient(settings_of(made, device, **more), device, Path("/"), seconds)
     await client.open()
     try:
         yield client
@@ -179,6 +183,31 @@ async def test_what_is_larger_than_a_message_is_not_sent(shipped: Broker) -> Non
         assert refused.value.max_bytes == client.most_bytes < 16 << 10
         await client.upload(bytes(client.most_bytes))
         assert [len(each) for each in heard] == [client.most_bytes]
+
+
+async def test_states_of_more_connections_than_a_message_holds_do_not_cost_the_connection(
+    shipped: Broker,
+) -> None:
+    """They are for who watches, and in the heartbeat; a broker would hang up."""
+    many = [
+        ConnectionReport(name=f"c-{n}", driver="modbus", state="down", error="x" * 80) for n in range(40_000)
+    ]
+    beat = Heartbeat(now=1, version="1", protocol=1, run="r", boot="b", machine="m", uptime_seconds=2.0)
+    transport = transport_of(settings_of(shipped, max_packet="8MiB"), DEVICE, Path("/"))
+    connections = 0
+
+    def connected() -> None:
+        nonlocal connections
+        connections += 1
+
+    transport.on_connected = connected
+    async with centre(shipped, good):
+        for _ in range(2):
+            path = f"/api/fleet/edge/{DEVICE}/data"
+            assert (await transport.request("POST", path, b"x", {}, 10)).status == 200
+            await transport.announce(beat.model_copy(update={"connections": many}))
+    await transport.close()
+    assert connections == 1
 
 
 async def test_the_largest_upload_passes_the_shipped_broker(shipped: Broker) -> None:
