@@ -45,7 +45,7 @@ class Permit:
             value = self._number(given, raw)
             if not Fraction(repr(entry.min)) <= value <= Fraction(repr(entry.max)):
                 raise NotAllowed(
-                    "out_of_range", f"{entry.tag} may be set from {entry.min:g} to {entry.max:g}"
+                    "out_of_range", f"{entry.tag} may be set from {entry.min:.15g} to {entry.max:.15g}"
                 )
 
     def _number(self, given: JsonValue, raw: JsonValue) -> Fraction:

@@ -8,6 +8,7 @@ from edge_agent.config.models import Document
 from edge_agent.config.outline import Outline
 from edge_agent.config.pins import pin_of, places
 from edge_agent.drivers.registry import lookup
+from edge_agent.writing.errors import NotAllowed
 from edge_agent.writing.permit import Permit, Permits, permits_of
 
 
@@ -129,3 +130,11 @@ def test_bounds_must_fit_the_type(tag: dict[str, Any], entry: dict[str, Any], sa
     why = permits(document([connection(tag=tag)], [], **entry))["plc.set"]
     assert isinstance(why, str)
     assert said in why
+
+
+def test_bounds_are_said_with_all_their_digits() -> None:
+    made = document([connection(tag={"type": "uint32", "scale": 1.0})], [], min=0, max=1234567)
+    permit = permits(made)["plc.set"]
+    assert isinstance(permit, Permit)
+    with pytest.raises(NotAllowed, match="from 0 to 1234567$"):
+        permit.judge("1234568")
