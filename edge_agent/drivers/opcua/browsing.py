@@ -202,6 +202,9 @@ class Browser:
         asked = (_DESCRIPTION, _DATA_TYPE, _VALUE_RANK, _DIMENSIONS, _ACCESS)
         values = await self._read([(node.id, each) for node in variables for each in asked])
         rows = dict(zip((node.id for node in variables), _chunks(values, len(asked)), strict=True))
+        for node, row in rows.items():
+            if not isinstance(row[1], ua.NodeId):  # a server may say anything there
+                rows[node] = [row[0], None, *row[2:]]
         await self._learn_types([row[1] for row in rows.values()])
         return [self._browsed(node, rows.get(node.id)) for node in nodes]
 

@@ -228,3 +228,11 @@ async def test_a_server_that_does_not_answer_is_told(error: Exception) -> None:
     server.raises = error
     with pytest.raises(NotConnected, match="browsing was not answered: "):
         await walk(server)
+
+
+@pytest.mark.parametrize("odd", [7, "Double", True])
+async def test_a_data_type_that_is_no_node_makes_its_tag_json(odd: Any) -> None:
+    server = Server()
+    server.put(OBJECTS, node("a"), "A", type=odd)
+    server.put(OBJECTS, node("b"), "B")
+    assert [each.type for each in await walk(server)] == ["json", "float64"]
