@@ -136,5 +136,5 @@ def test_bounds_are_said_with_all_their_digits() -> None:
     made = document([connection(tag={"type": "uint32", "scale": 1.0})], [], min=0, max=1234567)
     permit = permits(made)["plc.set"]
     assert isinstance(permit, Permit)
-    with pytest.raises(NotAllowed, match="from 0 to 1234567$"):
+    with pytest.raises(NotAllowed, match=r"from 0 to 1234567$"):
         permit.judge("1234568")
