@@ -40,9 +40,11 @@ def raw_element(tag: TagSchema, given: JsonValue) -> Scalar:
         raise NotAllowed("bad_value", f"{tag.name} takes one {tag.type}")
     if tag.type is ValueType.STRING:
         return _text(tag, given)
-    for number, name in tag.enum:
-        if given == name:
-            return _named(tag, number)
+    named = [number for number, name in tag.enum if given == name]
+    if len(named) > 1:
+        raise NotAllowed("bad_value", f"{tag.name}: {given!r:.100} stands for {named[0]} and {named[1]}")
+    if named:
+        return _named(tag, named[0])
     if tag.type is ValueType.BOOL:
         return _bool(tag, given)
     return _number(tag, exact(tag, given))

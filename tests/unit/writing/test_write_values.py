@@ -85,6 +85,7 @@ def test_what_a_tag_shows_can_be_written_back_to_the_same_raw_value(scale: float
         (tag(count=2), [1], "bad_value", "all of its 2 values"),
         (tag(count=2), 1, "bad_value", "all of its 2 values"),
         (tag("string"), "a\0b", "bad_value", "no NUL"),
+        (tag(enum=((1, "run"), (2, "run"))), "run", "bad_value", "stands for 1 and 2"),
         (tag("bool", enum=((2, "half"),)), "half", "out_of_range", "does not fit"),
         (tag(enum=((70_000, "far"),)), "far", "out_of_range", "does not fit"),
         (tag("string"), "caf\udce9", "bad_value", "no text"),  # an argument in Latin-1
