@@ -382,3 +382,52 @@ async def test_a_key_that_is_not_there_is_named(house: House, tmp_path: Path) ->
     driver, _ = house.driver(tls={"ca_file": str(tmp_path / "no.pem")})
     with pytest.raises(NotConnected, match=r"no\.pem: there is no such file"):
         await driver.connect()
+
+
+async def test_another_client_of_the_same_id_is_told_once(house: House) -> None:
+    """Two of one id throw each other out for ever, and each gets a part of the messages. MQTT 5, 0x8E."""
+
+    async def thrown_out(wire: Wire) -> None:
+        await wire.accept(b"\x20\x03\0\0\0")
+        await wire.packet()
+        wire.send(b"\xe0\x02\x8e\0")
+        await wire.gone()
+
+    async def served(wire: Wire) -> None:
+        await wire.accept(b"\x20\x03\0\0\0")
+        _, body = await wire.packet()
+        wire.send(b"\x90\x04" + body[:2] + b"\0\x01")
+        await wire.gone()
+
+    house.broker.turns = [thrown_out, thrown_out, served]
+    driver, (made,) = house.driver(version="5", client_id="me")
+    for _ in range(2):
+        await driver.connect()
+        with contextlib.suppress(NotConnected):
+            await driver.read(made)
+        with pytest.raises(NotConnected, match="taken over"):
+            await driver.read(made)
+    await driver.connect()
+    reading = await driver.read(made)
+    assert reading.lost == ("messages while another client had the client_id 'me': give each its own",)
+    await driver.close()
+
+
+@pytest.mark.parametrize("goodbye", [b"", b"\xe0\x02\x8e\0"])
+async def test_a_broker_that_hangs_up_right_after_its_answer_is_no_link(house: House, goodbye: bytes) -> None:
+    """Subscriptions over it were not confirmed for ever, and nothing built it anew."""
+
+    async def turn(wire: Wire) -> None:
+        await wire.accept(b"\x20\x03\0\0\0" + goodbye)
+
+    house.broker.turns = [turn]
+    driver, (made,) = house.driver(version="5")
+
+    async def use() -> None:
+        await driver.connect()
+        for _ in range(2):
+            await driver.read(made)
+
+    with pytest.raises(NotConnected, match=r"closed|broke"):
+        await use()
+    await driver.close()

@@ -33,6 +33,7 @@ _HELD_BYTES: Final = 16 << 20
 _FIRST_VALUES_SECONDS: Final = 0.1
 _HOLD: Final = 0  # holds for inboxes that are still to come; no id of an object
 _REBIRTH_SECONDS: Final = 30.0
+_TELL_AGAIN_SECONDS: Final = 600.0
 # What came last: the next link may bring again what has not been acknowledged by its end.
 _REMEMBERED: Final = 2 * MOST_UNACKNOWLEDGED
 
@@ -61,6 +62,7 @@ class MqttDriver:
         self._held: deque[_Held] = deque()
         self._held_bytes = self._held_lost = 0
         self._asked_at: dict[Edge, float] = {}
+        self._told_at: float | None = None
         # By its number what came over this link, the last at the end; and over earlier ones of the session.
         self._last: dict[int, tuple[str, int]] = {}
         self._before: dict[int, tuple[str, int]] = {}
@@ -91,6 +93,8 @@ class MqttDriver:
         inbox = self._inbox(plan)
         if link.lost:
             self._end()
+            if link.was_taken_over:
+                self._tell_of_the_other(inbox)
             if len(inbox):
                 return self._take(inbox)
             raise NotConnected(link.lost)
@@ -131,6 +135,16 @@ class MqttDriver:
     def _acknowledge(self) -> None:
         if self._link is not None:
             self._link.acknowledge(self._acknowledgements.due())
+
+    def _tell_of_the_other(self, inbox: Inbox) -> None:
+        """Two of one id throw each other out for ever, and each gets a part of the messages."""
+        now = self._monotonic()
+        if self._told_at is None or now - self._told_at >= _TELL_AGAIN_SECONDS:
+            self._told_at = now
+            inbox.lose(
+                f"messages while another client had the client_id {self._settings.transport.client_id!r}: "
+                "give each its own"
+            )
 
     async def _subscribe(self, link: Link, inbox: Inbox) -> None:
         refused: list[str] = []

@@ -5,7 +5,8 @@ aiomqtt gives the connecting, the packets and the keepalive. What is changed of 
   and of a message the flags `dup` and `mid` are needed, which its Message does not have.
 - connecting happens in a thread that nobody can end. A link that was given up meanwhile is closed as soon
   as its socket is there, so that it cannot take the client id away from the next one.
-- a broker that hangs up before its CONNACK is told at once, and not after the time-out.
+- a broker that hangs up before its CONNACK is told at once, and not after the time-out; and one that hangs
+  up right after it is told at all: aiomqtt forgets that, and the link would seem to live.
 - sockets are watched by the socket and not by its number, which the next link may have by the time that a
   deferred call comes to it: that link would then never write.
 - over a session that goes on, PUBACK is sent by `acknowledge` only. Paho's own switch for that leaves a
@@ -41,6 +42,7 @@ _SILENT.disabled = True
 # Of TLS, whose records bring each other: a broker that does not stop would never give the loop back.
 _PACKETS_A_TURN: Final = 20
 _REFUSED: Final = 0x80
+_TAKEN_OVER: Final = 0x8E
 _UNREADABLE_TOPIC: Final = "(a topic that is not UTF-8)"
 # MQTT 5.0, 3.2.2.2; paho has those of 3.1.1 as these, too.
 _HINTS: Final = {
@@ -92,6 +94,7 @@ class Link(aiomqtt.Client):
         self._arrived = arrived
         self._given_up = False
         self.resumed = False
+        self._last_word = "the link broke at once"
         self._client.connect_timeout = float(transport.timeout)
         self.keeps = not is_clean
         self._send_puback = self._client._send_puback
@@ -107,6 +110,15 @@ class Link(aiomqtt.Client):
             return ""
         error = self._disconnected.exception()
         return "the broker closed the link" if error is None else _text(error)
+
+    @property
+    def was_taken_over(self) -> bool:
+        """Another client came with the same id. Brokers of 3.1.1 cannot say so."""
+        if self._given_up or not self._disconnected.done():
+            return False
+        error = self._disconnected.exception()
+        code = error.rc if isinstance(error, aiomqtt.MqttCodeError) else None
+        return isinstance(code, ReasonCode) and code.value == _TAKEN_OVER
 
     async def subscribe_to(self, filters: Sequence[str], qos: int) -> list[str]:
         """The filters that the broker refuses. Raises Unanswered, and NotConnected."""
@@ -138,6 +150,8 @@ class Link(aiomqtt.Client):
         """Raises aiomqtt.MqttError, OSError and what TLS raises; safe to cancel."""
         try:
             await self.__aenter__()
+            if self._client.socket() is None:
+                raise aiomqtt.MqttError(self._last_word)
         except BaseException:
             await self.give_up()
             raise
@@ -190,6 +204,7 @@ class Link(aiomqtt.Client):
         if not self._connected.done():
             self._connected.set_exception(aiomqtt.MqttError("the broker closed the link without an answer"))
         elif self._is_accepted:
+            self._last_word = f"the broker closed the link at once: {reason_code}"
             super()._on_disconnect(client, userdata, flags, reason_code, properties)
 
     def _on_socket_open(self, client: Any, userdata: Any, sock: Any) -> None:  # noqa: ARG002
