@@ -264,6 +264,20 @@ def fit_text(tag: TagSchema, value: Any) -> JsonValue:
     return checked
 
 
+def blanked(schema: Schema, row: bytes, without: Iterable[int]) -> bytes:
+    """The row with zeros for tags that have no value; empty where that is all of them."""
+    tags = [tag for tag in without if tag < schema.fixed_tags]
+    if len(tags) == schema.fixed_tags:
+        return b""
+    if not tags:
+        return row
+    found = bytearray(row)
+    for tag in tags:
+        start, end = schema.edges[tag : tag + 2]
+        found[start:end] = bytes(end - start)
+    return bytes(found)
+
+
 def runs_of(marks: Mapping[int, Mark]) -> tuple[QualityRun, ...]:
     """Ascending runs, neighbours joined where they say the same."""
     runs: list[QualityRun] = []

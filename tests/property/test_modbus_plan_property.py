@@ -89,7 +89,7 @@ def naive(tag: ModbusTag, memory: dict[str, list[int]]) -> JsonValue:
 def serve(memory: dict[str, list[int]], block: Block) -> bytes:
     cells = memory[block.area][block.start : block.start + block.count]
     if block.area.is_bits:
-        return sum(bit << index for index, bit in enumerate(cells)).to_bytes(block.reply_bytes, "little")
+        return sum(bit << index for index, bit in enumerate(cells)).to_bytes(block.data_bytes, "little")
     return b"".join(cell.to_bytes(2) for cell in cells)
 
 

@@ -4,12 +4,12 @@
 (drivers/cutting.py); often the payload is the row. Strings are the only values that are decoded one by one.
 """
 
-import codecs
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 
 from edge_agent.drivers.cutting import RowCut
+from edge_agent.drivers.texts import text_of
 from edge_agent.wire.frame import JsonValue
 
 
@@ -68,18 +68,13 @@ class RowProgram:
 def string(data: bytes, nbytes: int, encoding: str, *, swapped: bool) -> str:
     """A fixed field's text without its padding. Raises UnicodeError.
 
-    data: whole registers; swapped: their bytes stand in reverse. The text ends at the first NUL; blanks
-    at its end are padding. A character that the end of the field cuts in two is left out.
+    data: whole registers; swapped: their bytes stand in reverse.
     """
     if swapped:
         turned = bytearray(len(data))
         turned[::2], turned[1::2] = data[1::2], data[::2]
         data = bytes(turned)
-    data = data[:nbytes]
-    if len("A".encode(encoding)) == 1:  # behind the NUL may stand anything, valid or not
-        data = data.partition(b"\0")[0]
-    text = codecs.getincrementaldecoder(encoding)().decode(data)
-    return text.partition("\0")[0].rstrip(" ")
+    return text_of(data[:nbytes], encoding)
 
 
 def _is_words(place: Place) -> bool:

@@ -78,7 +78,7 @@ class Block:
         return self.area.function.to_bytes(1) + self.start.to_bytes(2) + self.count.to_bytes(2)
 
     @property
-    def reply_bytes(self) -> int:
+    def data_bytes(self) -> int:
         """Bytes of data in the reply."""
         return (self.count + 7) // 8 if self.area.is_bits else 2 * self.count
 
@@ -123,7 +123,7 @@ def plan(connection: ModbusConnection, group: ModbusGroup) -> ModbusPlan:
     blocks = _blocks(connection, ordered)
     requests = _summaries(connection, unit_id, blocks)
     _check_the_line(connection, group, requests)
-    program = RowProgram.of(_places(connection, blocks, ordered), [block.reply_bytes for block in blocks])
+    program = RowProgram.of(_places(connection, blocks, ordered), [block.data_bytes for block in blocks])
     return ModbusPlan(schema, unit_id, tuple(blocks), program, requests, _notes(settings))
 
 
@@ -217,7 +217,7 @@ def _places(connection: ModbusConnection, blocks: Sequence[Block], tags: Sequenc
                     places[item.tag] = text
                 else:
                     places[item.tag] = Place(start, nbytes)
-        base += block.reply_bytes
+        base += block.data_bytes
     return [places[index] for index in range(len(tags))]
 
 
@@ -244,9 +244,9 @@ def _summaries(
             f"{block}, unit {unit_id}",
             len(block.items),
             sent,
-            received + block.reply_bytes,
+            received + block.data_bytes,
             float(connection.inter_request_delay)
-            + bus_seconds(connection.transport, sent, received + block.reply_bytes),
+            + bus_seconds(connection.transport, sent, received + block.data_bytes),
         )
         for block in blocks
     )

@@ -1,9 +1,7 @@
 """What the requests of one read brought, and the reading made of it. Pure."""
 
-from collections.abc import Sequence
-
 from edge_agent.contracts.driver import Reading
-from edge_agent.drivers.packing import MISSING, Mark, runs_of
+from edge_agent.drivers.packing import MISSING, Mark, blanked, runs_of
 from edge_agent.drivers.s7.blocks import Block, Request
 from edge_agent.drivers.s7.errors import is_config, item_text
 from edge_agent.drivers.s7.plan import Layout, S7Plan
@@ -64,9 +62,8 @@ class Harvest:
             marks.setdefault(tag, _TORN)
         if not marks:
             return Reading(row, text)
-        return Reading(
-            self._blank(row, marks), text, runs_of(marks), (), self._unanswered, dict(self._errors) or None
-        )
+        row = blanked(self._plan.schema, row, marks)
+        return Reading(row, text, runs_of(marks), (), self._unanswered, dict(self._errors) or None)
 
     def _fault(self, block: Block, mark: Mark, text: str) -> None:
         self._in_order = False
@@ -98,15 +95,3 @@ class Harvest:
         for index in bad:
             self._bad_value(fixed + index, marks)
         return tuple(None if fixed + index in marks else value for index, value in enumerate(values))
-
-    def _blank(self, row: bytes, marks: dict[int, Mark]) -> bytes:
-        """The row with zeros for tags without a value; empty where that is all of them."""
-        schema = self._plan.schema
-        without: Sequence[int] = [tag for tag in marks if tag < schema.fixed_tags]
-        if len(without) == schema.fixed_tags:
-            return b""
-        blanked = bytearray(row)
-        for tag in without:
-            start, end = schema.edges[tag : tag + 2]
-            blanked[start:end] = bytes(end - start)
-        return bytes(blanked)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from edge_agent.contracts.errors import ConfigError
+from edge_agent.drivers.texts import text_of
 from edge_agent.drivers.writable import bits_of, packed, padded
 from edge_agent.drivers.xgt import frames
 from edge_agent.drivers.xgt.address import JOINED_HEX_AREAS, WORD_BITS, Address
-from edge_agent.drivers.xgt.harvest import text_of
 from edge_agent.drivers.xgt.plan import Block, Item, Kind
 from edge_agent.drivers.xgt.settings import XgtConnection, XgtGroup, XgtTag
 from edge_agent.wire.frame import JsonValue

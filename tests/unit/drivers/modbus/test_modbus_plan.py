@@ -40,7 +40,7 @@ def serve(memory: dict[str, dict[int, list[int]]], block: Block) -> bytes:
             if 0 <= index < block.count:
                 cells[index] = value
     if block.area.is_bits:
-        return sum(bit << index for index, bit in enumerate(cells)).to_bytes(block.reply_bytes, "little")
+        return sum(bit << index for index, bit in enumerate(cells)).to_bytes(block.data_bytes, "little")
     return b"".join(cell.to_bytes(2) for cell in cells)
 
 
