@@ -78,7 +78,9 @@ def _of_the_running_agent(
         return None
     values = client.latest(connection)
     if values:
-        oldest = figures.age(min(value.time for value in values), context.wall_ms())
+        oldest = figures.age(
+            min((value.time for value in values if value.time), default=0), context.wall_ms()
+        )
         context.warn(
             f"values of the running agent, up to {oldest} old; --direct asks the PLC over a link of its own"
         )

@@ -66,6 +66,13 @@ def test_read_takes_what_the_running_agent_has(cli: Any, app: Any) -> None:
     assert cli.out == "the running agent has read nothing yet\n"
 
 
+def test_a_tag_of_which_nothing_came_yet_makes_the_others_no_older(cli: Any, app: Any) -> None:
+    never = _value("never", None, "bad_comm")
+    app.running, app.values = True, [_value("oil_temp", 7), never.model_copy(update={"time": 0})]
+    assert cli("read", "-c", "a.yaml", "press1") == 1
+    assert "up to 0.0s old" in cli.err
+
+
 def test_an_agent_that_has_read_nothing_yet_says_of_no_tag_that_it_is_not_there(cli: Any, app: Any) -> None:
     app.running, app.values = True, []
     assert cli("read", "-c", "a.yaml", "press1.oil_temp") == 0
