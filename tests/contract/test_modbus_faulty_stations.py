@@ -5,9 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from edge_agent.contracts.errors import NotConnected
+from edge_agent.drivers.halving import PROBES_PER_READ, RETRY_SECONDS
 from edge_agent.drivers.links import UNANSWERED_LIMIT
-from edge_agent.drivers.modbus.client import PROBES_PER_READ
-from edge_agent.drivers.modbus.split import RETRY_SECONDS
 from edge_agent.wire.quality import Quality, QualityRun, whole
 from tests.contract.modbus_peer import CLOSE, FRAMINGS, Bench, RawPeer, registers, silent
 

@@ -10,8 +10,9 @@ import pytest
 
 from edge_agent.contracts.driver import Reading
 from edge_agent.contracts.errors import NotConnected, Unsupported, WriteRefused, WriteUnknown
+from edge_agent.drivers.halving import PROBES_PER_READ
 from edge_agent.drivers.s7 import SPEC
-from edge_agent.drivers.s7.client import PROBES_PER_READ, S7Driver
+from edge_agent.drivers.s7.client import S7Driver
 from edge_agent.drivers.s7.plan import S7Plan, plan
 from edge_agent.drivers.s7.settings import S7Connection
 from edge_agent.drivers.s7.simulator.faults import Fault, FaultKind

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 from edge_agent.contracts.driver import Identity, Reading
 from edge_agent.contracts.errors import NotConnected, Unsupported, WriteUnknown
+from edge_agent.drivers.halving import PROBES_PER_READ
 from edge_agent.drivers.links import Unanswered
 from edge_agent.drivers.modbus.errors import DeviceError, Refused, exception_text
 from edge_agent.drivers.modbus.framing import rtu_framer
@@ -28,8 +29,6 @@ from edge_agent.drivers.modbus.transports import is_serial_line
 from edge_agent.drivers.modbus.write import ModbusTarget, check_reply, decode, encode
 from edge_agent.wire.frame import JsonValue
 
-# Requests that one read may spend on finding out what a station refuses; the rest waits for the next.
-PROBES_PER_READ: Final = 32
 _ILLEGAL: Final = (1, 2, 3)
 _GATEWAY_TARGET_SILENT: Final = 11
 _EXCEPTION_BIT: Final = 0x80

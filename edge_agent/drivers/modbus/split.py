@@ -8,11 +8,9 @@ stays too, so that later cycles pay for one request a part; bad items are asked 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
+from edge_agent.drivers.halving import RETRY_SECONDS, halves
 from edge_agent.drivers.modbus.plan import Block, Item
-
-RETRY_SECONDS: Final = 60.0
 
 
 @dataclass(eq=False, slots=True)
@@ -81,7 +79,7 @@ class Trail:
         if part.fallback:
             instead = list(part.fallback)
         else:
-            instead = [Part(_block(self.root, half), part) for half in _halves(items)]
+            instead = [Part(_block(self.root, half), part) for half in halves(items)]
             self._unsettled = True
         place = self.parts.index(part)
         self.parts[place : place + 1] = instead
@@ -136,21 +134,6 @@ def _ancestors(part: Part) -> Iterable[Part]:
 
 def _key(item: Item) -> tuple[int, int]:
     return item.start, item.end
-
-
-def _halves(items: Sequence[Item]) -> tuple[Sequence[Item], ...]:
-    """Cut at the widest gap, else in the middle; nothing of a single item."""
-    if len(items) == 1:
-        return ()
-    ends: list[int] = []
-    for item in items:
-        ends.append(max(item.end, ends[-1]) if ends else item.end)
-
-    def worth(cut: int) -> tuple[int, int]:
-        return max(0, items[cut].start - ends[cut - 1]), -abs(2 * cut - len(items))
-
-    cut = max(range(1, len(items)), key=worth)
-    return items[:cut], items[cut:]
 
 
 def _block(root: Block, items: Sequence[Item]) -> Block:

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 from edge_agent.contracts.driver import Identity, Reading
 from edge_agent.contracts.errors import NotConnected, Unsupported, WriteRefused, WriteUnknown
+from edge_agent.drivers.halving import PROBES_PER_READ
 from edge_agent.drivers.links import Unanswered
 from edge_agent.drivers.s7 import messages, szl
 from edge_agent.drivers.s7.address import Area
@@ -24,9 +25,6 @@ from edge_agent.drivers.s7.settings import S7Connection
 from edge_agent.drivers.s7.trail import Trail
 from edge_agent.drivers.s7.write import S7Target, check_room, decode, encode, head_of
 from edge_agent.wire.frame import JsonValue
-
-# Requests that one read may spend on finding out what a CPU refuses; the rest waits for the next.
-PROBES_PER_READ = 32
 
 
 class S7Driver:

@@ -7,13 +7,12 @@ now and then, and once all of them are answered the whole blocks are.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
+from edge_agent.drivers.halving import RETRY_SECONDS
 from edge_agent.drivers.s7.address import Area
 from edge_agent.drivers.s7.blocks import Block, Request, pack
 from edge_agent.drivers.s7.plan import Layout
 
-RETRY_SECONDS: Final = 60.0
 _Key = tuple[Area, int, int, int]
 
 

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 from edge_agent.contracts.driver import Identity, Reading
 from edge_agent.contracts.errors import NotConnected, Unsupported, WriteRefused, WriteUnknown
+from edge_agent.drivers.halving import PROBES_PER_READ
 from edge_agent.drivers.links import Unanswered
 from edge_agent.drivers.xgt import frames, status
 from edge_agent.drivers.xgt.errors import DeviceError, Refused
@@ -25,8 +26,6 @@ from edge_agent.drivers.xgt.split import Part, Trail
 from edge_agent.drivers.xgt.write import XgtTarget, decode, encode
 from edge_agent.wire.frame import JsonValue
 
-# Requests that one read may spend on finding out what a PLC refuses; the rest waits for the next.
-PROBES_PER_READ: Final = 32
 # These concern the frame, not what it asks for: shorter requests would not help.
 _FRAME_FAULTS: Final = range(0x75, 0x79)
 _VENDOR: Final = "LS Electric"

@@ -6,13 +6,10 @@ ones. What was learnt stays, and later cycles pay for one request a part; bad it
 then, and after connecting everything is tried whole again.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
+from edge_agent.drivers.halving import RETRY_SECONDS, halves
 from edge_agent.drivers.xgt.plan import Block, Item
-
-RETRY_SECONDS: Final = 60.0
 
 
 @dataclass(eq=False, slots=True)
@@ -62,7 +59,9 @@ class Trail:
     def refused(self, part: Part, text: str, now: float) -> list[Part]:
         """Takes in a refusal. Returns the parts to ask instead; none where the part is one bad item."""
         items = part.block.items
-        instead = [Part(Block.of(self.root.kind, half)) for half in _halves(items)]
+        instead = [
+            Part(Block.of(self.root.kind, half)) for half in halves(items, [item.area for item in items])
+        ]
         if not instead:
             self.bad[items[0]] = Bad(text, now + RETRY_SECONDS)
         if part in self.parts:
@@ -76,19 +75,3 @@ class Trail:
             del self.bad[part.block.items[0]]
             self.parts.append(part)
             self._healed = True
-
-
-def _halves(items: Sequence[Item]) -> tuple[Sequence[Item], ...]:
-    """Nothing of a single item."""
-    if len(items) == 1:
-        return ()
-    ends: list[int] = []
-    for item in items:
-        ends.append(max(item.end, ends[-1]) if ends and item.area == items[0].area else item.end)
-
-    def worth(cut: int) -> tuple[int, int]:
-        gap = items[cut].start - ends[cut - 1] if items[cut].area == items[cut - 1].area else 0
-        return max(0, gap), -abs(2 * cut - len(items))
-
-    cut = max(range(1, len(items)), key=worth)
-    return items[:cut], items[cut:]

@@ -3,9 +3,10 @@
 from collections import deque
 from collections.abc import Callable
 
+from edge_agent.drivers.halving import RETRY_SECONDS
 from edge_agent.drivers.modbus.address import Area
 from edge_agent.drivers.modbus.plan import Block, Item
-from edge_agent.drivers.modbus.split import RETRY_SECONDS, Trail
+from edge_agent.drivers.modbus.split import Trail
 
 Works = Callable[[Block], bool]
 ILLEGAL_ADDRESS = 2

@@ -1,8 +1,9 @@
 """What is asked after a CPU refused a block."""
 
+from edge_agent.drivers.halving import RETRY_SECONDS
 from edge_agent.drivers.s7.address import parse
 from edge_agent.drivers.s7.blocks import Block
-from edge_agent.drivers.s7.trail import RETRY_SECONDS, Trail
+from edge_agent.drivers.s7.trail import Trail
 from tests.unit.drivers.s7.test_s7_plan import planned, words
 
 
