@@ -292,6 +292,38 @@ async def test_a_message_that_a_resumed_session_repeats_counts_once(house: House
     await driver.close()
 
 
+async def test_a_repetition_is_known_over_more_than_one_broken_link(house: House) -> None:
+    async def first(wire: Wire) -> None:
+        await wire.accept()
+        await wire.grant()
+        wire.publish("t0", "1", mid=1)
+        wire.publish("t0", "2", mid=2)
+
+    async def second(wire: Wire) -> None:
+        await wire.accept(RESUMED)
+        wire.publish("t0", "1", mid=1, dup=True)
+
+    async def third(wire: Wire) -> None:
+        await wire.accept(RESUMED)
+        wire.publish("t0", "1", mid=1, dup=True)
+        wire.publish("t0", "2", mid=2, dup=True)
+        wire.publish("t0", "3", mid=3)
+        await wire.gone()
+
+    house.broker.turns = [first, second, third]
+    driver, (made,) = house.driver(session="persistent", client_id="me")
+    came: list[Any] = []
+    for _ in range(3):
+        with contextlib.suppress(NotConnected):
+            await driver.connect()
+            for _ in range(2):
+                came += [each for each in _values(made, await driver.read(made)) if each is not None]
+    inbox = driver.inboxes[made]
+    await until(lambda: inbox.messages == 3)
+    assert came + _values(made, inbox.take(0.0)) == [1, 2, 3]
+    await driver.close()
+
+
 async def test_what_a_session_missed_waits_for_groups_that_have_not_read_yet(house: House) -> None:
     async def turn(wire: Wire) -> None:
         await wire.accept(RESUMED)
