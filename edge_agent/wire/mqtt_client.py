@@ -6,7 +6,8 @@ the connecting, the packets and the keepalive. What is changed of it, and why:
   as its socket is there, so that it cannot take the client id away from the next one.
 - a connecting that failed leaves nothing behind: a broker that was frozen would find one connection of each
   try when it wakes up.
-- a broker that hangs up before its CONNACK is told at once, and not after the time-out.
+- a broker that hangs up before its CONNACK is told at once, and not after the time-out; and one that hangs
+  up right after it is told at all: aiomqtt forgets that, and the link would seem to live.
 - sockets are watched by the socket and not by its number, which the next link may have by the time that a
   deferred call comes to it: that link would then never write.
 - after an error the socket is closed; paho leaves it open, and it would be read for ever.
@@ -17,9 +18,12 @@ the connecting, the packets and the keepalive. What is changed of it, and why:
 import asyncio
 import ssl
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import aiomqtt
+
+# Of TLS, whose records bring each other: a broker that does not stop would never give the loop back.
+_PACKETS_A_TURN: Final = 20
 
 
 class BrokerClient(aiomqtt.Client):
@@ -34,15 +38,17 @@ class BrokerClient(aiomqtt.Client):
         self._client.connect_timeout = timeout
         self._max_packet_bytes = max_packet_bytes
         self._given_up = False
+        self._last_word = "the link broke at once"
 
     async def open(self) -> None:
         """Raises aiomqtt.MqttError, OSError, ValueError; safe to cancel."""
         ended = self._disconnected  # aiomqtt takes a new one where this one is done
         try:
             await self.__aenter__()
-            if ended.done():
-                ended.exception()  # it is known
-                raise aiomqtt.MqttError("the broker closed the link as soon as it had let it in")
+            if self._client.socket() is None:
+                if ended.done():
+                    ended.exception()  # it is known
+                raise aiomqtt.MqttError(self._last_word)
         except BaseException:
             await self.give_up()
             raise
@@ -80,6 +86,7 @@ class BrokerClient(aiomqtt.Client):
         if not self._connected.done():
             self._connected.set_exception(aiomqtt.MqttError("the broker closed the link without an answer"))
         elif self._is_accepted:
+            self._last_word = f"the broker closed the link at once: {reason_code}"
             super()._on_disconnect(client, userdata, flags, reason_code, properties)
 
     def _on_socket_open(self, client: Any, userdata: Any, sock: Any) -> None:  # noqa: ARG002
@@ -106,7 +113,7 @@ class BrokerClient(aiomqtt.Client):
             self._loop.remove_writer(sock.fileno())
 
     def _read(self) -> None:
-        while True:
+        for _ in range(_PACKETS_A_TURN):
             self._client.loop_read()
             if self._client._in_packet["remaining_length"] > self._max_packet_bytes:
                 raise OSError(f"the broker sends a packet of more than {self._max_packet_bytes} bytes")
@@ -114,6 +121,11 @@ class BrokerClient(aiomqtt.Client):
             # What TLS has decrypted already wakes nobody.
             if not isinstance(sock, ssl.SSLSocket) or not sock.pending():
                 return
+        self._loop.call_soon(self._guarded, self._read_on)
+
+    def _read_on(self) -> None:
+        if not self._given_up and self._client.socket() is not None:
+            self._read()
 
     def _guarded(self, turn: Callable[[], Any]) -> None:
         """For packets of no sense paho raises whatever its reading of them runs into."""

@@ -1,18 +1,8 @@
-"""One link to a broker, over aiomqtt and the paho client below it.
-
-aiomqtt gives the connecting, the packets and the keepalive. What is changed of it, and why:
+"""One link to a broker, over `wire.mqtt_client`, which says what is changed of aiomqtt. Here besides:
 - messages go to a callback instead of a queue: a queue that is full would acknowledge and drop (QoS 1);
   and of a message the flags `dup` and `mid` are needed, which its Message does not have.
-- connecting happens in a thread that nobody can end. A link that was given up meanwhile is closed as soon
-  as its socket is there, so that it cannot take the client id away from the next one.
-- a broker that hangs up before its CONNACK is told at once, and not after the time-out; and one that hangs
-  up right after it is told at all: aiomqtt forgets that, and the link would seem to live.
-- sockets are watched by the socket and not by its number, which the next link may have by the time that a
-  deferred call comes to it: that link would then never write.
 - over a session that goes on, PUBACK is sent by `acknowledge` only. Paho's own switch for that leaves a
   PUBREL that it does not know without an answer, for ever.
-- after an error the socket is closed; paho leaves it open, and it would be read for ever.
-- a packet above `MAX_PACKET_BYTES` ends the link before it is read.
 """
 
 import asyncio
@@ -32,6 +22,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from edge_agent.contracts.errors import NotConnected
 from edge_agent.drivers.mqtt.security import tls_context
 from edge_agent.drivers.mqtt.transport import MqttTransport, Session
+from edge_agent.wire.mqtt_client import BrokerClient
 
 MAX_PACKET_BYTES: Final = (16 << 20) + 70_000
 # Most messages of QoS 1 and 2 that a broker of MQTT 5 sends before it waits for acknowledgements.
@@ -39,8 +30,6 @@ MOST_UNACKNOWLEDGED: Final = 2_000
 # No word for each packet that is not as it should be: reasons go with NotConnected.
 _SILENT: Final = logging.getLogger(f"{__name__}.packets")
 _SILENT.disabled = True
-# Of TLS, whose records bring each other: a broker that does not stop would never give the loop back.
-_PACKETS_A_TURN: Final = 20
 _REFUSED: Final = 0x80
 _TAKEN_OVER: Final = 0x8E
 _UNREADABLE_TOPIC: Final = "(a topic that is not UTF-8)"
@@ -68,7 +57,7 @@ class Arrived(NamedTuple):
     waits: bool = False
 
 
-class Link(aiomqtt.Client):
+class Link(BrokerClient):
     """Used for one connecting, then thrown away. Use `open_link`."""
 
     def __init__(
@@ -88,14 +77,12 @@ class Link(aiomqtt.Client):
             properties=_properties(transport) if is_new else None,
             keepalive=math.ceil(transport.keepalive),
             timeout=float(transport.timeout),
+            max_packet_bytes=MAX_PACKET_BYTES,
             tls_context=context,
             logger=_SILENT,
         )
         self._arrived = arrived
-        self._given_up = False
         self.resumed = False
-        self._last_word = "the link broke at once"
-        self._client.connect_timeout = float(transport.timeout)
         self.keeps = not is_clean
         self._send_puback = self._client._send_puback
         if self.keeps:
@@ -146,41 +133,6 @@ class Link(aiomqtt.Client):
             for mid in mids:
                 self._send_puback(mid)
 
-    async def open(self) -> None:
-        """Raises aiomqtt.MqttError, OSError and what TLS raises; safe to cancel."""
-        try:
-            await self.__aenter__()
-            if self._client.socket() is None:
-                raise aiomqtt.MqttError(self._last_word)
-        except BaseException:
-            await self.give_up()
-            raise
-
-    async def give_up(self) -> None:
-        """Says goodbye if that is possible at once, and closes the socket, now or as soon as it is there."""
-        if self._given_up:
-            return
-        is_up = self._is_accepted and not self._disconnected.done()
-        self._given_up = True
-        if is_up:
-            self._client.disconnect()
-            self._client.loop_write()  # else it would wait for the loop, and be dropped with the socket
-        self._drop()
-        if self._disconnected.done():
-            self._disconnected.exception()  # it is known
-        if (task := self._misc_task) is not None:
-            task.cancel()
-            await asyncio.wait((task,))
-
-    @property
-    def _is_accepted(self) -> bool:
-        """The broker said yes. Waiting for its answer may also have failed, or been cancelled."""
-        answer = self._connected
-        return answer.done() and not answer.cancelled() and answer.exception() is None
-
-    def _drop(self) -> None:
-        self._client._sock_close()
-
     # --- what paho calls; from the thread that connects, where it says so -------------------------
 
     def _on_message(self, client: Any, userdata: Any, message: MQTTMessage) -> None:  # noqa: ARG002
@@ -197,64 +149,6 @@ class Link(aiomqtt.Client):
     ) -> None:
         self.resumed = flags.session_present
         super()._on_connect(client, userdata, flags, reason_code, properties)
-
-    def _on_disconnect(
-        self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None
-    ) -> None:
-        if not self._connected.done():
-            self._connected.set_exception(aiomqtt.MqttError("the broker closed the link without an answer"))
-        elif self._is_accepted:
-            self._last_word = f"the broker closed the link at once: {reason_code}"
-            super()._on_disconnect(client, userdata, flags, reason_code, properties)
-
-    def _on_socket_open(self, client: Any, userdata: Any, sock: Any) -> None:  # noqa: ARG002
-        """In the thread."""
-        self._loop.call_soon_threadsafe(self._adopt, sock)
-
-    def _adopt(self, sock: Any) -> None:
-        if self._given_up or sock.fileno() < 0:
-            self._drop()
-            return
-        self._loop.add_reader(sock.fileno(), self._guarded, self._read)
-        self._misc_task = self._loop.create_task(self._misc_loop())
-
-    def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:  # noqa: ARG002
-        """In the thread, and in the loop."""
-        self._loop.call_soon_threadsafe(self._register_write, sock)
-
-    def _register_write(self, sock: Any) -> None:
-        if not self._given_up and sock.fileno() >= 0:
-            self._loop.add_writer(sock.fileno(), self._guarded, self._client.loop_write)
-
-    def _on_socket_unregister_write(self, client: Any, userdata: Any, sock: Any) -> None:  # noqa: ARG002
-        if sock.fileno() >= 0:
-            self._loop.remove_writer(sock.fileno())
-
-    def _read(self) -> None:
-        for _ in range(_PACKETS_A_TURN):
-            self._client.loop_read()
-            if self._client._in_packet["remaining_length"] > MAX_PACKET_BYTES:
-                raise OSError(f"the broker sends a packet of more than {MAX_PACKET_BYTES} bytes")
-            sock = self._client.socket()
-            # What TLS has decrypted already wakes nobody.
-            if not isinstance(sock, ssl.SSLSocket) or not sock.pending():
-                return
-        self._loop.call_soon(self._guarded, self._read_on)
-
-    def _read_on(self) -> None:
-        if not self._given_up and self._client.socket() is not None:
-            self._read()
-
-    def _guarded(self, turn: Callable[[], Any]) -> None:
-        """For packets of no sense paho raises whatever its reading of them runs into."""
-        try:
-            turn()
-        except Exception as error:  # noqa: BLE001
-            for waiting in (self._connected, self._disconnected):
-                if not waiting.done():
-                    waiting.set_exception(aiomqtt.MqttError(str(error)))
-                    break
-            self._drop()
 
 
 def _later(mid: int) -> MQTTErrorCode:  # noqa: ARG001
