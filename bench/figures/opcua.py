@@ -1,7 +1,5 @@
 """1,000 OPC UA items at 100 ms, subscribed to and stored, beside asyncua's own subscription to them."""
 
-import asyncio
-import contextlib
 import shutil
 import tempfile
 from pathlib import Path
@@ -12,18 +10,13 @@ import orjson
 
 from bench.figure import Beside, Order, Outcome, progress
 from bench.opcua_server import node
-from bench.plant import SETTLE_SECONDS
-from bench.processes import Usage, watch
-from edge_agent.contracts.errors import NotConnected
-from edge_agent.contracts.status import AgentStatus
+from bench.processes import Usage
+from bench.watching import document, observe
 from edge_agent.demo.children import Child, output_of
-from edge_agent.web.client import LocalClient
-from tests.crash.rig import until
 
 _ITEMS: Final = 1_000
 _INTERVAL: Final = 0.1
 _GOAL_RATIO: Final = 1.6
-_START_SECONDS: Final = 180
 
 
 async def run(order: Order) -> list[Outcome]:
@@ -39,7 +32,12 @@ async def run(order: Order) -> list[Outcome]:
         config.write_bytes(orjson.dumps(_document(url, runtime)))
         before = await _bare(url, order.seconds / 2)
         await agent.start()
-        usage, details = await _observe(agent, server, runtime, order.seconds)
+        progress(f"agent is told of {_ITEMS / _INTERVAL:,.0f} changes/s for {order.seconds:g} s")
+        usage, stored, details = await observe(
+            agent, server, runtime, order.seconds,
+            lambda status: any(entry.framed >= _ITEMS for entry in status.accounting),
+        )  # fmt: skip
+        details["changes_per_second_stored"] = round(stored)
         await agent.stop()
         after = await _bare(url, order.seconds / 2)
     finally:
@@ -72,10 +70,9 @@ def _outcome(usage: Usage, details: dict[str, Any], cpu: list[float], changes: l
 
 def _document(url: str, runtime: Path) -> dict[str, Any]:
     tags = [{"name": f"t{place}", "address": node(place), "type": "float64"} for place in range(_ITEMS)]
-    return {
-        "agent": {"id": "bench", "runtime_dir": str(runtime), "page_listen": None},
-        "buffer": {"path": "buffer.db", "flush_interval": "1s"},
-        "connections": [
+    return document(
+        runtime,
+        [
             {
                 "name": "server",
                 "driver": "opcua",
@@ -83,7 +80,7 @@ def _document(url: str, runtime: Path) -> dict[str, Any]:
                 "groups": [{"name": "all", "interval": f"{1000 * _INTERVAL:g}ms", "tags": tags}],
             }
         ],
-    }
+    )
 
 
 async def _bare(url: str, seconds: float) -> dict[str, list[float]]:
@@ -99,32 +96,3 @@ async def _bare(url: str, seconds: float) -> dict[str, list[float]]:
     )
     found: dict[str, list[float]] = orjson.loads(printed)
     return found
-
-
-async def _observe(
-    agent: Child, server: Child, runtime: Path, seconds: float
-) -> tuple[Usage, dict[str, Any]]:
-    client = LocalClient(runtime / "agent.sock", timeout_seconds=60)
-
-    async def status() -> AgentStatus:
-        return await asyncio.to_thread(client.status)
-
-    async def all_told() -> bool:
-        with contextlib.suppress(NotConnected):
-            found = await status()
-            return any(entry.framed >= _ITEMS for entry in found.accounting)
-        return False
-
-    await until(all_told, _START_SECONDS)
-    await asyncio.sleep(SETTLE_SECONDS)
-    progress(f"agent is told of {_ITEMS / _INTERVAL:,.0f} changes/s for {seconds:g} s")
-    loop = asyncio.get_running_loop()
-    first, begin = await status(), loop.time()
-    usage = await watch({"agent": agent.pid, "server": server.pid}, seconds)
-    last, took = await status(), loop.time() - begin
-    return usage["agent"], {
-        "changes_per_second_stored": round((last.stored_samples - first.stored_samples) / took),
-        "lost_samples": last.lost_samples,
-        "agent_pss_mib": usage["agent"].pss_mib,
-        "server_cpu_percent": usage["server"].cpu_percent,
-    }

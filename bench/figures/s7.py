@@ -1,7 +1,5 @@
 """100,000 bytes/s from S7 CPUs, polled and stored, beside python-snap7's client with the same bytes."""
 
-import asyncio
-import contextlib
 import shutil
 import tempfile
 from pathlib import Path
@@ -11,20 +9,13 @@ from typing import Any, Final
 import orjson
 
 from bench.figure import Beside, Order, Outcome, progress
-from bench.figures.reference import lateness_between, overruns, upper_bound
-from bench.plant import SETTLE_SECONDS
-from bench.processes import Usage, watch
-from edge_agent.contracts.errors import NotConnected
-from edge_agent.contracts.status import AgentStatus
+from bench.watching import all_framed, document, observe
 from edge_agent.demo.children import Child, output_of
-from edge_agent.web.client import LocalClient
-from tests.crash.rig import until
 
 _CONNECTIONS: Final = 10
 _BYTES: Final = 10_000
 _INTERVAL: Final = 1.0
 _GOAL_RATIO: Final = 1.6
-_START_SECONDS: Final = 180
 
 
 async def run(order: Order) -> list[Outcome]:
@@ -42,7 +33,10 @@ async def run(order: Order) -> list[Outcome]:
         config.write_bytes(orjson.dumps(_document(ports, runtime)))
         before = await _library(ports, order.seconds / 2)
         await agent.start()
-        usage, details = await _observe(agent, simulator, runtime, order.seconds)
+        progress(f"agent reads {_CONNECTIONS * _BYTES / _INTERVAL:,.0f} bytes/s for {order.seconds:g} s")
+        usage, stored, details = await observe(
+            agent, simulator, runtime, order.seconds, all_framed(_CONNECTIONS)
+        )
         await agent.stop()
         after = await _library(ports, order.seconds / 2)
     finally:
@@ -53,6 +47,7 @@ async def run(order: Order) -> list[Outcome]:
     library = round(median(windows), 2)
     ratio = round(usage.cpu_percent / library, 2)
     details |= {
+        "bytes_per_second_stored": round(2 * stored),
         "agent_windows": usage.windows,
         "library_windows": [round(cpu, 2) for cpu in windows],
         "library_bytes_per_second": round(median(before["reads"] + after["reads"]) * _BYTES),
@@ -73,10 +68,9 @@ async def run(order: Order) -> list[Outcome]:
 def _document(ports: list[int], runtime: Path) -> dict[str, Any]:
     words = _BYTES // 2
     tags = [{"name": f"t[0..{words - 1}]", "address": f"DB1.DBW0..{_BYTES - 1}"}]
-    return {
-        "agent": {"id": "bench", "runtime_dir": str(runtime), "page_listen": None},
-        "buffer": {"path": "buffer.db", "flush_interval": "1s"},
-        "connections": [
+    return document(
+        runtime,
+        [
             {
                 "name": f"cpu{index}",
                 "driver": "s7",
@@ -85,7 +79,7 @@ def _document(ports: list[int], runtime: Path) -> dict[str, Any]:
             }
             for index, port in enumerate(ports)
         ],
-    }
+    )
 
 
 async def _library(ports: list[int], seconds: float) -> dict[str, list[float]]:
@@ -95,34 +89,3 @@ async def _library(ports: list[int], seconds: float) -> dict[str, list[float]]:
     )  # fmt: skip
     found: dict[str, list[float]] = orjson.loads(printed)
     return found
-
-
-async def _observe(
-    agent: Child, simulator: Child, runtime: Path, seconds: float
-) -> tuple[Usage, dict[str, Any]]:
-    client = LocalClient(runtime / "agent.sock", timeout_seconds=60)
-
-    async def status() -> AgentStatus:
-        return await asyncio.to_thread(client.status)
-
-    async def all_polled() -> bool:
-        with contextlib.suppress(NotConnected):
-            found = await status()
-            return len(found.accounting) == _CONNECTIONS and all(entry.framed for entry in found.accounting)
-        return False
-
-    await until(all_polled, _START_SECONDS)
-    await asyncio.sleep(SETTLE_SECONDS)
-    progress(f"agent reads {_CONNECTIONS * _BYTES / _INTERVAL:,.0f} bytes/s for {seconds:g} s")
-    loop = asyncio.get_running_loop()
-    first, begin = await status(), loop.time()
-    usage = await watch({"agent": agent.pid, "simulator": simulator.pid}, seconds)
-    last, took = await status(), loop.time() - begin
-    return usage["agent"], {
-        "bytes_per_second_stored": round(2 * (last.stored_samples - first.stored_samples) / took),
-        "lost_samples": last.lost_samples,
-        "overruns": overruns(last) - overruns(first),
-        "lateness_p99_ms": upper_bound(lateness_between(first, last), 0.99),
-        "agent_pss_mib": usage["agent"].pss_mib,
-        "simulator_cpu_percent": usage["simulator"].cpu_percent,
-    }

@@ -1,7 +1,5 @@
 """100,000 words/s from XGT PLCs, polled and stored durably, beside a bare reader of the same frames."""
 
-import asyncio
-import contextlib
 import shutil
 import tempfile
 from pathlib import Path
@@ -11,20 +9,13 @@ from typing import Any, Final
 import orjson
 
 from bench.figure import Beside, Order, Outcome, progress
-from bench.figures.reference import lateness_between, overruns, upper_bound
-from bench.plant import SETTLE_SECONDS
-from bench.processes import Usage, watch
-from edge_agent.contracts.errors import NotConnected
-from edge_agent.contracts.status import AgentStatus
+from bench.watching import all_framed, document, observe
 from edge_agent.demo.children import Child, output_of
-from edge_agent.web.client import LocalClient
-from tests.crash.rig import until
 
 _CONNECTIONS: Final = 10
 _WORDS: Final = 10_000
 _INTERVAL: Final = 1.0
 _GOAL_CPU: Final = 15.0
-_START_SECONDS: Final = 180
 
 
 async def run(order: Order) -> list[Outcome]:
@@ -41,7 +32,10 @@ async def run(order: Order) -> list[Outcome]:
         config.write_bytes(orjson.dumps(_document(port, runtime)))
         before = await _bare(port, order.seconds / 2)
         await agent.start()
-        usage, details = await _observe(agent, simulator, runtime, order.seconds)
+        progress(f"agent reads {_CONNECTIONS * _WORDS / _INTERVAL:,.0f} words/s for {order.seconds:g} s")
+        usage, stored, details = await observe(
+            agent, simulator, runtime, order.seconds, all_framed(_CONNECTIONS)
+        )
         await agent.stop()
         after = await _bare(port, order.seconds / 2)
     finally:
@@ -52,6 +46,7 @@ async def run(order: Order) -> list[Outcome]:
     bare = round(median(windows), 2)
     replies = median(before["replies"] + after["replies"])
     details |= {
+        "words_per_second_stored": round(stored),
         "agent_windows": usage.windows,
         "bare_windows": [round(cpu, 2) for cpu in windows],
         "bare_words_per_second": round(replies * _WORDS / -(-2 * _WORDS // 1400)),
@@ -70,10 +65,9 @@ async def run(order: Order) -> list[Outcome]:
 
 def _document(port: int, runtime: Path) -> dict[str, Any]:
     tags = [{"name": f"t[0..{_WORDS - 1}]", "address": f"%DW0..{_WORDS - 1}"}]
-    return {
-        "agent": {"id": "bench", "runtime_dir": str(runtime), "page_listen": None},
-        "buffer": {"path": "buffer.db", "flush_interval": "1s"},
-        "connections": [
+    return document(
+        runtime,
+        [
             {
                 "name": f"plc{index}",
                 "driver": "xgt",
@@ -82,7 +76,7 @@ def _document(port: int, runtime: Path) -> dict[str, Any]:
             }
             for index in range(_CONNECTIONS)
         ],
-    }
+    )
 
 
 async def _bare(port: int, seconds: float) -> dict[str, list[float]]:
@@ -92,34 +86,3 @@ async def _bare(port: int, seconds: float) -> dict[str, list[float]]:
     )  # fmt: skip
     found: dict[str, list[float]] = orjson.loads(printed)
     return found
-
-
-async def _observe(
-    agent: Child, simulator: Child, runtime: Path, seconds: float
-) -> tuple[Usage, dict[str, Any]]:
-    client = LocalClient(runtime / "agent.sock", timeout_seconds=60)
-
-    async def status() -> AgentStatus:
-        return await asyncio.to_thread(client.status)
-
-    async def all_polled() -> bool:
-        with contextlib.suppress(NotConnected):
-            found = await status()
-            return len(found.accounting) == _CONNECTIONS and all(entry.framed for entry in found.accounting)
-        return False
-
-    await until(all_polled, _START_SECONDS)
-    await asyncio.sleep(SETTLE_SECONDS)
-    progress(f"agent reads {_CONNECTIONS * _WORDS / _INTERVAL:,.0f} words/s for {seconds:g} s")
-    loop = asyncio.get_running_loop()
-    first, begin = await status(), loop.time()
-    usage = await watch({"agent": agent.pid, "simulator": simulator.pid}, seconds)
-    last, took = await status(), loop.time() - begin
-    return usage["agent"], {
-        "words_per_second_stored": round((last.stored_samples - first.stored_samples) / took),
-        "lost_samples": last.lost_samples,
-        "overruns": overruns(last) - overruns(first),
-        "lateness_p99_ms": upper_bound(lateness_between(first, last), 0.99),
-        "agent_pss_mib": usage["agent"].pss_mib,
-        "simulator_cpu_percent": usage["simulator"].cpu_percent,
-    }
