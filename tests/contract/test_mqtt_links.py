@@ -78,6 +78,7 @@ class Broker:
         self.begun = 0
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._is_stopped = False
 
     async def start(self) -> int:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -86,6 +87,7 @@ class Broker:
 
     async def stop(self) -> None:
         assert self._server is not None
+        self._is_stopped = True
         self._server.close()
         for task in list(self._tasks):
             task.cancel()
@@ -93,6 +95,9 @@ class Broker:
         await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._is_stopped:  # the thread that connects was given up, and came late
+            writer.close()
+            return
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)

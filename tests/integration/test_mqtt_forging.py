@@ -161,7 +161,7 @@ async def test_a_wrong_password_and_an_unknown_user_stay_out(shipped: Broker) ->
 
 async def test_without_tls_nobody_comes_in(shipped: Broker) -> None:
     client = aiomqtt.Client(
-        "localhost", shipped.port, username=THIEF, password=shipped.passwords[THIEF], timeout=1
+        "localhost", shipped.port, username=THIEF, password=shipped.passwords[THIEF], timeout=0.4
     )
     with pytest.raises(aiomqtt.MqttError):
         await client.__aenter__()
@@ -184,7 +184,7 @@ async def test_a_certificate_makes_its_holder_that_device_and_no_other(shipped: 
 async def test_without_a_certificate_the_second_door_stays_shut(shipped: Broker) -> None:
     client = aiomqtt.Client(
         "localhost", shipped.certificate_port, tls_context=shipped.tls, username=THIEF,
-        password=shipped.passwords[THIEF], protocol=aiomqtt.ProtocolVersion.V5, timeout=1,
+        password=shipped.passwords[THIEF], protocol=aiomqtt.ProtocolVersion.V5, timeout=0.4,
     )  # fmt: skip
     with pytest.raises(aiomqtt.MqttError):
         await client.__aenter__()
