@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final, Generic, Protocol, TypeVar, TypeVarTuple, cast
 
-from edge_agent.contracts.errors import NotConnected
+from edge_agent.contracts.errors import NotConnected, WriteUnknown
 
 # A half-open connection looks like a dead device. After as many time-outs in a row a new one is tried.
 UNANSWERED_LIMIT: Final = 3
@@ -106,6 +106,16 @@ class Link(Generic[Reply, *Asked]):
         self._answered = True
         self._unanswered = 0
         return answer
+
+    async def request_once(self, *asked: *Asked) -> Reply:
+        """For a request to write: NotConnected where nothing was sent, WriteUnknown where something was."""
+        sent = self.sent
+        try:
+            return await self.request(*asked)
+        except (NotConnected, Unanswered) as error:
+            if self.sent == sent:
+                raise NotConnected(str(error)) from error
+            raise WriteUnknown(str(error)) from error
 
     def drop(self, reason: str) -> None:
         """Ends the connection at once; a request in flight fails."""

@@ -131,13 +131,7 @@ class ModbusDriver:
             link = await self._reopened(link)
         if link is None:
             raise NotConnected("not connected")
-        sent = link.sent
-        try:
-            return await link.request(unit_id, request)
-        except (NotConnected, Unanswered) as error:
-            if link.sent == sent:
-                raise NotConnected(str(error)) from error
-            raise WriteUnknown(str(error)) from error
+        return await link.request_once(unit_id, request)
 
     async def _read_parts(self, harvest: Harvest, index: int, trail: Trail) -> bool:
         """Reads a block in parts. Returns False where the unit does not answer any more."""

@@ -108,13 +108,9 @@ class S7Driver:
         pdu = messages.write_request(0, place.area, place.db, change.start, change.bit, change.data)
         if len(pdu) > link.pdu:
             raise WriteRefused(f"the CPU takes messages of {link.pdu} bytes, this one has {len(pdu)}")
-        sent = link.sent
+        reply = await link.request_once(pdu)
         try:
-            code = messages.write_reply(await link.request(pdu))
-        except (NotConnected, Unanswered) as error:
-            if link.sent == sent:
-                raise NotConnected(str(error)) from error
-            raise WriteUnknown(str(error)) from error
+            code = messages.write_reply(reply)
         except Refusal as error:
             raise WriteRefused(str(error)) from error
         except DeviceError as error:

@@ -94,14 +94,9 @@ class XgtDriver:
             link = await self._reopened(link)
         if link is None:
             raise NotConnected("not connected")
-        sent = link.sent
+        reply = await link.request_once(request)
         try:
-            reply = await link.request(request)
             frames.check(request, reply.body)
-        except (NotConnected, Unanswered) as error:
-            if link.sent == sent:
-                raise NotConnected(str(error)) from error
-            raise WriteUnknown(str(error)) from error
         except Refused as error:
             raise WriteRefused(str(error)) from error
         except DeviceError as error:
