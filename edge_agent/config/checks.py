@@ -133,8 +133,11 @@ def _transport_doubts(
 
 
 def _far_end(connection: ConnectionSettings) -> tuple[str, ...]:
-    """What a transport is connected to, in terms that most drivers' transports have."""
+    """What a transport is connected to, in terms that most drivers' transports have. Empty where any number
+    of links may be."""
     transport = getattr(connection, "transport", None)
+    if getattr(transport, "takes_many", False):
+        return ()
     values = (getattr(transport, name, None) for name in ("host", "port", "device"))
     return tuple(str(value).lower() for value in values if value is not None)
 

@@ -6,7 +6,7 @@ reference page and the editors' JSON Schema are generated from here.
 
 import re
 from importlib.util import find_spec
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -105,7 +105,12 @@ class TagSettings(Settings):
 
 
 class TransportSettings(Settings):
-    """How to reach the PLC. Drivers extend it."""
+    """How to reach the PLC. Drivers extend it.
+
+    takes_many: what is there serves any number of links, as a broker does; most PLCs serve one or a few.
+    """
+
+    takes_many: ClassVar[bool] = False
 
     timeout: Annotated[Duration, between("1ms", "5m")] = Field(
         Seconds(2), description="How long one request may take.", examples=["500ms"]

@@ -25,7 +25,6 @@ _CHATTY: Final = {
     "aiohttp.access": logging.WARNING,
     "asyncua": logging.CRITICAL,
     "pymodbus": logging.CRITICAL,
-    "snap7": logging.CRITICAL,
 }
 # As the journal has them: a dataclass shows what its own text shows.
 _AS_TEXTS: Final = (

@@ -3,7 +3,7 @@
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
@@ -40,6 +40,8 @@ class Authentication(StrEnum):
 
 class HttpTransport(TransportSettings):
     """One server. Files are relative to the config file."""
+
+    takes_many: ClassVar[bool] = True
 
     url: str = Field(
         description="Where the server is, and what all paths begin with.", examples=["http://192.0.2.30"]

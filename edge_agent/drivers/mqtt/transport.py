@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -49,6 +49,8 @@ class TlsSettings(Settings):
 
 class MqttTransport(TransportSettings):
     """The broker, and who the agent is to it."""
+
+    takes_many: ClassVar[bool] = True
 
     host: str = Field(min_length=1, max_length=253, description="Host name or IP address of the broker.",
                       examples=["broker.plant.example"])  # fmt: skip
