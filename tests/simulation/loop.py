@@ -75,8 +75,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             raise Stuck("every task waits for another one")
         else:
             # The timer's own time, not a sum of waits: how often the loop woke on the way must not show in
-            # the last bit of the time, which decides how a time is rounded.
-            self._now = self._scheduled[0].when()
+            # the last bit of the time, which decides how a time is rounded. Microseconds for the same reason.
+            self._now = max(self._now, round(self._scheduled[0].when(), 6))
 
     def settle(self) -> None:
         """Takes the answers of real threads until none is owed."""
