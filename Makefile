@@ -20,7 +20,7 @@ $(VENV)/.run: pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group test --group lint --editable '.[speed,central,opcua,mqtt]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group test --group lint --editable '.[speed,central,opcua,mqtt,hooks]'
 	@touch $@
 
 demo: $(VENV)/.run  ## three simulated PLCs, a centre, an agent and a page; FOR=30s ends with a verdict

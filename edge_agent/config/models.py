@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from edge_agent.config.base import Settings as Settings  # noqa: PLC0414 the way in which mypy takes it on
+from edge_agent.config.hooks import HooksSettings
 from edge_agent.config.listen import parse_loopback
 from edge_agent.config.units import Bytes, Duration, Rate, Seconds, Size, at_least, between
 from edge_agent.config.writes import WriteSettings
@@ -374,6 +375,7 @@ class Document(Settings):
     remote: RemoteSettings = Field(default_factory=RemoteSettings)
     commands: CommandSettings = Field(default_factory=CommandSettings)
     writes: WriteSettings = Field(default_factory=WriteSettings)
+    hooks: HooksSettings = Field(default_factory=HooksSettings)
     secrets: dict[str, str] = Field(
         default_factory=dict, repr=False,
         description="Secrets that the centre's documents may name, as {secret: NAME}.",

@@ -190,11 +190,50 @@ class HostReport(Message):
     load_1m: float | None = None
 
 
+class HookReport(Message):
+    """One hook as the agent runs it. state: running, off (its breaker is open), refused (never started:
+    why is in `error`), starting.
+
+    calls, failures: in this run. p50_ms, p99_ms: of its latest calls, there and back. since: of the state.
+    origin: local or centre.
+    """
+
+    name: Text
+    hook_type: Text
+    state: Text
+    origin: Text = "local"
+    version: Number = 0
+    sha256: Text = ""
+    error: Text = ""
+    line: Number | None = None
+    since: Number = 0
+    calls: Number = 0
+    failures: Number = 0
+    kills: Number = 0
+    bad_samples: Number = 0
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    next_try: Number | None = None
+    prints: Annotated[str, Field(max_length=4_096)] = ""
+
+
+class HooksReport(Message):
+    """layers: each layer of the sandbox by name, with `on` or why it is not. etag, state, message: what
+    became of the centre's scripts (none, applied, rejected)."""
+
+    hooks: Annotated[list[HookReport], Field(max_length=1_000)] = []
+    layers: dict[str, str] = {}
+    etag: str | None = None
+    state: Text = "none"
+    message: Annotated[str, Field(max_length=20_000)] = ""
+
+
 class Heartbeat(Message):
     """Sent every `interval_seconds` (30 s); also at start and when a connection's state changes.
 
     heads: of every epoch that still has batches here, delivered or not, the current one last.
-    metrics_listen: HOST:PORT where Prometheus may scrape the agent; empty: nowhere.
+    metrics_listen: HOST:PORT where Prometheus may scrape the agent; empty: nowhere. hooks: None where the
+    agent has none.
     """
 
     now: Number
@@ -217,6 +256,7 @@ class Heartbeat(Message):
     lost_samples: Number = 0
     labels: dict[str, str] = {}
     metrics_listen: Text = ""
+    hooks: HooksReport | None = None
 
 
 class Resend(Message):
@@ -233,6 +273,7 @@ class HeartbeatAnswer(Message):
     heartbeat_interval: float | None = None
     send_interval: float | None = None
     config_etag: str | None = None
+    scripts_etag: str | None = None
     commands_waiting: Number = 0
 
 

@@ -191,17 +191,33 @@ class Schema:
     asks. So an agent of 100,000 tags keeps a few bytes of each.
     """
 
-    def __init__(self, connection: str, group: str, unit_id: int | None, tags: tuple[TagSchema, ...]) -> None:
+    def __init__(
+        self,
+        connection: str,
+        group: str,
+        unit_id: int | None,
+        tags: tuple[TagSchema, ...],
+        hooks: tuple[str, ...] = (),
+    ) -> None:
+        """hooks: the scripts that made these values, in the order in which they ran: `NAME@DIGEST`."""
         self.connection = connection
         self.group = group
         self.unit_id = unit_id
+        self.hooks = hooks
         self._tags: tuple[TagSchema, ...] | None = tags
 
     @classmethod
-    def of(cls, connection: str, group: str, unit_id: int | None, tags: Iterable[TagSchema]) -> "Schema":
+    def of(
+        cls,
+        connection: str,
+        group: str,
+        unit_id: int | None,
+        tags: Iterable[TagSchema],
+        hooks: tuple[str, ...] = (),
+    ) -> "Schema":
         """The schema of these tags; equal element sizes stand together, else the given order stays."""
         ordered = sorted(tags, key=lambda tag: (-tag.type.size, tag.count if tag.type.size else 0))
-        return cls(connection, group, unit_id, tuple(ordered))
+        return cls(connection, group, unit_id, tuple(ordered), hooks)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Schema) and self.canonical == other.canonical
@@ -223,15 +239,15 @@ class Schema:
     @cached_property
     def canonical(self) -> bytes:
         """Canonical JSON: sorted keys, no blanks, UTF-8. These bytes are what travels and is hashed."""
-        return orjson.dumps(
-            {
-                "connection": self.connection,
-                "group": self.group,
-                "unit_id": self.unit_id,
-                "tags": [tag.to_json() for tag in self.tags],
-            },
-            option=orjson.OPT_SORT_KEYS,
-        )
+        fields: dict[str, Any] = {
+            "connection": self.connection,
+            "group": self.group,
+            "unit_id": self.unit_id,
+            "tags": [tag.to_json() for tag in self.tags],
+        }
+        if self.hooks:
+            fields["hooks"] = list(self.hooks)
+        return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
 
     @cached_property
     def hash(self) -> str:
@@ -290,7 +306,8 @@ class Schema:
             value = orjson.loads(data)
             tags = tuple(TagSchema.from_json(tag) for tag in value["tags"])
             unit_id = None if value["unit_id"] is None else _whole(value["unit_id"], 0, _MOST)
-            schema = cls.of(_text(value["connection"]), _text(value["group"]), unit_id, tags)
+            hooks = tuple(_text(hook, MAX_NAME_CHARACTERS) for hook in value.get("hooks", ()))
+            schema = cls.of(_text(value["connection"]), _text(value["group"]), unit_id, tags, hooks)
         except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
             raise WireError(f"not a schema: {error}") from error
         if schema.tags != tags:
@@ -313,7 +330,17 @@ class Schema:
 
 
 # What a schema without its tags must know beforehand.
-_FACTS: Final = ("connection", "group", "unit_id", "canonical", "hash", "bands", "edges", "tag_count")
+_FACTS: Final = (
+    "connection",
+    "group",
+    "unit_id",
+    "hooks",
+    "canonical",
+    "hash",
+    "bands",
+    "edges",
+    "tag_count",
+)
 
 
 # Bounded: whoever looks at values looks at a few groups again and again.

@@ -1,0 +1,61 @@
+"""Hooks, between the buffer, which has frames ready to be committed, and the room that runs scripts on them.
+
+Frames are in the ring when hooks see them, so that a killed agent loses none; what a hook makes of them is
+committed in their place, in the transaction that also keeps the hook's state (decision 0038).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from edge_agent.contracts.status import LatestValue
+from edge_agent.wire.batch import Kind
+from edge_agent.wire.frame import Frame
+from edge_agent.wire.messages import HooksReport
+from edge_agent.wire.schema import Schema
+
+Frames = dict[str, tuple[Schema, list[Frame]]]
+Records = dict[Kind, list[Mapping[str, Any]]]
+
+
+@dataclass(slots=True)
+class Hooked:
+    """What a flush commits instead of what it took.
+
+    frames: by schema hash; a group's numbers are those that its frames had, each once and in order. A frame
+      of which a hook kept nothing has no sample and still its number. Frames of `HOOKS_CONNECTION` are new.
+    records: those that were taken, and alerts of hooks. schemas: of frames, as far as they are not those of
+      the frames that were taken; the buffer stores each once.
+    states: of each hook whose state has changed, what is to be kept for it (JSON, bounded); committed with
+      the frames, or not at all.
+    """
+
+    frames: Frames
+    records: Records
+    schemas: list[Schema] = field(default_factory=list)
+    states: dict[str, bytes] = field(default_factory=dict)
+
+
+class FrameHooks(Protocol):
+    """What a flush asks before it encodes. `hooks.stage` implements it."""
+
+    async def apply(self, frames: Frames, records: Records, seconds: float) -> Hooked:
+        """Runs all hooks on what a flush has taken, at most `seconds` long. Never raises; what was taken is
+        not changed. Samples that a hook failed on, or for which there was no time, come back as they were
+        before it, marked `bad_hook` (without a value where the hook withholds)."""
+        ...
+
+    def failed(self) -> Mapping[tuple[str, str], bool]:
+        """Groups (connection, group) that hooks change or may keep back; True: their samples are withheld
+        where a hook fails. Kept by the buffer, so that frames which a killed agent left are marked too."""
+        ...
+
+
+class HookWatch(Protocol):
+    """What the rest of the agent sees of the hooks."""
+
+    def report(self) -> HooksReport: ...
+
+    def latest(self, connection: str | None = None) -> list[LatestValue]:
+        """The newest values that hooks made: of replaced tags and of computed ones."""
+        ...

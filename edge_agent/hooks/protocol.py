@@ -1,0 +1,70 @@
+"""Messages between the agent and a hook worker, the same in both directions. Pure; standard library only.
+
+A message is `u32 length, u32 id` (big-endian; length of what follows), then `u32 head length`, a head in
+JSON, and a blob of bytes. An answer has the id of its request; there is one request at a time. Rows travel
+in the blob as the schema lays them out, so that no value is turned into text on the way.
+
+Requests (`op`), and their answers (`ok: true`; else `error` and the worker goes on):
+
+load    {hook, point, source}                     → {outputs: [[name, type], …], inputs: [pattern, …]}
+schema  {schema: N}, blob: canonical bytes         → {}
+plan    {hook, schema, outputs: [Out, …]}          → {}
+          Out = [name, wire type, count, index of the tag that it replaces or −1]
+          in the order of the outputs' row: fixed-size types by size descending, then text types.
+          schema: −1 for points that are not given frames.
+frames  {hook, state?, frames: [Frame, …]}, blob: rows one after the other
+          Frame = {s: schema, t: wall ms, m: mono ns, n: row bytes (0: no row), p?: present bitmap in hex,
+                   q?: [[first, count, quality, null 0|1], …], x?: [text values], run: 0|1}
+          run 0: of on_cycle, a group whose values its INPUTS name, without a call.
+                                                   → {results: [Result, …], state?, prints?, alerts?}, blob
+calls   {hook, state?, calls: [object, …]}         → {results: [Result, …], state?, prints?, alerts?}, blob
+drop    {hook}                                     → {}   its code and state are forgotten
+
+Result of a frame that was run (null for `run: 0`), in order:
+  {n: bytes of its outputs' row in the blob, p: outputs present (hex bitmap over outputs), q?: runs over
+   outputs, x?: text outputs, d?: hex bitmap over the schema's tags of those that are dropped}
+  or {error: {type, message, line, traceback}}: nothing of it counts, and the state is as it was before.
+alerts: [{code, message, data, i: index of the frame or call}, …]. prints: the last of what was printed.
+state: there in a request after a (re)start or where the parent's differs; in an answer where it changed.
+
+An outputs' row is little-endian (`Order.DCBA`); bytes of null outputs are zeros.
+"""
+
+import json
+import struct
+from typing import Any, Final
+
+HEAD: Final = struct.Struct("!II")
+_SIZE: Final = struct.Struct("!I")
+# Of one message. The parent gives a worker frames in parts that keep below.
+MAX_REQUEST_BYTES: Final = 8 << 20
+# Of an answer beside its rows, whose size the parent knows beforehand.
+MAX_ANSWER_HEAD_BYTES: Final = 1 << 20
+MAX_STATE_BYTES: Final = 16 << 10
+MAX_PRINT_CHARACTERS: Final = 4_096
+MAX_ALERTS: Final = 20
+MAX_OUTPUTS: Final = 20_000
+
+
+class ProtocolError(Exception):
+    """Bytes that are no message."""
+
+
+def encode(number: int, head: Any, blob: bytes = b"") -> bytes:
+    text = json.dumps(head, separators=(",", ":"), allow_nan=False).encode()
+    return HEAD.pack(_SIZE.size + len(text) + len(blob), number) + _SIZE.pack(len(text)) + text + blob
+
+
+def decode(body: bytes | memoryview) -> tuple[Any, memoryview]:
+    """Head and blob of what stands behind `HEAD`. Raises ProtocolError."""
+    view = memoryview(body)
+    if len(view) < _SIZE.size:
+        raise ProtocolError("a message without a head")
+    (size,) = _SIZE.unpack_from(view)
+    if size > len(view) - _SIZE.size:
+        raise ProtocolError("a head that is longer than its message")
+    try:
+        head = json.loads(bytes(view[_SIZE.size : _SIZE.size + size]))
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError(f"a head that is not JSON: {error}") from error
+    return head, view[_SIZE.size + size :]
