@@ -1,6 +1,7 @@
 """A request head that is never finished holds a connection no longer than the deadline."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,8 +22,10 @@ async def centre(tmp_path: Path) -> AsyncIterator[Centre]:
 
 async def closed_after(reader: asyncio.StreamReader) -> float:
     begun = time.monotonic()
+    # Closed is closed: with bytes of ours that it never read, it ends with a reset.
     async with asyncio.timeout(10):
-        await reader.read(-1)
+        with contextlib.suppress(ConnectionResetError):
+            await reader.read(-1)
     return time.monotonic() - begun
 
 
@@ -44,10 +47,12 @@ async def test_slow_loris_a_byte_now_and_then_does_not_move_the_deadline(centre:
             await asyncio.sleep(IDLE / 20)
 
     dripping = asyncio.create_task(drip())
-    assert await closed_after(reader) < IDLE + 5
-    dripping.cancel()
-    await asyncio.gather(dripping, return_exceptions=True)
-    writer.close()
+    try:
+        assert await closed_after(reader) < IDLE + 5
+    finally:
+        dripping.cancel()
+        await asyncio.gather(dripping, return_exceptions=True)
+        writer.close()
 
 
 async def test_many_half_heads_keep_nobody_else_out(centre: Centre) -> None:
