@@ -3,6 +3,7 @@
 A protocol says how the parts of a block that came in pieces stand in it, and how texts are decoded. Pure.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
@@ -35,7 +36,7 @@ class Named(Protocol):
     def name(self) -> str: ...
 
 
-class BlockHarvest:
+class BlockHarvest(ABC):
     """Collects replies block by block. Whatever was not read when it is asked for a reading is bad_comm."""
 
     def __init__(self, schema: Schema, blocks: Sequence[Block], cut: RowCut, texts: Sequence[Named]) -> None:
@@ -81,9 +82,9 @@ class BlockHarvest:
         row = blanked(self._schema, row, self._faults)
         return Reading(row, text, quality, (), self._unanswered, self._errors)
 
+    @abstractmethod
     def _texts(self, payload: bytes) -> tuple[Sequence[JsonValue], Iterable[int]]:
         """The texts in schema order, and the indexes of those whose bytes are none."""
-        raise NotImplementedError
 
     def _text(self, payload: bytes) -> tuple[JsonValue, ...]:
         first = self._schema.fixed_tags

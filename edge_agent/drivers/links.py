@@ -9,6 +9,7 @@ each request costs a quarter of the whole request.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final, Generic, Protocol, TypeVar, TypeVarTuple, cast
@@ -59,7 +60,7 @@ class Framing(Protocol[_Found_co, *Asked]):
         ...
 
 
-class Link(Generic[Reply, *Asked]):
+class Link(ABC, Generic[Reply, *Asked]):
     """Once `lost` has a reason, it stays lost.
 
     peer_closed: the peer ended it, after it had answered, and no answer was begun.
@@ -128,12 +129,12 @@ class Link(Generic[Reply, *Asked]):
 
     # --- how bytes travel -----------------------------------------------------------------------------
 
-    def _send(self, data: bytes) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _send(self, data: bytes) -> None: ...
 
+    @abstractmethod
     def _close(self) -> None:
         """Gives the transport up; may be called twice."""
-        raise NotImplementedError
 
     # --- what came of the request -----------------------------------------------------------------------
 

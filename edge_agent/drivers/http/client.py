@@ -19,6 +19,7 @@ from edge_agent.drivers.http.documents import ABSENT, NO_VALUE, Found, take
 from edge_agent.drivers.http.plan import Document, HttpPlan
 from edge_agent.drivers.http.settings import Authentication, HttpConnection, HttpTransport, Verify
 from edge_agent.drivers.packing import MISSING, Mark, Packer
+from edge_agent.drivers.tls import client_context
 
 _MOST_REDIRECTS: Final = 3
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
@@ -230,11 +231,7 @@ async def _trust(transport: HttpTransport) -> ssl.SSLContext | bool:
         return transport.verify is not Verify.NONE
     if transport.ca_file is None:
         return True
-    try:
-        context = await asyncio.to_thread(ssl.create_default_context, cafile=transport.ca_file)
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        why = "no certificate in PEM form" if isinstance(error, ssl.SSLError) else str(error)
-        raise NotConnected(f"ca_file {transport.ca_file}: {why}") from error
+    context = await asyncio.to_thread(client_context, transport.ca_file)
     # What stands in the file is trusted itself, be it the server's own certificate or an authority's.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return context

@@ -13,8 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from edge_agent.contracts.errors import NotConnected
 from edge_agent.drivers.modbus.transports import TlsTransport
+from edge_agent.drivers.tls import client_context
 
 _KEPT_CONTEXTS: Final = 16
 # Many connections are opened at once: without it each of their threads would build the first context.
@@ -58,32 +58,7 @@ def _version(file: str) -> tuple[int, ...]:
 
 @lru_cache(maxsize=_KEPT_CONTEXTS)
 def _context(files: _Files) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=files.ca_file)
-    except (OSError, ValueError) as error:
-        raise NotConnected(f"ca_file {files.ca_file}: {_file_text(error)}") from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if files.cert_file is None:
-        return context
-    try:
-        # The password is asked for on the terminal where none is given.
-        context.load_cert_chain(files.cert_file, files.key_file, password="")
-    except (OSError, ValueError) as error:
-        named = files.cert_file + (f", key_file {files.key_file}" if files.key_file else "")
-        raise NotConnected(f"cert_file {named}: {_file_text(error)}") from error
-    return context
-
-
-def _file_text(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "there is no such file"
-    if isinstance(error, PermissionError):
-        return "the agent's user may not read it"
-    if isinstance(error, ssl.SSLError):
-        if error.reason == "KEY_VALUES_MISMATCH":
-            return "the key is not that of the certificate"
-        return "no certificate or key in PEM form, or a key with a password"
-    return str(error)
+    return client_context(files.ca_file, files.cert_file, files.key_file)
 
 
 def tls_error_text(error: OSError) -> str:
