@@ -42,6 +42,7 @@ class Setup:
     noise: the registers hold noise in place of the judge's formula, so that samples have the bytes that they
     have in plants; rows cannot be judged then. buffer: settings of that section.
     writes: the allow-list of the agent's file; the PLCs then take writes.
+    hooks: the section `hooks` of the agent's file.
     """
 
     proxied: bool = False
@@ -50,6 +51,7 @@ class Setup:
     central_data: Path | None = None
     buffer: Mapping[str, Any] = field(default_factory=dict)
     writes: Sequence[Mapping[str, Any]] = ()
+    hooks: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Late(AssertionError):
@@ -194,6 +196,7 @@ class Rig:
             "central": {"url": url, "token": token, "heartbeat_interval": "2s"},
             "buffer": {"path": str(self.edge_database), **self._setup.buffer},
             "writes": {"interval": "0s", "allow": [dict(entry) for entry in self._setup.writes]},
+            **({"hooks": dict(self._setup.hooks)} if self._setup.hooks else {}),
             "connections": [
                 {
                     "name": f"plc{index:02d}",
