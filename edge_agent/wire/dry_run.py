@@ -35,7 +35,7 @@ class DryFrame(Message):
     group: Text
     time: Number
     values: dict[str, JsonValue]
-    quality: dict[str, str] = {}
+    quality: dict[str, str] = Field(default_factory=dict)
 
 
 class DryRun(Message):
@@ -51,10 +51,10 @@ class DryRun(Message):
     """
 
     script: Script
-    schemas: Annotated[list[dict[str, JsonValue]], Field(max_length=1_000)] = []
-    frames: Annotated[list[DryFrame], Field(max_length=MAX_FRAMES)] = []
-    calls: Annotated[list[dict[str, JsonValue]], Field(max_length=MAX_CALLS)] = []
-    state: dict[str, JsonValue] = {}
+    schemas: Annotated[list[dict[str, JsonValue]], Field(default_factory=list, max_length=1_000)]
+    frames: Annotated[list[DryFrame], Field(default_factory=list, max_length=MAX_FRAMES)]
+    calls: Annotated[list[dict[str, JsonValue]], Field(default_factory=list, max_length=MAX_CALLS)]
+    state: dict[str, JsonValue] = Field(default_factory=dict)
     repeat: Annotated[int, Field(ge=1, le=MAX_REPEAT)] = 1
     seconds: Annotated[float, Field(gt=0, le=MAX_SECONDS)] = 10.0
 
@@ -89,10 +89,10 @@ class DryOutput(Message):
     connection: Text
     group: Text
     time: Number
-    before: dict[str, DryValue] = {}
-    after: dict[str, DryValue] = {}
-    made: list[str] = []
-    dropped: list[str] = []
+    before: dict[str, DryValue] = Field(default_factory=dict)
+    after: dict[str, DryValue] = Field(default_factory=dict)
+    made: list[str] = Field(default_factory=list)
+    dropped: list[str] = Field(default_factory=list)
     prints: str = ""
     milliseconds: float = 0.0
     error: DryError | None = None
@@ -103,7 +103,7 @@ class DryAlert(Message):
 
     code: Text
     message: Text
-    data: dict[str, Any] = {}
+    data: dict[str, Any] = Field(default_factory=dict)
     index: Number = 0
 
 
@@ -126,12 +126,12 @@ class DryRunAnswer(Message):
 
     ok: bool
     script: Text = ""
-    outputs: list[DryOutput] = []
+    outputs: list[DryOutput] = Field(default_factory=list)
     left_out: Number = 0
-    schemas: list[dict[str, Any]] = []
+    schemas: list[dict[str, Any]] = Field(default_factory=list)
     prints: Annotated[str, Field(max_length=20_000)] = ""
-    alerts: list[DryAlert] = []
-    state: dict[str, Any] = {}
+    alerts: list[DryAlert] = Field(default_factory=list)
+    state: dict[str, Any] = Field(default_factory=dict)
     error: DryError | None = None
     milliseconds: DryTimes = DryTimes()
-    layers: dict[str, str] = {}
+    layers: dict[str, str] = Field(default_factory=dict)
