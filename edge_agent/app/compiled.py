@@ -22,6 +22,7 @@ from edge_agent.config.load import Loaded
 from edge_agent.config.models import Document
 from edge_agent.config.outline import Outline
 from edge_agent.config.remote import merge_remote
+from edge_agent.config.scripts import LocalScript
 from edge_agent.contracts.errors import ConfigError
 from edge_agent.drivers import registry
 from edge_agent.pipeline.build import Blueprint, blueprint
@@ -41,7 +42,7 @@ class Compiled:
     is unwise, one line each. local, running: the local file and what runs, packed, for children that put
     the centre's over it or write it out. text: the document as YAML for people with the first tags of each
     group, packed. secrets: what no text may show. permits: what of the local file's allow-list of writes may
-    be written as things stand, by tag.
+    be written as things stand, by tag. hooks: the local file's scripts, none of them compiled.
     """
 
     outline: Outline
@@ -53,6 +54,7 @@ class Compiled:
     text: bytes = field(repr=False)
     secrets: frozenset[str] = field(repr=False)
     permits: Permits = field(default_factory=dict, repr=False)
+    hooks: tuple[LocalScript, ...] = field(default=(), repr=False)
 
     @property
     def head(self) -> Document:
@@ -106,7 +108,8 @@ def compile_sent(local: bytes, body: bytes, known_bad: frozenset[str]) -> Sent:
     loaded: Loaded = _unpack(local)
     try:
         document = merge_remote(loaded, envelope, settings_of)
-        wanted = replace(loaded, document=document, outline=Outline.of(document))
+        outline = Outline.of(document, [local.script for local in loaded.scripts])
+        wanted = replace(loaded, document=document, outline=outline)
         compiled = _compile(wanted, local, _pack(wanted))
     except ConfigError as error:
         return Sent(envelope.version, content, None, str(error))
@@ -149,6 +152,7 @@ def _compile(wanted: Loaded, local: bytes, running: bytes) -> Compiled:
         zlib.compress("".join(pieces(document, _TAGS_SHOWN)).encode()),
         secrets_of(document),
         permits,
+        wanted.scripts,
     )
 
 

@@ -16,7 +16,8 @@ class Diff:
 
     sections: those of SECTIONS that differ; the centre's tokens are no difference, as a running agent takes
     them up at once. needs_restart: settings that differ and take effect with the
-    next start alone (`agent.id`); what runs keeps their old values until then.
+    next start alone (`agent.id`); what runs keeps their old values until then. hooks: scripts that are new,
+    gone or differ.
     """
 
     added: tuple[str, ...] = ()
@@ -25,10 +26,11 @@ class Diff:
     unchanged: tuple[str, ...] = ()
     sections: tuple[str, ...] = ()
     needs_restart: tuple[str, ...] = ()
+    hooks: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:
-        return not (self.added or self.removed or self.changed or self.sections)
+        return not (self.added or self.removed or self.changed or self.sections or self.hooks)
 
 
 def diff(old: Outline, new: Outline) -> Diff:
@@ -45,6 +47,11 @@ def diff(old: Outline, new: Outline) -> Diff:
             for section, keys in _FIXED.items()
             for key in keys
             if getattr(getattr(old.head, section), key) != getattr(getattr(new.head, section), key)
+        ),
+        hooks=tuple(
+            name
+            for name in dict.fromkeys([*new.scripts, *old.scripts])
+            if new.scripts.get(name) != old.scripts.get(name)
         ),
     )
 

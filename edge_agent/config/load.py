@@ -19,6 +19,7 @@ from edge_agent.config.models import AgentSettings, ConnectionSettings, Document
 from edge_agent.config.named_files import unusable_files
 from edge_agent.config.outline import Outline
 from edge_agent.config.resolve import Resolver
+from edge_agent.config.scripts import LocalScript, idle_scripts, read_scripts
 from edge_agent.config.translate import EMPTY_LIST
 from edge_agent.config.tree import PlacedMap
 from edge_agent.config.validate import SettingsLookup, Validator
@@ -31,12 +32,14 @@ class Loaded:
 
     files: all that was read, the main file first.
     warnings: what works and is unwise, for the log and `edge-agent check`.
+    scripts: those that the section `hooks` names or holds, as they were read.
     """
 
     document: Document
     outline: Outline
     files: tuple[Path, ...]
     warnings: tuple[Problem, ...]
+    scripts: tuple[LocalScript, ...] = ()
 
     @property
     def agent(self) -> AgentSettings:
@@ -74,10 +77,15 @@ def _no_collection() -> Iterator[None]:
 def _load(path: Path, lookup: SettingsLookup, environ: Mapping[str, str]) -> Loaded:
     read = _read(path, lookup, environ)
     document, place = read.document, read.place
+    hooks = read_scripts(document, read.root, path.parent, place)
+    files = (*read.files, *hooks.files)
+    if hooks.problems:
+        raise ConfigErrors(in_order(hooks.problems, [*map(str, files)]))
     found = [*read.found, *read.warnings, *warnings(document, read.root, place)]
     found += unusable_files(document, read.root, path.parent, place)
-    files = tuple(read.files)
-    return Loaded(document, Outline.of(document), files, tuple(in_order(found, [*map(str, files)])))
+    found += idle_scripts(document, read.root, place)
+    outline = Outline.of(document, [local.script for local in hooks.scripts])
+    return Loaded(document, outline, files, tuple(in_order(found, [*map(str, files)])), tuple(hooks.scripts))
 
 
 @dataclass(frozen=True, slots=True)

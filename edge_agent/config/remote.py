@@ -10,10 +10,12 @@ from typing import Any, Final
 from edge_agent.config.errors import ConfigErrors, Place, Problem, in_order
 from edge_agent.config.load import Loaded
 from edge_agent.config.models import CentralSettings, Document
+from edge_agent.config.scripts import name_taken
 from edge_agent.config.translate import closest
 from edge_agent.config.tree import join, label
 from edge_agent.config.validate import SettingsLookup, Validator
 from edge_agent.wire.messages import ConfigEnvelope
+from edge_agent.wire.scripts import HOOKS_CONNECTION
 
 PREFIX: Final = "remote:"
 # What this version can take from a centre.
@@ -39,6 +41,8 @@ def merge_remote(loaded: Loaded, envelope: ConfigEnvelope, lookup: SettingsLooku
     problems += secrets.problems
     validator = Validator(tree, place, lookup, PREFIX, local.secrets.values())
     connections = validator.connections()
+    if loaded.scripts and any(each.name == HOOKS_CONNECTION for each in connections):
+        problems.append(Problem(place, f"{PREFIX}connections[{HOOKS_CONNECTION}].name", name_taken()))
     central = local.central
     if "central" in tree and "central" in local.remote.manage:
         problems += central_problems(envelope.sections["central"], place, PREFIX)
