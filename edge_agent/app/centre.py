@@ -19,8 +19,8 @@ from edge_agent.contracts.outbox import Outbox
 from edge_agent.contracts.status import SinkReport
 from edge_agent.runtime.crew import Crew
 from edge_agent.runtime.supervise import Role
-from edge_agent.uplink.beat import ConfigPoll, Heartbeats
-from edge_agent.uplink.client import CentreClient, NewConfig, is_mqtt
+from edge_agent.uplink.beat import DocumentPoll, Heartbeats
+from edge_agent.uplink.client import CentreClient, NewDocument, is_mqtt
 from edge_agent.uplink.credentials import FILE_NAME, Credentials
 from edge_agent.uplink.enrolment import Hardware
 from edge_agent.uplink.errors import UplinkFault
@@ -90,8 +90,13 @@ class CentreLink:
             is_wanted=lambda: self._settings.token is None and not is_mqtt(self._settings),
             on_enrolled=self._try_now,
         )
-        self._poll = ConfigPoll(
-            self._client, lambda: keeper.known_etag, self._take, central.config_interval, clock
+        self._poll = DocumentPoll(
+            "config",
+            self._client.config,
+            lambda: keeper.known_etag,
+            self._take,
+            central.config_interval,
+            clock,
         )
         self._uploader = Uploader(
             self._client,
@@ -216,7 +221,7 @@ class CentreLink:
     def _commands_wait(self, waiting: int) -> None:
         self.on_commands(waiting)
 
-    async def _take(self, found: NewConfig) -> None:
+    async def _take(self, found: NewDocument) -> None:
         await self._keeper.take(found.body, found.etag)
         self._beats.soon()
 

@@ -1,10 +1,11 @@
 """The last config of the centre that ran well, on disk, and the versions that did not. Boot needs no network.
+The centre's scripts are kept in another file of the same kind.
 
 One file, replaced as a whole by the writer that `app` passes in (write, fsync, rename, fsync of the
 directory): a power cut leaves the old one or the new one. A digest over its content tells damage from
 content; a damaged file is set aside as `NAME.corrupt` and the agent starts from its local file.
 
-Three lines: format and digest; version, ETag and quarantine; the config as the centre sent it, which may
+Three lines: format and digest; version, ETag and quarantine; the document as the centre sent it, which may
 be long and is looked into by nobody here.
 """
 
@@ -31,9 +32,10 @@ class _Stored(BaseModel):
 
 
 class Applied(_Stored):
-    """Which config of the centre runs. content: its hash, see `envelope_hash`."""
+    """Which document of the centre runs. content: its hash, see `envelope_hash`. A set of scripts has no
+    version."""
 
-    version: int
+    version: int = 0
     etag: str
     content: str
 
@@ -41,7 +43,7 @@ class Applied(_Stored):
 class Failure(_Stored):
     """A version that was tried and taken back, or refused: not to be tried again as it is."""
 
-    version: int
+    version: int = 0
     code: str
     message: str
 
@@ -77,7 +79,7 @@ class LastGood:
 
     @property
     def body(self) -> bytes:
-        """The envelope that runs, as the centre sent it; empty where `applied` is None."""
+        """The document that runs, as the centre sent it; empty where `applied` is None."""
         return zlib.decompress(self._packed)
 
     @property
@@ -105,7 +107,7 @@ class LastGood:
         return ""
 
     def save(self, applied: Applied, body: bytes) -> None:
-        """From now on this envelope is the last good one."""
+        """From now on this document is the last good one."""
         failed = {key: value for key, value in self._kept.failed.items() if key != applied.content}
         self._replace(Kept(applied=applied, failed=failed), body)
 

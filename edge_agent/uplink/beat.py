@@ -1,4 +1,5 @@
-"""Heartbeats and the config poll: small loops beside the upload, each indifferent to the other's trouble."""
+"""Heartbeats and the polls for documents: small loops beside the upload, each indifferent to the other's
+trouble."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,7 +12,7 @@ from edge_agent.contracts.clock import Clock
 from edge_agent.runtime.backoff import Backoff
 from edge_agent.runtime.logging import OutageLog
 from edge_agent.runtime.waiting import wait_for_event
-from edge_agent.uplink.client import NewConfig, opaque_tag
+from edge_agent.uplink.client import NewDocument, opaque_tag
 from edge_agent.uplink.errors import NotAccepted, RetryAfter, UplinkFault
 from edge_agent.wire.messages import Heartbeat, HeartbeatAnswer, Resend
 
@@ -28,8 +29,8 @@ class HeartbeatCentre(Protocol):
     async def heartbeat(self, heartbeat: Heartbeat) -> HeartbeatAnswer: ...
 
 
-class ConfigCentre(Protocol):
-    async def config(self, etag: str | None) -> NewConfig | None: ...
+def _always() -> bool:
+    return True
 
 
 def _nothing(_: float | None) -> None: ...
@@ -137,18 +138,24 @@ class Heartbeats:
         return 0.0
 
 
-class ConfigPoll:
-    """Asks for a new config every `interval` and when a hint says that there is one."""
+class DocumentPoll:
+    """Asks for a document of the centre's every `interval`, and when a hint says that there is a new one."""
 
     def __init__(
         self,
-        client: ConfigCentre,
+        name: str,
+        ask: Callable[[str | None], Awaitable[NewDocument | None]],
         known: Callable[[], str | None],
-        take: Callable[[NewConfig], Awaitable[None]],
+        take: Callable[[NewDocument], Awaitable[None]],
         interval: float,
         clock: Clock,
+        is_wanted: Callable[[], bool] = _always,
     ) -> None:
-        self._client = client
+        """name: of what is asked for, in logs. ask: with the ETag of what is `known`; returns what differs
+        from it. is_wanted: nothing is asked for while it is not."""
+        self._name = name
+        self._ask = ask
+        self._is_wanted = is_wanted
         self._known = known
         self._take = take
         self._interval = interval
@@ -162,7 +169,7 @@ class ConfigPoll:
         self._outages = OutageLog(logger, clock)
 
     def hint(self, etag: str | None) -> None:
-        """The centre says which config it has for this device. Each hint is followed once.
+        """The centre says which one it has for this device. Each hint is followed once.
 
         If following it did not help, the next poll will: hints come with every upload.
         """
@@ -192,18 +199,20 @@ class ConfigPoll:
             self._retry.clear()
             pause = FASTEST_SECONDS
             try:
-                found = await self._client.config(self._known())
+                found = await self._ask(self._known()) if self._is_wanted() else None
             except NotAccepted:
                 self._hint = None
                 await wait_for_event(self._retry, self._refusal.next(), self._clock)
                 continue
             except UplinkFault as fault:
-                self._outages.down("config", "the centre's config cannot be asked for", error=str(fault))
+                self._outages.down(
+                    self._name, f"the centre's {self._name} cannot be asked for", error=str(fault)
+                )
                 # A hint that could not be followed counts as not given, but hints come all the time.
                 self._hint = None
                 pause = fault.delay_seconds if isinstance(fault, RetryAfter) else self._backoff.next()
             else:
-                self._outages.back("config", "the centre's config can be asked for again")
+                self._outages.back(self._name, f"the centre's {self._name} can be asked for again")
                 self._backoff.reset()
                 self._refusal.reset()
                 if found is not None:

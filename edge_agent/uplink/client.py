@@ -39,9 +39,9 @@ _LONGEST_RETRY_SECONDS: Final = 900.0
 
 
 @dataclass(frozen=True, slots=True)
-class NewConfig:
-    """A config that differs from the one asked about: an envelope that was not looked into, since it may
-    be long. `etag` is the opaque tag, without quotes."""
+class NewDocument:
+    """A config, or a set of scripts, that differs from the one asked about: JSON that was not looked into,
+    since it may be long. `etag` is the opaque tag, without quotes."""
 
     body: bytes
     etag: str
@@ -141,11 +141,19 @@ class CentreClient:
         reply = await self.exchange("POST", "/heartbeat", body, "application/json")
         return parse_answer(HeartbeatAnswer, reply)
 
-    async def config(self, etag: str | None) -> NewConfig | None:
+    async def config(self, etag: str | None) -> NewDocument | None:
         """The config if there is one and it is not the one with `etag`. A device without one gets 404."""
+        return await self._document("config", etag)
+
+    async def scripts(self, etag: str | None) -> NewDocument | None:
+        """The set of scripts (`wire.scripts`) if it is not the one with `etag`. A centre without any for this
+        device has an empty one; an older centre, which has none for anybody, answers 404."""
+        return await self._document("scripts", etag)
+
+    async def _document(self, what: str, etag: str | None) -> NewDocument | None:
         known = opaque_tag(etag)
         try:
-            reply = await self.exchange("GET", "/config", None, None, known and f'"{known}"')
+            reply = await self.exchange("GET", f"/{what}", None, None, known and f'"{known}"')
         except Refused as refusal:
             if refusal.status == 404:
                 return None
@@ -154,10 +162,10 @@ class CentreClient:
             return None
         tag = opaque_tag(reply.etag)
         if tag is None:
-            raise Unusable("the config came without an ETag")
+            raise Unusable(f"{what}: came without an ETag")
         if not reply.body.startswith(b"{"):
-            raise Unusable("the config is not a JSON object")
-        return NewConfig(reply.body, tag)
+            raise Unusable(f"{what}: what came is not a JSON object")
+        return NewDocument(reply.body, tag)
 
     async def exchange(
         self,

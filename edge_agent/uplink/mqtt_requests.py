@@ -36,9 +36,9 @@ def request_of(method: str, path: str, if_none_match: str | None) -> Request:
             return Request(Channel.STATUS)
         case "PUT", "schemas", name:
             return Request(Channel.SCHEMAS, {mqtt.NAME: name})
-        case "GET", "config":
+        case "GET", ("config" | "scripts") as document:
             known = {mqtt.ETAG: if_none_match.strip('"')} if if_none_match else {}
-            return Request(Channel.REQUESTS, {mqtt.WHAT: What.CONFIG, **known})
+            return Request(Channel.REQUESTS, {mqtt.WHAT: What(document), **known})
         case "GET", "commands":
             wait = min(float(query.get("wait", "0")), LONGEST_WAIT_SECONDS)
             said = {mqtt.WHAT: What.COMMANDS, mqtt.WAIT: f"{wait:g}"}

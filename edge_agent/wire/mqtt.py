@@ -65,6 +65,7 @@ class What(StrEnum):
     """What a request of the channels `requests` and `responses` is about."""
 
     CONFIG = "config"
+    SCRIPTS = "scripts"
     COMMANDS = "commands"
     REPORT = "report"
     ARTIFACT = "artifact"

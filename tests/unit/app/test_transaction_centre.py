@@ -23,8 +23,8 @@ from edge_agent.runtime.clock import SystemClock
 from edge_agent.runtime.crew import Crew
 from edge_agent.runtime.progress import Progress
 from edge_agent.runtime.supervise import Components
-from edge_agent.uplink.beat import ConfigPoll
-from edge_agent.uplink.client import NewConfig
+from edge_agent.uplink.beat import DocumentPoll
+from edge_agent.uplink.client import NewDocument
 from edge_agent.uplink.errors import Unreachable
 from edge_agent.wire.messages import ConfigEnvelope, ConfigState
 from tests.unit.app.test_transaction import Frames
@@ -162,11 +162,11 @@ class Lossy:
         self.lost = lost
         self.asked = 0
 
-    async def config(self, etag: str | None) -> NewConfig | None:
+    async def config(self, etag: str | None) -> NewDocument | None:
         self.asked += 1
         if self.asked <= self.lost:
             raise Unreachable("lost on the way")
-        return NewConfig(b"{}", "new")
+        return NewDocument(b"{}", "new")
 
 
 async def test_tb_1910_a_push_that_was_lost_is_asked_for_until_it_arrives() -> None:
@@ -177,10 +177,10 @@ async def test_tb_1910_a_push_that_was_lost_is_asked_for_until_it_arrives() -> N
     arrived: list[str] = []
     centre = Lossy(3)
 
-    async def take(found: NewConfig) -> None:
+    async def take(found: NewDocument) -> None:
         arrived.append(found.etag)
 
-    poll = ConfigPoll(centre, lambda: None, take, 60.0, Impatient())
+    poll = DocumentPoll("config", centre.config, lambda: None, take, 60.0, Impatient())
     task = asyncio.ensure_future(poll.run())
     async with asyncio.timeout(10):
         while not arrived:

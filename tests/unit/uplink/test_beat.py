@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from edge_agent.runtime.manual_clock import ManualClock
-from edge_agent.uplink.beat import SLOWEST_SECONDS, ConfigPoll, Heartbeats
-from edge_agent.uplink.client import NewConfig
+from edge_agent.uplink.beat import SLOWEST_SECONDS, DocumentPoll, Heartbeats
+from edge_agent.uplink.client import NewDocument
 from edge_agent.uplink.errors import Refused, RetryAfter, UplinkFault
 from edge_agent.wire.messages import Heartbeat, HeartbeatAnswer, Resend
 
@@ -168,17 +168,17 @@ class PollBench:
         self.known: str | None = None
         self.taken: list[int] = []
         self.keeps = True
-        self.poll = ConfigPoll(self, lambda: self.known, self.take, 60.0, self.clock)
+        self.poll = DocumentPoll("config", self.config, lambda: self.known, self.take, 60.0, self.clock)
 
-    async def config(self, etag: str | None) -> NewConfig | None:
+    async def config(self, etag: str | None) -> NewDocument | None:
         self.asked.append(self.clock.monotonic() - 1000)
         if self.fault is not None:
             raise self.fault
         if etag == self.etag:
             return None
-        return NewConfig(str(len(self.asked)).encode(), self.etag)
+        return NewDocument(str(len(self.asked)).encode(), self.etag)
 
-    async def take(self, found: NewConfig) -> None:
+    async def take(self, found: NewDocument) -> None:
         self.taken.append(int(found.body))
         if self.keeps:
             self.known = found.etag
@@ -191,6 +191,22 @@ async def test_the_config_is_asked_for_at_the_start_and_each_interval() -> None:
     assert bench.asked[0] == 0
     assert all(54 <= later - earlier <= 60 for earlier, later in pairwise(bench.asked))
     assert bench.taken == [1]
+
+
+async def test_what_is_not_wanted_is_not_asked_for_whatever_the_hints_say_until_it_is() -> None:
+    bench = PollBench()
+    wanted = False
+    poll = DocumentPoll(
+        "scripts", bench.config, lambda: bench.known, bench.take, 60.0, bench.clock, lambda: wanted
+    )
+    async with running(poll.run()):
+        poll.hint("v9")
+        await bench.clock.advance(300)
+        assert bench.asked == []
+        wanted = True
+        poll.soon()
+        await bench.clock.advance(1.1)
+    assert len(bench.asked) == 1
 
 
 async def test_a_hint_at_a_new_config_is_followed_within_a_second() -> None:

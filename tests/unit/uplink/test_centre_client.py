@@ -377,6 +377,20 @@ async def test_a_device_without_a_config_keeps_what_it_has(server: Web, client: 
         await client.config(None)
 
 
+async def test_scripts_are_asked_for_as_configs_are(server: Web, client: CentreClient) -> None:
+    server.handler = says(lambda: json({"scripts": []}, headers={"ETag": '"s1"'}))
+    found = await client.scripts(None)
+    assert found is not None
+    assert (found.body, found.etag) == (b'{"scripts": []}', "s1")
+    server.handler = says(lambda: web.Response(status=304))
+    assert await client.scripts("s1") is None
+    asked = [(method, path, headers.get("If-None-Match")) for method, path, headers, _ in server.requests]
+    path = "/api/fleet/edge/press-01/scripts"
+    assert asked == [("GET", path, None), ("GET", path, '"s1"')]
+    server.handler = says(lambda: json({"code": "not_found"}, 404))
+    assert await client.scripts("s1") is None
+
+
 @pytest.mark.parametrize("headers", [{}, {"ETag": '"v1"'}])
 async def test_a_config_without_a_tag_or_a_shape_is_none(
     server: Web, client: CentreClient, headers: dict[str, str]

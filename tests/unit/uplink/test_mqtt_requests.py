@@ -25,6 +25,7 @@ BEAT = Heartbeat(now=1, version="1", protocol=1, run="r", boot="b", machine="m",
         ("POST", "/heartbeat", Channel.STATUS, {}),
         ("PUT", f"/schemas/{'a' * 64}", Channel.SCHEMAS, {"name": "a" * 64}),
         ("GET", "/config", Channel.REQUESTS, {"what": "config"}),
+        ("GET", "/scripts", Channel.REQUESTS, {"what": "scripts"}),
         ("POST", "/commands/c-1/report", Channel.RESPONSES, {"what": "report", "command": "c-1"}),
         (
             "PUT", "/commands/c-1/artifact?name=a%20b.tar", Channel.RESPONSES,
@@ -37,8 +38,9 @@ def test_each_exchange_has_its_topic(method: str, path: str, channel: Channel, s
     assert (found.channel, found.properties, found.wait_seconds) == (channel, said, 0.0)
 
 
-def test_a_config_is_asked_for_by_the_tag_without_its_quotes() -> None:
+def test_documents_are_asked_for_by_the_tag_without_its_quotes() -> None:
     assert request_of("GET", "/config", '"abc"').properties == {"what": "config", "etag": "abc"}
+    assert request_of("GET", "/scripts", '"abc"').properties == {"what": "scripts", "etag": "abc"}
 
 
 @pytest.mark.parametrize(("asked", "held"), [("0", 0.0), ("10", 10.0), ("50", LONGEST_WAIT_SECONDS)])
