@@ -18,6 +18,40 @@ Frames = dict[str, tuple[Schema, list[Frame]]]
 Records = dict[Kind, list[Mapping[str, Any]]]
 
 
+@dataclass(frozen=True, slots=True)
+class LinkChange:
+    """A connection's link has come up or gone down. state: as in its report. time: since when, UTC ms."""
+
+    connection: str
+    driver: str
+    address: str
+    state: str
+    time: int
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A time of a hook's schedule has come. scheduled: that time, UTC ms; of several that were missed, the
+    last."""
+
+    hook: str
+    scheduled: int
+
+
+class HookSources(Protocol):
+    """What happens beside frames and records. Asked at each flush, also where nothing was taken. `app`
+    implements it; without a hook that wants to know it does nothing."""
+
+    def links(self) -> list[LinkChange]:
+        """Changes since this was last asked, in the order of their times."""
+        ...
+
+    def ticks(self) -> list[Tick]:
+        """Of on_schedule, since this was last asked."""
+        ...
+
+
 @dataclass(slots=True)
 class Hooked:
     """What a flush commits instead of what it took.
