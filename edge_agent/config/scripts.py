@@ -119,7 +119,7 @@ def _script(
         path = directory / settings.file
         place = Place(str(path))
         read.files.append(path)
-        source, why = _text_of(path)
+        source, why = text_of(path)
         if why:
             at = _inner(spot, "file")
             found.append(Problem(at.place, at.path, f"{path} cannot be read: {why}"))
@@ -147,7 +147,7 @@ def script_of(settings: HookSettings, source: str) -> Script:
     )
 
 
-def _text_of(path: Path) -> tuple[str | None, str]:
+def text_of(path: Path) -> tuple[str | None, str]:
     """The text, and why there is none."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
