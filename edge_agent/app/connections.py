@@ -12,6 +12,7 @@ import structlog
 from edge_agent.app.compiled import Compiled
 from edge_agent.contracts.errors import ConfigError
 from edge_agent.contracts.frames import FrameSink
+from edge_agent.contracts.hooks import LinkChange
 from edge_agent.contracts.status import Accounting, LatenessReport, LatestValue
 from edge_agent.contracts.writing import WriteLink
 from edge_agent.drivers import registry
@@ -133,6 +134,9 @@ class ConnectionSet:
 
     def healthy(self) -> dict[str, bool]:
         return {name: running.poller.healthy for name, running in self._running.items()}
+
+    def links(self) -> list[LinkChange]:
+        return [running.poller.link() for running in self._running.values()]
 
     def reports(self) -> list[ConnectionReport]:
         return [running.poller.report() for running in self._running.values()]

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Final
 
+from edge_agent.contracts.hooks import LinkChange
 from edge_agent.contracts.status import LatenessReport
 
 _LATENCY_WEIGHT: Final = 0.1
+_ERROR_CHARACTERS: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,11 @@ class LinkState:
             self.since_ms = wall_ms
         self.state = state
         self.error = error
+
+    def seen(self, line: Line) -> LinkChange:
+        """As it is, for those who compare it with what it was."""
+        error = self.error[:_ERROR_CHARACTERS]
+        return LinkChange(line.name, line.driver_name, line.address, self.state, self.since_ms, error)
 
     def note_latency(self, seconds: float) -> None:
         """A moving mean of how long whole reads take."""

@@ -16,6 +16,7 @@ import structlog
 from edge_agent.contracts.clock import Clock
 from edge_agent.contracts.driver import Driver, Reading
 from edge_agent.contracts.errors import NotConnected
+from edge_agent.contracts.hooks import LinkChange
 from edge_agent.contracts.status import LatestValue
 from edge_agent.pipeline.chronicle import Chronicle
 from edge_agent.pipeline.errands import ErrandLink, Errands, Hung
@@ -374,6 +375,9 @@ class Poller:
             if item.group.schema == schema
             for value in item.latest(now, wanted)
         ]
+
+    def link(self) -> LinkChange:
+        return self._link.seen(self._line)
 
     def report(self) -> ConnectionReport:
         now = self._clock.monotonic()
