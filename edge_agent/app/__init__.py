@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edge_agent.app.enrolment import Enrolled, Wish
+    from edge_agent.app.hook_commands import HookDesk
     from edge_agent.app.judging import Judgement
     from edge_agent.app.offline import GroupPlan
     from edge_agent.app.opcua import TrustLists
@@ -144,6 +145,13 @@ def trust_lists(path: Path) -> "TrustLists":
     from edge_agent.app import opcua
 
     return opcua.trust_lists(path)
+
+
+def hook_desk() -> "HookDesk":
+    """What is done with scripts of hooks, beside any agent."""
+    from edge_agent.app.hook_commands import HookDesk
+
+    return HookDesk()
 
 
 async def probe(driver: str, host: str, port: int, unit_id: int, timeout: float) -> str | None:

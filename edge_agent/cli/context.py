@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from edge_agent.contracts.status import AgentStatus, LatestValue, ReloadResult
     from edge_agent.contracts.stored import Fault, Progress, SampleQuery, StoredSample
     from edge_agent.contracts.writing import WriteReport
+    from edge_agent.wire.scripts import Script
 
 
 class UsageError(Exception):
@@ -136,6 +137,29 @@ class TrustLists(Protocol):
     def reject(self, thumbprint: str) -> Mapping[str, Any]: ...
 
 
+class ChosenScript(Protocol):
+    """A hook's script with its settings. watched: the files whose change makes it another."""
+
+    @property
+    def script(self) -> "Script": ...
+    @property
+    def watched(self) -> Sequence[Path]: ...
+
+
+class HookDesk(Protocol):
+    """What is done with scripts of hooks. Calls raise ConfigError for what can never work, OSError where a
+    file cannot be read or written."""
+
+    def choose(
+        self, *, file: Path | None, config: Path | None, hook: str | None, given: Mapping[str, Any]
+    ) -> ChosenScript: ...
+    def new_key(self, file: Path, passphrase: bytes | None) -> str: ...
+    def sign(self, script: "Script", key: str, private: Path, passphrase: bytes | None) -> "Script": ...
+    def write_document(self, script: "Script", file: Path) -> None: ...
+    def signer(self, script: "Script", keys: Mapping[str, str]) -> str | None: ...
+    def required_keys(self, config: Path) -> Mapping[str, str]: ...
+
+
 class Client(Protocol):
     """The agent that runs on this machine. Calls raise NotConnected where none answers."""
 
@@ -176,6 +200,7 @@ class App(Protocol):
         self, loaded: Any, connection: str, start: str, depth: int, progress: Callable[[int], None]
     ) -> "Sequence[Browsed]": ...
     def trust_lists(self, path: Path) -> TrustLists: ...
+    def hook_desk(self) -> HookDesk: ...
     async def probe(self, driver: str, host: str, port: int, unit_id: int, timeout: float) -> str | None: ...
     def starter_text(
         self, *, device: str, host: str, port: int, unit_id: int, central: str | None, service: bool

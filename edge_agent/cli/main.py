@@ -18,6 +18,7 @@ from edge_agent.cli import (
     docs,
     doctor,
     enroll,
+    hook,
     init,
     opcua,
     plan,
@@ -57,7 +58,7 @@ class Command(Protocol):
 
 COMMANDS: Final[tuple[Command, ...]] = (
     run, init, enroll, check, plan, read, write, browse, status, top, reload, buffer, doctor, support_bundle,
-    opcua, simulate, demo, completion, docs,
+    opcua, hook, simulate, demo, completion, docs,
 )  # fmt: skip
 
 

@@ -127,7 +127,7 @@ def test_commands_and_flags_exist() -> None:
 
 
 def test_a_command_that_is_not_there_would_be_noticed() -> None:
-    assert resolve("edge-agent", ["hook", "test"]) is None
+    assert resolve("edge-agent", ["hook", "dance"]) is None
     assert resolve("central-sync", ["token", "make"]) is None
     parser = resolve("central-sync", ["token", "create", "--role", "viewer"])
     assert parser is not None

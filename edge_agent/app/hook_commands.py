@@ -1,0 +1,46 @@
+"""What `edge-agent hook` does, for the command line: each part is loaded where it is asked for."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_agent.app import hook_scripts, settings
+from edge_agent.hooks import signing
+from edge_agent.runtime.atomic import write_atomic
+from edge_agent.wire.scripts import Script
+
+if TYPE_CHECKING:
+    from edge_agent.app.hook_scripts import Chosen
+
+
+class HookDesk:
+    """Calls raise ConfigError for what can never work, and OSError where a file cannot be read."""
+
+    def choose(self, **wish: Any) -> "Chosen":
+        """The script that was asked for; `wish`: the fields of `hook_scripts.Wish`."""
+        return hook_scripts.choose(hook_scripts.Wish(**wish))
+
+    def new_key(self, file: Path, passphrase: bytes | None) -> str:
+        """Writes a private key that its owner alone may read, never over a file that is there. Its public
+        key."""
+        pem, public = signing.new_key(passphrase)
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+            stream.write(pem)
+        return public
+
+    def sign(self, script: Script, key: str, private: Path, passphrase: bytes | None) -> Script:
+        """The script with a signature of `key`, made with the private key in a file."""
+        return signing.sign(script, key, private.read_bytes(), passphrase)
+
+    def write_document(self, script: Script, file: Path) -> None:
+        """All of the script, in place of what may be there."""
+        write_atomic(file, hook_scripts.document(script), mode=0o644)
+
+    def signer(self, script: Script, keys: Mapping[str, str]) -> str | None:
+        """The name of a key that signed it."""
+        return signing.signer(script, keys)
+
+    def required_keys(self, config: Path) -> Mapping[str, str]:
+        """`hooks.require_signature` of a config."""
+        return settings.load_config(config).document.hooks.require_signature
