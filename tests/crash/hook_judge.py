@@ -138,7 +138,7 @@ def _sums(stored: Stored) -> list[str]:
 def _hooked(stored: Stored) -> Iterator[str]:
     """All of it as `COUNTED` makes it."""
     samples = stored.samples()
-    raw = [samples.get(f"t{index}.raw", (None, None))[0] for index in range(TAGS)]
+    raw: list[Any] = [samples.get(f"t{index}.raw", (None, None))[0] for index in range(TAGS)]
     if not _is_polled(raw, stored.frame.wall_ms):
         yield f"{_name(stored)}: raw values {raw} were never polled"
         return
