@@ -1,0 +1,223 @@
+"""Between frames as the agent has them and values as people write and read them, for dry runs. Pure.
+
+What is read of a frame is written into the same bytes again, as far as the values say all of it: a scaled
+whole number comes back exactly; a scaled float may differ in its last bit.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import orjson
+
+from edge_agent.contracts.errors import ConfigError
+from edge_agent.wire.dry_run import DryFrame, DryValue
+from edge_agent.wire.errors import WireError
+from edge_agent.wire.frame import Frame, JsonValue, bitmap, check_json, selection
+from edge_agent.wire.quality import Quality, QualityRun
+from edge_agent.wire.schema import Schema, TagSchema, ValueType
+from edge_agent.wire.values import pack, read_value
+
+Sampled = tuple[Schema, Frame]
+
+_QUALITIES: Final = {quality.label: quality for quality in Quality}
+_MOST_FLOAT32: Final = (2 - 2**-23) * 2.0**127
+_INT64: Final = range(-(1 << 63), 1 << 63)
+
+
+def frames_of(given: Sequence[DryFrame], schemas: Iterable[Mapping[str, object]]) -> list[Sampled]:
+    """The frames that these values are, each with its group's schema. Numbers of frames count from 1.
+
+    Raises ConfigError that names the value which does not fit its tag.
+    """
+    known = _known(schemas)
+    values: dict[tuple[str, str], list[Mapping[str, JsonValue]]] = {}
+    for each in given:
+        values.setdefault((each.connection, each.group), []).append(each.values)
+    for group, rows in values.items():
+        if group not in known:
+            known[group] = _guessed(group, rows)
+    counts: dict[tuple[str, str], int] = {}
+    found: list[Sampled] = []
+    for index, each in enumerate(given):
+        group = (each.connection, each.group)
+        counts[group] = counts.get(group, 0) + 1
+        try:
+            found.append((known[group], _frame(known[group], each, counts[group])))
+        except (ValueError, WireError) as error:
+            raise ConfigError(f"frames[{index}].{error}") from error
+    return found
+
+
+def _known(schemas: Iterable[Mapping[str, object]]) -> dict[tuple[str, str], Schema]:
+    known: dict[tuple[str, str], Schema] = {}
+    for index, given in enumerate(schemas):
+        whole = {"unit_id": None, **given}
+        try:
+            schema = Schema.from_bytes(orjson.dumps(whole, option=orjson.OPT_SORT_KEYS))
+        except (WireError, TypeError) as error:
+            raise ConfigError(f"schemas[{index}]: {error}") from error
+        known[schema.connection, schema.group] = schema
+    return known
+
+
+# --- types by values -----------------------------------------------------------------------------------
+
+
+def _guessed(group: tuple[str, str], rows: Sequence[Mapping[str, JsonValue]]) -> Schema:
+    types: dict[str, ValueType | None] = {}
+    for row in rows:
+        for name, value in row.items():
+            types[name] = _joined(types.get(name), _type_of(value))
+    tags = [TagSchema(name, type_ or ValueType.FLOAT64) for name, type_ in types.items()]
+    schema = Schema.of(*group, None, tags)
+    try:
+        schema.check()
+    except WireError as error:
+        raise ConfigError(f"frames of {'.'.join(group)}: {error}") from error
+    return schema
+
+
+def _type_of(value: JsonValue) -> ValueType | None:
+    match value:
+        case None:
+            return None
+        case bool():
+            return ValueType.BOOL
+        case int():
+            return ValueType.INT64 if value in _INT64 else ValueType.UINT64
+        case float():
+            return ValueType.FLOAT64
+        case str():
+            return ValueType.STRING
+    return ValueType.JSON
+
+
+def _joined(one: ValueType | None, other: ValueType | None) -> ValueType | None:
+    """What holds the values of both."""
+    if one is None or other is None or one is other:
+        return one or other
+    numbers = {ValueType.INT64, ValueType.UINT64, ValueType.FLOAT64}
+    return ValueType.FLOAT64 if {one, other} <= numbers else ValueType.JSON
+
+
+# --- to a frame ----------------------------------------------------------------------------------------
+
+
+def _frame(schema: Schema, given: DryFrame, n: int) -> Frame:
+    unknown = [name for name in (*given.values, *given.quality) if schema.index(name) is None]
+    if unknown:
+        raise ValueError(
+            f"values.{unknown[0]}: the schema of {given.connection}.{given.group} has no such tag"
+        )
+    present, row = [], bytearray()
+    texts: list[JsonValue] = []
+    marks: list[tuple[int, Quality, bool]] = []
+    for index, tag in enumerate(schema.tags):
+        value = given.values.get(tag.name)
+        here = tag.name in given.values or tag.name in given.quality
+        present.append(here)
+        null = value is None
+        quality = _quality(given, tag.name, null=null) if here else Quality.GOOD
+        if here and (quality is not Quality.GOOD or null):
+            marks.append((index, quality, null))
+        if index < schema.fixed_tags:
+            row += bytes(tag.row_bytes) if null else _packed(tag, value)
+        else:
+            texts.append(None if null else _text(tag, value))
+    return Frame(
+        n=n,
+        mono_ns=given.time * 1_000_000,
+        wall_ms=given.time,
+        row=bytes(row),
+        read=sum(present),
+        present=None if all(present) else bitmap(present),
+        text=tuple(texts) if texts else None,
+        quality=_runs(marks),
+    )
+
+
+def _quality(given: DryFrame, name: str, *, null: bool) -> Quality:
+    label = given.quality.get(name, "bad_value" if null else "good")
+    if label not in _QUALITIES:
+        raise ValueError(f"quality.{name}: {label!r:.40} is none of {', '.join(_QUALITIES)}")
+    return _QUALITIES[label]
+
+
+def _runs(marks: Sequence[tuple[int, Quality, bool]]) -> tuple[QualityRun, ...]:
+    runs: list[QualityRun] = []
+    for index, quality, null in marks:
+        last = runs[-1] if runs else None
+        if last and last.first + last.count == index and (last.quality, last.null) == (quality, null):
+            runs[-1] = last._replace(count=last.count + 1)
+        else:
+            runs.append(QualityRun(index, 1, quality, null))
+    return tuple(runs)
+
+
+def _text(tag: TagSchema, value: JsonValue) -> JsonValue:
+    if tag.type is ValueType.STRING and not isinstance(value, str) and tag.count == 1:
+        raise ValueError(f"values.{tag.name}: {value!r:.40} is no text")
+    try:
+        check_json(value)
+    except WireError as error:
+        raise ValueError(f"values.{tag.name}: {error}") from error
+    return value
+
+
+def _packed(tag: TagSchema, value: JsonValue) -> bytes:
+    """The bytes of a tag's value. Raises ValueError."""
+    values = value if isinstance(value, list) else [value]
+    if len(values) != tag.count:
+        raise ValueError(f"values.{tag.name}: {len(values)} elements; the tag has {tag.count}")
+    try:
+        return pack(tag.type, tag.order, [_raw(tag, each) for each in values])
+    except (OverflowError, TypeError) as error:
+        raise ValueError(f"values.{tag.name}: {value!r:.40} does not fit {tag.type}") from error
+
+
+def _raw(tag: TagSchema, value: JsonValue) -> int | float:
+    """Raises TypeError and OverflowError for what the tag cannot have."""
+    if tag.type is ValueType.BOOL:
+        if value not in (0, 1):
+            raise TypeError
+        return int(bool(value))
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError
+    if tag.scale == 1.0 and tag.offset == 0.0:
+        raw: int | float = value
+    else:
+        raw = (value - tag.offset) / tag.scale if tag.scale else math.inf
+        # What the tag shows for a whole number is meant to be that number.
+        raw = raw if tag.type.is_float or not math.isfinite(raw) else round(raw)
+    if not math.isfinite(raw) or (tag.type is ValueType.FLOAT32 and abs(raw) > _MOST_FLOAT32):
+        raise OverflowError
+    if tag.type.is_float:
+        return raw
+    if isinstance(raw, float) and not raw.is_integer():
+        raise TypeError
+    return int(raw)
+
+
+# --- from a frame --------------------------------------------------------------------------------------
+
+
+def shown(schema: Schema, frame: Frame) -> dict[str, DryValue]:
+    """What a frame has of each tag that is in it, in engineering units."""
+    present = selection(frame.present, schema.tag_count)
+    marks = {index: run for run in frame.quality for index in range(run.first, run.first + run.count)}
+    found: dict[str, DryValue] = {}
+    for index, tag in enumerate(schema.tags):
+        if not present[index]:
+            continue
+        run = marks.get(index)
+        value = None if run is not None and run.null else _value(schema, frame, index)
+        found[tag.name] = DryValue(value=value, quality=(run.quality if run else Quality.GOOD).label)
+    return found
+
+
+def _value(schema: Schema, frame: Frame, index: int) -> JsonValue:
+    if index >= schema.fixed_tags:
+        return None if frame.text is None else frame.text[index - schema.fixed_tags]
+    data = frame.row[schema.edges[index] : schema.edges[index + 1]]
+    return read_value(schema.tags[index], data) if data else None
