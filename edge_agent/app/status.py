@@ -14,7 +14,7 @@ from edge_agent.contracts.status import AgentStatus, CommandStatus, PageReport, 
 from edge_agent.runtime.clock import sync_state
 from edge_agent.runtime.host import HostMeter
 from edge_agent.runtime.supervise import Components
-from edge_agent.wire.messages import ClockReport, ConfigReport, ConnectionReport, Heartbeat
+from edge_agent.wire.messages import ClockReport, ConfigReport, ConnectionReport, Heartbeat, HooksReport
 from edge_agent.wire.version import PROTOCOL_VERSION
 
 
@@ -46,6 +46,7 @@ class StatusBoard:
     heartbeat_seconds: float | None
     page: Callable[[], PageReport | None]
     commands: Callable[[], list[CommandStatus]]
+    hooks: Callable[[], HooksReport | None] = lambda: None
 
     @property
     def uptime_seconds(self) -> float:
@@ -73,6 +74,7 @@ class StatusBoard:
             lost_samples=self.store.lost_samples,
             page=self.page(),
             commands=self.commands(),
+            hooks=self.hooks(),
         )
 
     def heartbeat(self) -> Heartbeat:
@@ -99,4 +101,5 @@ class StatusBoard:
             lost_samples=self.store.lost_samples,
             labels=self.labels,
             metrics_listen=self.metrics_listen,
+            hooks=self.hooks(),
         )

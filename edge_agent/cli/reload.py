@@ -38,5 +38,7 @@ def render(result: "ReloadResult", palette: Palette) -> list[str]:
         return [*lines, palette.paint("refused: the config that ran before still runs", "bad")]
     moved = {"added": result.added, "changed": result.changed, "removed": result.removed}
     parts = [f"{what} {', '.join(names)}" for what, names in moved.items() if names]
+    if result.hooks:
+        parts.append(f"hooks {', '.join(result.hooks)}")
     text = printable("; ".join(parts)) or "no connection changed"
     return [*lines, f"{palette.paint('applied:', 'good')} {text}; {len(result.unchanged)} untouched"]

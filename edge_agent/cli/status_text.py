@@ -1,14 +1,21 @@
 """The status page as text: what is wrong comes first. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from edge_agent.cli import figures
 from edge_agent.cli.figures import plural
 from edge_agent.cli.text import Cell, Palette, Styled, printable, shortened, table
 from edge_agent.contracts.status import AgentStatus
-from edge_agent.runtime.health import QUIET_STATES, Finding, Severity, device_state, findings
-from edge_agent.wire.messages import ConnectionReport, GroupReport, UnitReport
+from edge_agent.runtime.health import (
+    ILL_HOOK_STATES,
+    QUIET_STATES,
+    Finding,
+    Severity,
+    device_state,
+    findings,
+)
+from edge_agent.wire.messages import ConnectionReport, GroupReport, HookReport, UnitReport
 
 _MOST_ROWS: Final = 12
 _TEXT_COLUMNS: Final = 90
@@ -32,7 +39,13 @@ def render(status: AgentStatus, now_ms: int, palette: Palette, *, everything: bo
     most = None if everything else _MOST_ROWS
     lines += _findings(findings(status), now_ms, palette, most)
     lines += ["", *_connections(status.connections, now_ms, palette, most), ""]
-    rows = [*_buffer(status, now_ms), *_sinks(status, now_ms), *_commands(status, now_ms), *_rest(status)]
+    rows = [
+        *_buffer(status, now_ms),
+        *_sinks(status, now_ms),
+        *_commands(status, now_ms),
+        *_hooks(status, now_ms, most),
+        *_rest(status),
+    ]
     room = max(len(name) for name, _ in rows)
     lines += [f"{palette.paint(f'{name:<{room}}', 'bold')}  {printable(text)}" for name, text in rows]
     return lines
@@ -154,6 +167,48 @@ def _commands(status: AgentStatus, now_ms: int) -> Iterator[tuple[str, str]]:
         by = f", by {command.by}" if command.by else ""
         text = f"{command.type}: {command.state}{since}{step}{by}"
         yield "command", shortened(printable(text), _TEXT_COLUMNS)
+
+
+def _hooks(status: AgentStatus, now_ms: int, most: int | None) -> Iterator[tuple[str, str]]:
+    """The ill ones first, and the layers of the sandbox that they run in."""
+    if status.hooks is None:
+        return
+    ordered = sorted(status.hooks.hooks, key=lambda report: report.state not in ILL_HOOK_STATES)
+    for report in ordered[:most]:
+        yield "hook", hook_line(report, now_ms)
+    if more := len(ordered) - len(ordered[:most]):
+        yield "", f"and {plural(more, 'hook')} more; see them with --all"
+    if status.hooks.state != "none":
+        said = f": {status.hooks.message}" if status.hooks.message else ""
+        yield (
+            "scripts",
+            shortened(printable(f"those of the centre are {status.hooks.state}{said}"), _TEXT_COLUMNS),
+        )
+    yield "sandbox", layers_line(status.hooks.layers)
+
+
+def hook_line(report: HookReport, now_ms: int) -> str:
+    """`oil-fahrenheit running: transform, 1,234 calls, 2 failures, 0.2 ms each`."""
+    parts = [report.hook_type, plural(report.calls, "call")]
+    if report.failures:
+        parts.append(plural(report.failures, "failure"))
+    if report.kills:
+        parts.append(f"{report.kills:,} killed")
+    if report.bad_samples:
+        parts.append(f"{plural(report.bad_samples, 'sample')} bad_hook")
+    if report.p50_ms is not None:
+        parts.append(f"{report.p50_ms:.1f} ms each")
+    if report.next_try:
+        parts.append(f"tried again in {figures.span(max(0, report.next_try - now_ms) / 1_000)}")
+    return f"{printable(report.name)} {report.state}: {', '.join(parts)}"
+
+
+def layers_line(layers: Mapping[str, str]) -> str:
+    """`rlimits, seccomp; without landlock (the kernel is older than 5.13)`."""
+    on = [name for name, state in layers.items() if state == "on"]
+    off = [f"{name} ({why})" for name, why in layers.items() if why != "on"]
+    parts = [", ".join(on), f"without {', '.join(off)}" if off else ""]
+    return printable("; ".join(filter(None, parts))) or "not begun"
 
 
 def _rest(status: AgentStatus) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ from edge_agent.wire.messages import (
     ClockReport,
     ConfigReport,
     ConnectionReport,
+    HooksReport,
     HostReport,
 )
 
@@ -99,7 +100,8 @@ class CommandStatus(Report):
 
 
 class AgentStatus(Report):
-    """stored_samples: committed to the buffer in this run, those recovered from the ring included."""
+    """stored_samples: committed to the buffer in this run, those recovered from the ring included. hooks:
+    None where no script is configured."""
 
     device: str
     version: str
@@ -121,6 +123,7 @@ class AgentStatus(Report):
     lost_samples: int = 0
     page: PageReport | None = None
     commands: list[CommandStatus] = []
+    hooks: HooksReport | None = None
 
 
 class LatestValue(Report):
@@ -136,13 +139,15 @@ class LatestValue(Report):
 
 
 class ReloadResult(Report):
-    """What a reload did: connections by what happened to them, or the problems that prevented it."""
+    """What a reload did: connections by what happened to them, or the problems that prevented it. hooks:
+    scripts that are new, gone or differ."""
 
     applied: bool
     added: list[str] = []
     removed: list[str] = []
     changed: list[str] = []
     unchanged: list[str] = []
+    hooks: list[str] = []
     problems: list[str] = []
     warnings: list[str] = []
 

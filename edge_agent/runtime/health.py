@@ -10,6 +10,8 @@ from edge_agent.wire.messages import ConfigState, ConnectionReport
 
 # Of groups: their last values do not count any more.
 QUIET_STATES: Final = ("stale", "silent")
+# Of hooks: their samples go on as bad_hook.
+ILL_HOOK_STATES: Final = ("off", "refused")
 
 
 class Severity(StrEnum):
@@ -49,6 +51,7 @@ def findings(status: AgentStatus) -> list[Finding]:
         *(finding for report in status.connections for finding in _connection(report)),
         *_buffer(status),
         *_sinks(status),
+        *_hooks(status),
         *_config(status),
         *_clock(status),
     ]
@@ -129,6 +132,25 @@ def _sinks(status: AgentStatus) -> Iterator[Finding]:
                 severity, f"sink {sink.name}", f"{sink.state}{detail}", sink.last_success,
                 "sink", {"name": sink.name, "state": sink.state, "why": sink.detail},
             )  # fmt: skip
+
+
+def _hooks(status: AgentStatus) -> Iterator[Finding]:
+    """A layer that the kernel lacks is no finding: whoever needs it says so in `hooks.require`."""
+    hooks = status.hooks
+    if hooks is None:
+        return
+    for report in hooks.hooks:
+        if report.state in ILL_HOOK_STATES:
+            line = "" if report.line is None else f"line {report.line}: "
+            facts: dict[str, str | int] = {
+                "name": report.name, "state": report.state, "why": f"{line}{report.error}",
+            }  # fmt: skip
+            text = f"{report.state}: {line}{report.error}"
+            since = report.since or None
+            yield Finding(Severity.ERROR, f"hook {report.name}", text, since, "hook", facts)
+    if hooks.state == "rejected":
+        text = f"the centre's scripts are rejected: {hooks.message}"
+        yield Finding(Severity.WARNING, "hooks", text, None, "hooks_rejected", {"why": hooks.message})
 
 
 def _config(status: AgentStatus) -> Iterator[Finding]:

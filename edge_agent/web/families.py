@@ -10,7 +10,7 @@ from typing import Final, Literal, TypeAlias
 
 from edge_agent.contracts.status import AgentStatus, SinkReport
 from edge_agent.runtime.health import QUIET_STATES
-from edge_agent.wire.messages import ConfigState, ConnectionReport, GroupReport, UnitReport
+from edge_agent.wire.messages import ConfigState, ConnectionReport, GroupReport, HookReport, UnitReport
 
 Sample: TypeAlias = tuple[tuple[str, ...], float | None]
 Reader: TypeAlias = Callable[[AgentStatus], Iterable[Sample]]
@@ -55,6 +55,30 @@ def _each_group(value: Callable[[GroupReport], float | None]) -> Reader:
 
 def _each_sink(value: Callable[[SinkReport], float | None]) -> Reader:
     return lambda status: (((sink.name,), value(sink)) for sink in status.sinks)
+
+
+def _each_hook(value: Callable[[HookReport], float | None]) -> Reader:
+    def read(status: AgentStatus) -> Iterator[Sample]:
+        for report in status.hooks.hooks if status.hooks is not None else ():
+            yield (report.name,), value(report)
+
+    return read
+
+
+def _hook_latencies(status: AgentStatus) -> Iterator[Sample]:
+    for report in status.hooks.hooks if status.hooks is not None else ():
+        yield (report.name, "0.5"), _seconds(report.p50_ms)
+        yield (report.name, "0.99"), _seconds(report.p99_ms)
+
+
+def _hook_info(status: AgentStatus) -> Iterator[Sample]:
+    for report in status.hooks.hooks if status.hooks is not None else ():
+        yield (report.name, report.hook_type, report.state, report.origin, report.sha256[:16]), 1
+
+
+def _hook_layers(status: AgentStatus) -> Iterator[Sample]:
+    for layer, state in status.hooks.layers.items() if status.hooks is not None else ():
+        yield (layer,), state == "on"
 
 
 def _unit(report: UnitReport) -> str:
@@ -227,4 +251,23 @@ _PARTS: Final = (
            ("component",)),
 )  # fmt: skip
 
-FAMILIES: Final[tuple[Family, ...]] = (*_AGENT, *_HOST, *_BUFFER, *_CONNECTIONS, *_PARTS)
+_HOOKS: Final = (
+    Family("hook_up", "gauge", "Whether a hook runs; 0: it is off, refused or starting.",
+           _each_hook(lambda report: report.state == "running"), ("hook",)),
+    Family("hook_info", "gauge", "Always 1. state: running, starting, off, refused.",
+           _hook_info, ("hook", "point", "state", "origin", "digest")),
+    Family("hook_calls_total", "counter", "Calls of a hook's script.",
+           _each_hook(lambda report: report.calls), ("hook",)),
+    Family("hook_failures_total", "counter", "Calls that failed: the script raised, or was killed.",
+           _each_hook(lambda report: report.failures), ("hook",)),
+    Family("hook_kills_total", "counter", "How often a hook's process was killed.",
+           _each_hook(lambda report: report.kills), ("hook",)),
+    Family("hook_bad_samples_total", "counter", "Samples marked bad_hook because of a hook.",
+           _each_hook(lambda report: report.bad_samples), ("hook",)),
+    Family("hook_call_seconds", "gauge", "How long a hook's latest calls took, there and back.",
+           _hook_latencies, ("hook", "quantile")),
+    Family("hook_layer", "gauge", "Whether a layer of the hooks' sandbox is on.",
+           _hook_layers, ("layer",)),
+)  # fmt: skip
+
+FAMILIES: Final[tuple[Family, ...]] = (*_AGENT, *_HOST, *_BUFFER, *_CONNECTIONS, *_PARTS, *_HOOKS)

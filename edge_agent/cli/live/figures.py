@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 from edge_agent.contracts.status import AgentStatus, LatenessReport, LatestValue, SinkReport
 from edge_agent.runtime.health import QUIET_STATES, device_state
-from edge_agent.wire.messages import ConnectionReport
+from edge_agent.wire.messages import ConnectionReport, HookReport
 
 # The wait for the newest batch is no backlog: one is being sent, one being written.
 _USUAL_BATCHES: Final = 2
@@ -104,6 +104,7 @@ class Figures:
     lost_samples: int
     connections: list[Line]
     values: list[LatestValue]
+    hooks: list[HookReport]
 
 
 def figures(history: Sequence[Snapshot], now_ms: int) -> Figures:
@@ -130,6 +131,7 @@ def figures(history: Sequence[Snapshot], now_ms: int) -> Figures:
         lost_samples=status.lost_samples,
         connections=_lines(old, status),
         values=list(newest.values),
+        hooks=[] if status.hooks is None else list(status.hooks.hooks),
     )
 
 

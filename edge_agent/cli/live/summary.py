@@ -1,12 +1,14 @@
 """The upper part of the live view: the agent as a whole. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, TypeAlias
 
 from edge_agent.cli import figures
 from edge_agent.cli.live.figures import Backlog, Figures, Quantile
 from edge_agent.cli.text import Styled
 from edge_agent.contracts.status import SinkReport
+from edge_agent.runtime.health import ILL_HOOK_STATES
+from edge_agent.wire.messages import HookReport
 
 Labelled: TypeAlias = tuple[str, list[Styled]]
 
@@ -54,6 +56,19 @@ def summary(shown: Figures) -> Iterator[Labelled]:
         yield f"{sink.name:.9}", _sink(sink, shown.time)
     lost = f"{figures.plural(shown.lost_samples, 'sample')} lost" if shown.lost_samples else "none"
     yield "losses", [Styled(lost, "bad" if shown.lost_samples else "")]
+    if shown.hooks:
+        yield "hooks", _hooks(shown.hooks)
+
+
+def _hooks(hooks: Sequence[HookReport]) -> list[Styled]:
+    ill = [report for report in hooks if report.state in ILL_HOOK_STATES]
+    running = sum(report.state == "running" for report in hooks)
+    bad = sum(report.bad_samples for report in hooks)
+    items = [Styled(f"{running} of {len(hooks)} running", "bad" if ill else "")]
+    items += [Styled(f"{report.name} {report.state}: {report.error}", "bad") for report in ill]
+    if bad:
+        items.append(Styled(f"{figures.plural(bad, 'sample')} bad_hook", "warn"))
+    return items
 
 
 def rate(value: float | None) -> str:

@@ -22,7 +22,7 @@ export function write(element, text) {
 
 const TONES = {
   good: ["connected", "answering", "ok", "good", "running", "applied", "local"],
-  warn: ["connecting", "probing", "uncertain", "stale", "late", "waiting", "warning", "unreachable", "applied_with_warnings"],
+  warn: ["connecting", "starting", "probing", "uncertain", "stale", "late", "waiting", "warning", "unreachable", "applied_with_warnings"],
   bad: ["down", "broken", "silent", "refusing", "refused", "blocked", "stalled", "error", "critical", "rejected", "rolled_back"],
 };
 

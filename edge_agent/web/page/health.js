@@ -97,7 +97,39 @@ function showCards({ status, now }, meter) {
       bar(buffer.quota_bytes ? buffer.size_bytes / buffer.quota_bytes : 0, "good", t("buffer.size")),
     ),
     card(t("targets"), status.sinks.length ? status.sinks.map((sink) => showSink(sink, now)) : make("p", { class: "soft" }, t("catchup.alone")), showParts(status.components)),
-  ];
+    status.hooks ? showHooks(status.hooks) : null,
+  ].filter(Boolean);
+}
+
+// A hook that is off is no target that somebody switched off: it is ill.
+const hookTone = (state) => (state === "off" ? "broken" : state);
+
+function showHooks({ hooks, layers }) {
+  const lines = hooks.map((hook) =>
+    make(
+      "div",
+      { class: "line" },
+      mark(hookTone(hook.state), `${hook.name}: ${word(hook.state)}`),
+      make("span", { class: "soft" }, hookFigures(hook)),
+      hook.error ? make("p", { class: "why" }, hook.line == null ? hook.error : t("hooks.line", { line: hook.line, why: hook.error })) : null,
+    ),
+  );
+  const names = Object.keys(layers);
+  const missing = names.filter((name) => layers[name] !== "on");
+  const well = names.filter((name) => layers[name] === "on").join(", ");
+  return card(
+    t("hooks"),
+    lines,
+    names.length ? make("p", { class: "soft" }, t("hooks.sandbox", { layers: well || "–" })) : null,
+    missing.map((name) => make("p", { class: "why" }, t("hooks.without", { layer: name, why: layers[name] }))),
+  );
+}
+
+function hookFigures(hook) {
+  const parts = [hook.hook_type, t("hooks.calls", { count: count(hook.calls) })];
+  if (hook.failures) parts.push(t("hooks.failures", { count: count(hook.failures) }));
+  if (hook.p50_ms != null) parts.push(t("unit.ms", { count: hook.p50_ms.toFixed(hook.p50_ms < 10 ? 1 : 0) }));
+  return parts.join(" · ");
 }
 
 // The least bound that 99 % of the polls kept.

@@ -88,6 +88,8 @@ export function open(root, { ask, now, query }) {
   return {
     update({ status }) {
       const names = status.connections.map((connection) => connection.name);
+      // What hooks compute for itself is a connection of its own.
+      if (status.hooks) names.push("hooks");
       if (parts.connections.dataset.names === names.join()) return;
       parts.connections.dataset.names = names.join();
       const options = names.map((name) => make("option", { value: name }, name));
