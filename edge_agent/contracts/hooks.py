@@ -4,7 +4,7 @@ Frames are in the ring when hooks see them, so that a killed agent loses none; w
 committed in their place, in the transaction that also keeps the hook's state (decision 0038).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ from edge_agent.wire.batch import Kind
 from edge_agent.wire.frame import Frame
 from edge_agent.wire.messages import HooksReport
 from edge_agent.wire.schema import Schema
+from edge_agent.wire.scripts import Script
 
 Frames = dict[str, tuple[Schema, list[Frame]]]
 Records = dict[Kind, list[Mapping[str, Any]]]
@@ -92,4 +93,19 @@ class HookWatch(Protocol):
 
     def latest(self, connection: str | None = None) -> list[LatestValue]:
         """The newest values that hooks made: of replaced tags and of computed ones."""
+        ...
+
+
+class HookStage(FrameHooks, HookWatch, Protocol):
+    """All that `app` asks of the stage. `hooks.stage.Stage` implements it; it is made with a clock, the sources,
+    `hooks.require`, and the seconds that a call may take by default."""
+
+    async def replace(self, scripts: Sequence[Script], require: Collection[str], call_seconds: float) -> None:
+        """From the next `apply` on these run, in this order; those of version 0 are the local file's. One
+        whose digest stays goes on as it is, with its process, breaker and figures. Never raises: what cannot
+        run is reported as refused. The caller has made `failed()` durable, for the old and the new ones."""
+        ...
+
+    async def close(self) -> None:
+        """No process is left. After the last flush; `apply` then gives frames back as after a failure."""
         ...
