@@ -7,7 +7,7 @@ stop order is in `ending`, how the process ends in `outcome`.
 import asyncio
 import gc
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -20,6 +20,7 @@ from edge_agent.app.connections import ConnectionSet
 from edge_agent.app.ending import WRITER, Ending
 from edge_agent.app.inspection import Inspector
 from edge_agent.app.outcome import judge, report
+from edge_agent.app.sent_scripts import judge_in_child, last_good_beside, rules_of
 from edge_agent.app.status import StatusBoard
 from edge_agent.app.transaction import CentreMove, ConfigKeeper
 from edge_agent.app.watchdog import WRITER_SECONDS, Watchdog, status_line
@@ -31,6 +32,7 @@ from edge_agent.buffer.settings import StoreSettings
 from edge_agent.buffer.store import Store
 from edge_agent.config.last_good import LastGood
 from edge_agent.config.models import CentralSettings
+from edge_agent.contracts.errors import Unavailable
 from edge_agent.contracts.exit_codes import ExitCode
 from edge_agent.contracts.status import AgentStatus, LatestValue, PageReport, ReloadResult, SinkReport
 from edge_agent.contracts.writing import WriteOrder, WriteReport
@@ -47,7 +49,10 @@ from edge_agent.runtime.notify import Notifier, watchdog_seconds
 from edge_agent.runtime.paths import SOCKET_NAME, runtime_directory
 from edge_agent.runtime.stopping import StopSignals, leave
 from edge_agent.runtime.supervise import Components, Role
+from edge_agent.uplink.scripts import ScriptKeeper
 from edge_agent.wire.batch import MAX_COMPRESSED_BYTES
+from edge_agent.wire.messages import HooksReport
+from edge_agent.wire.scripts import Script
 from edge_agent.writing.writer import Writer
 
 if TYPE_CHECKING:
@@ -99,6 +104,10 @@ class Agent:
         self._keeper = ConfigKeeper(
             path, config, last_good, self._clock, self._centre_answers,
             centre=CentreMove(self._probe_centre, self._move_centre),
+        )  # fmt: skip
+        self._scripts = ScriptKeeper(
+            last_good_beside(database), lambda: rules_of(self._keeper.running), judge_in_child,
+            self._replace_scripts, self._clock,
         )  # fmt: skip
         self._link: CentreLink | None = None
         self._commands: Commands | None = None
@@ -157,6 +166,8 @@ class Agent:
         crew = ending.crew
         extending = crew.start("start", watchdog.during_start)
         await self._keeper.start()
+        if self._settings.central is not None:
+            await self._scripts.start()
         await self._store.open(self._runtime)
         ending.has_store = True
         self._start_parts(ending, watchdog)
@@ -231,6 +242,7 @@ class Agent:
                 self._outbox,
                 self._store,
                 self._keeper,
+                self._scripts,
                 self._board.heartbeat,
                 self._connections.healthy,
                 self._clock,
@@ -269,6 +281,8 @@ class Agent:
             self.reload,
             self._signals.wanted.set,
             self._writer,
+            self._scripts,
+            self._hooks_report,
         )
         return Commands(self._settings.commands, self._identity, device, link.record)
 
@@ -304,6 +318,8 @@ class Agent:
     async def reload(self) -> ReloadResult:
         result = await self._keeper.reload()
         if self._link is not None:
+            if result.applied:
+                await self._scripts.look_again()
             self._link.look_around()
         return result
 
@@ -329,6 +345,15 @@ class Agent:
     async def _move_centre(self, settings: CentralSettings) -> None:
         if self._link is not None:
             await self._link.move(settings)
+
+    async def _replace_scripts(self, scripts: Sequence[Script]) -> None:
+        """Those of the centre. Raises ConfigError, Unavailable."""
+        if scripts:
+            raise Unavailable("nothing runs scripts yet")
+
+    def _hooks_report(self) -> HooksReport | None:
+        """None where there are no hooks, and no centre that may send some."""
+        return self._scripts.told(HooksReport()) if self._scripts.is_wanted else None
 
     def _sinks(self) -> list[SinkReport]:
         return [self._link.report()] if self._link is not None else []

@@ -25,6 +25,7 @@ from edge_agent.uplink.credentials import FILE_NAME, Credentials
 from edge_agent.uplink.enrolment import Hardware
 from edge_agent.uplink.errors import UplinkFault
 from edge_agent.uplink.rotation import Rotation
+from edge_agent.uplink.scripts import ScriptKeeper
 from edge_agent.uplink.standing import Standing
 from edge_agent.uplink.uploader import Uploader
 from edge_agent.uplink.watch import SinkWatch
@@ -40,7 +41,7 @@ PROBE_SECONDS: Final = 10.0
 
 
 class CentreLink:
-    """Uploads, heartbeats and the config poll of one agent. `open` before the parts run."""
+    """Uploads, heartbeats and the polls for config and scripts of one agent. `open` before the parts run."""
 
     def __init__(
         self,
@@ -49,6 +50,7 @@ class CentreLink:
         outbox: Outbox,
         sink: FrameSink,
         keeper: ConfigKeeper,
+        scripts: ScriptKeeper,
         heartbeat: Callable[[], Heartbeat],
         healthy: Callable[[], dict[str, bool]],
         clock: Clock,
@@ -62,6 +64,7 @@ class CentreLink:
         self._sink = sink
         self._outbox = outbox
         self._keeper = keeper
+        self._scripts = scripts
         self._device, self._directory = document.agent.id, directory
         self._heartbeat = heartbeat
         self._healthy = healthy
@@ -98,6 +101,15 @@ class CentreLink:
             central.config_interval,
             clock,
         )
+        self._script_poll = DocumentPoll(
+            "scripts",
+            self._client.scripts,
+            lambda: scripts.known_etag,
+            self._take_scripts,
+            central.config_interval,
+            clock,
+            lambda: scripts.is_wanted,
+        )
         self._uploader = Uploader(
             self._client,
             outbox,
@@ -118,6 +130,7 @@ class CentreLink:
             self._uploader.pace,
             self._resend,
             on_commands=self._commands_wait,
+            on_scripts_hint=self._script_poll.hint,
         )
 
     async def open(self) -> None:
@@ -137,6 +150,7 @@ class CentreLink:
         crew.start("upload backlog", self._uploader.run_backlog, backlog)
         crew.start("heartbeat", self._beats.run, Role(PARENT))
         crew.start("config", self._poll.run, Role(PARENT))
+        crew.start("scripts", self._script_poll.run, Role(PARENT))
         crew.start("credential", self._rotation.run, Role(PARENT))
         crew.start("sink watch", self._watch.run, Role(PARENT))
         crew.start("change watch", self._tell_changes, Role(PARENT))
@@ -162,6 +176,8 @@ class CentreLink:
         self._beats.soon()
         if self._keeper.known_etag is None:
             self._poll.soon()
+        if self._scripts.known_etag is None:
+            self._script_poll.soon()
         if self._standing.refused_seconds() is not None:
             self._try_now()  # there may be another token in it
 
@@ -179,18 +195,26 @@ class CentreLink:
         self._uploader.try_now()
         self._beats.try_now()
         self._poll.try_now()
+        self._script_poll.try_now()
 
     async def resumed(self) -> None:
         """The machine slept: sockets are opened anew, and the centre hears of this device at once."""
         await self._client.renew()
         self._beats.soon()
         self._poll.soon()
+        self._script_poll.soon()
 
     async def fetch_config(self) -> None:
         """Asks for the centre's config now, and takes a new one to its end. Raises UplinkFault."""
         found = await self._client.config(self._keeper.known_etag)
         if found is not None:
             await self._take(found)
+
+    async def fetch_scripts(self) -> None:
+        """Asks for the centre's scripts now, and takes a new set to its end. Raises UplinkFault."""
+        found = await self._client.scripts(self._scripts.known_etag)
+        if found is not None:
+            await self._take_scripts(found)
 
     async def probe(self, settings: CentralSettings) -> str:
         """Whether a centre answers this device there. Empty: it does; else why not."""
@@ -212,6 +236,7 @@ class CentreLink:
         await self._client.move(settings)
         self._beats.every(settings.heartbeat_interval)
         self._poll.every(settings.config_interval)
+        self._script_poll.every(settings.config_interval)
         self._try_now()
 
     def _connected(self) -> None:
@@ -223,6 +248,10 @@ class CentreLink:
 
     async def _take(self, found: NewDocument) -> None:
         await self._keeper.take(found.body, found.etag)
+        self._beats.soon()
+
+    async def _take_scripts(self, found: NewDocument) -> None:
+        await self._scripts.take(found.body, found.etag)
         self._beats.soon()
 
     async def _resend(self, missing: Resend) -> None:

@@ -24,7 +24,9 @@ from edge_agent.wire.commands import CommandOffer
 from edge_agent.wire.messages import Event
 
 # What changes the device is in its history, as samples are: others only look.
-_TOLD: Final = ("restart_agent", "reload_config", "restart_connection", "set_log_level", "write_tag")
+_TOLD: Final = (
+    "restart_agent", "reload_config", "sync_scripts", "restart_connection", "set_log_level", "write_tag",
+)  # fmt: skip
 
 
 class Commands:

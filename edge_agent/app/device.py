@@ -30,10 +30,11 @@ from edge_agent.contracts.writing import WriteOrder, WriteReport
 from edge_agent.runtime import logging as logs
 from edge_agent.uplink.commands import send_artifact
 from edge_agent.uplink.errors import UplinkFault
+from edge_agent.uplink.scripts import ScriptKeeper
 from edge_agent.wire import ranges
 from edge_agent.wire.command_types import ArtifactRef, TagReading
 from edge_agent.wire.frame import JsonValue
-from edge_agent.wire.messages import ConfigReport
+from edge_agent.wire.messages import ConfigReport, HooksReport
 from edge_agent.writing.writer import Writer
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -47,7 +48,8 @@ _SCRATCH: Final = "command-files"
 @dataclass(slots=True)
 class AgentDevice:
     """config_path: the local file. database: the buffer's, beside which files are kept that are sent.
-    reload: applies the local file. restart_agent: begins the ordered stop."""
+    reload: applies the local file. restart_agent: begins the ordered stop. hooks_report: None where there are
+    none."""
 
     run: str
     clock: Clock
@@ -63,6 +65,8 @@ class AgentDevice:
     reload_file: Callable[[], Awaitable[ReloadResult]]
     stop: Callable[[], None]
     writer: Writer
+    scripts: ScriptKeeper
+    hooks_report: Callable[[], HooksReport | None]
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     _level_timer: asyncio.TimerHandle | None = None
     _cleared: bool = False
@@ -106,6 +110,24 @@ class AgentDevice:
     async def _fetch(self) -> None:
         async with self._fetching:
             await self.link.fetch_config()
+
+    @property
+    def manages_scripts(self) -> bool:
+        return self.scripts.is_wanted
+
+    @property
+    def hooks(self) -> HooksReport:
+        return self.hooks_report() or HooksReport()
+
+    async def fetch_scripts(self) -> None:
+        try:
+            await self._to_its_end(self._fetch_scripts())
+        except UplinkFault as fault:
+            raise Failed("unreachable", f"the centre's scripts cannot be asked for: {fault}") from fault
+
+    async def _fetch_scripts(self) -> None:
+        async with self._fetching:
+            await self.link.fetch_scripts()
 
     async def reload(self) -> ReloadResult:
         return await self._to_its_end(self.reload_file())

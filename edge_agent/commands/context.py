@@ -11,7 +11,7 @@ from edge_agent.contracts.status import ReloadResult
 from edge_agent.contracts.writing import WriteOrder, WriteReport
 from edge_agent.wire.command_types import ArtifactRef, TagReading
 from edge_agent.wire.frame import JsonValue
-from edge_agent.wire.messages import ConfigReport
+from edge_agent.wire.messages import ConfigReport, HooksReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,20 @@ class Device(Protocol):
 
     async def reload(self) -> ReloadResult:
         """The local file."""
+        ...
+
+    @property
+    def manages_scripts(self) -> bool:
+        """Whether the centre may send scripts at all."""
+        ...
+
+    @property
+    def hooks(self) -> HooksReport:
+        """The scripts that run, and what became of the centre's."""
+        ...
+
+    async def fetch_scripts(self) -> None:
+        """Asks the centre for its scripts, with the ETag, and takes a new set to its end."""
         ...
 
     async def log_lines(self, lines: int, since_ms: int | None, level: str) -> LogText: ...

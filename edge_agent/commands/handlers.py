@@ -21,7 +21,7 @@ from edge_agent.contracts.diagnosis import Verdict, worst
 from edge_agent.contracts.writing import WriteOrder
 from edge_agent.wire import command_types as types
 from edge_agent.wire.commands import MAX_ARTIFACT_BYTES
-from edge_agent.wire.messages import ConfigState
+from edge_agent.wire.messages import ConfigState, HooksReport
 
 # What is left of a command's time for telling how it ended.
 _SPARE_SECONDS: Final = 1.0
@@ -73,6 +73,32 @@ async def reload_config(context: Context, params: types.ReloadConfigParams) -> t
         config_version=device.config.applied_version,
         warnings=[warning[:_TEXT] for warning in reloaded.warnings],
     )
+
+
+async def sync_scripts(context: Context, _: types.NoParams) -> types.SyncScriptsResult:
+    device = context.device
+    before = _marks(device.hooks)
+    await device.fetch_scripts()
+    after = device.hooks
+    if after.state == "rejected":
+        running = ", ".join(f"{hook.name} {hook.sha256[:16]}" for hook in after.hooks) or "no script"
+        raise Failed("scripts_rejected", f"{after.message}\nwhat runs: {running}"[:_TEXT])
+    known = types.ScriptStanding.model_fields.keys()
+    return types.SyncScriptsResult(
+        changed=_marks(after) != before,
+        etag=after.etag,
+        message=after.message[:_TEXT],
+        scripts=[types.ScriptStanding(**hook.model_dump(include=set(known))) for hook in after.hooks],
+    )
+
+
+def _marks(report: HooksReport) -> list[tuple[str, str]]:
+    return [(hook.name, hook.sha256) for hook in report.hooks]
+
+
+def _check_scripts(device: Device, _: types.NoParams) -> None:
+    if not device.manages_scripts:
+        raise Refused("not_managed", "remote.manage of this device does not have hooks")
 
 
 async def collect_logs(context: Context, params: types.CollectLogsParams) -> types.CollectLogsResult:
@@ -239,6 +265,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "ping": ping,
     "restart_agent": restart_agent,
     "reload_config": reload_config,
+    "sync_scripts": sync_scripts,
     "collect_logs": collect_logs,
     "read_tags": read_tags,
     "write_tag": write_tag,
@@ -251,6 +278,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
 
 REFUSALS: Final[Mapping[str, Check]] = {
     "restart_agent": _check_restart,
+    "sync_scripts": _check_scripts,
     "write_tag": _check_write,
     "restart_connection": _check_connection,
     "run_diagnostics": _check_diagnostics,

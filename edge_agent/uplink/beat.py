@@ -39,6 +39,9 @@ def _nothing(_: float | None) -> None: ...
 def _no_commands(_: int) -> None: ...
 
 
+def _no_hint(_: str | None) -> None: ...
+
+
 async def _no_epochs(_: Resend) -> None: ...
 
 
@@ -59,9 +62,10 @@ class Heartbeats:
         on_resend: Callable[[Resend], Awaitable[None]] = _no_epochs,
         random: Random | None = None,
         on_commands: Callable[[int], None] = _no_commands,
+        on_scripts_hint: Callable[[str | None], None] = _no_hint,
     ) -> None:
-        """on_hint: gets the centre's config ETag. on_pace: gets the time it wants between uploads.
-        on_commands: gets how many commands wait at the centre.
+        """on_hint, on_scripts_hint: get the ETags of the centre's config and of its scripts. on_pace:
+        gets the time it wants between uploads. on_commands: gets how many commands wait at the centre.
         on_resend: gets what the centre lacks of an epoch although it once acknowledged it."""
         self._client = client
         self._build = build
@@ -70,6 +74,7 @@ class Heartbeats:
         self._on_hint = on_hint
         self._on_pace = on_pace
         self._on_commands = on_commands
+        self._on_scripts_hint = on_scripts_hint
         self._on_resend = on_resend
         self._soon = asyncio.Event()
         self._retry = asyncio.Event()
@@ -131,6 +136,7 @@ class Heartbeats:
         if answer.heartbeat_interval:
             self._interval = min(max(FASTEST_SECONDS, answer.heartbeat_interval), SLOWEST_SECONDS)
         self._on_hint(answer.config_etag)
+        self._on_scripts_hint(answer.scripts_etag)
         self._on_pace(answer.send_interval)
         self._on_commands(answer.commands_waiting)
         for missing in answer.resend:

@@ -101,6 +101,26 @@ class ReloadConfigResult(Message):
     warnings: list[Text] = Field(default_factory=list)
 
 
+class ScriptStanding(Message):
+    """One script as it runs, or does not: `state` and `error` are those of `HookReport`."""
+
+    name: Text
+    hook_type: Text
+    origin: Text = Field(description="centre, or local: of the device's own config.")
+    version: Number = Field(0, description="The centre's; 0 of a local one.")
+    sha256: Text = ""
+    state: Text
+    error: Text = ""
+    line: Number | None = None
+
+
+class SyncScriptsResult(Message):
+    changed: bool = Field(description="Whether other scripts run than before.")
+    etag: str | None = Field(None, description="Of the centre's set that was looked at.")
+    message: Text = ""
+    scripts: Annotated[list[ScriptStanding], Field(max_length=1_000)]
+
+
 class CollectLogsParams(Params):
     lines: int = Field(1_000, ge=1, le=MAX_LOG_LINES, description="The newest lines, at most so many.")
     since_seconds: float | None = Field(None, gt=0, le=31_536_000, description="No line older than this.")
@@ -253,6 +273,7 @@ TYPES: Final = table(
         CommandType("ping", NoParams, PingResult, 10.0, 60.0),
         CommandType("restart_agent", RestartAgentParams, RestartAgentResult, 120.0, 600.0, idempotent=False),
         CommandType("reload_config", ReloadConfigParams, ReloadConfigResult, 120.0, 600.0),
+        CommandType("sync_scripts", NoParams, SyncScriptsResult, 120.0, 600.0),
         CommandType("collect_logs", CollectLogsParams, CollectLogsResult, 60.0, 600.0, artifact=True),
         CommandType("read_tags", ReadTagsParams, ReadTagsResult, 30.0, 300.0),
         CommandType("write_tag", WriteTagParams, WriteTagResult, 10.0, 60.0, idempotent=False),

@@ -58,9 +58,14 @@ async def test_each_type_does_what_it_says_and_none_writes_to_a_plc(tmp_path: Pa
 
     assert written == 0
     # What changes the device is in its history.
-    assert told == {"reload_config", "restart_connection", "set_log_level", "write_tag", "restart_agent"}
+    assert told == {
+        "reload_config", "sync_scripts", "restart_connection", "set_log_level", "write_tag", "restart_agent",
+    }  # fmt: skip
     refused = found.pop("write_tag")
     assert (refused["state"], refused["code"]) == ("rejected", "not_writable")
+    # Its file does not let the centre send any.
+    refused = found.pop("sync_scripts")
+    assert (refused["state"], refused["code"]) == ("rejected", "not_managed")
     assert {kind: each["state"] for kind, each in found.items()} == dict.fromkeys(found, "succeeded")
     results = {kind: each["result"] for kind, each in found.items()}
     assert results["ping"]["run"] == results["restart_agent"]["run_before"] == before

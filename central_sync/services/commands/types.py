@@ -41,6 +41,11 @@ _TEXTS: Final[dict[str, tuple[str, Role, bool]]] = {
     "ping": ("Answers with version, run and uptime.", Role.OPERATOR, False),
     "restart_agent": ("Stops the agent in order and lets the service manager start it.", Role.OPERATOR, True),
     "reload_config": ("Reads the config again, the local file and the centre's.", Role.OPERATOR, False),
+    "sync_scripts": (
+        "Takes the centre's scripts for the device now, and tells what runs.",
+        Role.OPERATOR,
+        False,
+    ),
     "collect_logs": ("Brings the agent's newest log lines as a file.", Role.OPERATOR, False),
     "read_tags": ("Reads tags' newest values from the agent.", Role.OPERATOR, False),
     "write_tag": (

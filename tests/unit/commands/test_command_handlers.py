@@ -26,7 +26,7 @@ from edge_agent.wire.command_types import (
     WriteTagResult,
 )
 from edge_agent.wire.commands import CommandState
-from edge_agent.wire.messages import ConfigReport, ConfigState
+from edge_agent.wire.messages import ConfigReport, ConfigState, HookReport, HooksReport
 
 
 class FakeDevice:
@@ -42,6 +42,9 @@ class FakeDevice:
         self.config = ConfigReport(running_hash="a", applied_version=3)
         self.fetched = self.config
         self.reloaded = ReloadResult(applied=True)
+        self.hooks = HooksReport()
+        self.sent = self.hooks
+        self.manages_scripts = False
         self.states = {"press1": [("connecting", ""), ("connected", "")]}
 
     def restart_problem(self) -> str:
@@ -53,6 +56,10 @@ class FakeDevice:
     async def fetch_config(self) -> None:
         self.done.append("fetch")
         self.config = self.fetched
+
+    async def fetch_scripts(self) -> None:
+        self.done.append("fetch scripts")
+        self.hooks = self.sent
 
     async def reload(self) -> ReloadResult:
         self.done.append("reload")
@@ -108,6 +115,7 @@ async def test_a_ping_says_who_answers() -> None:
         ("write_tag", WriteTagParams(tag="press1.setpoint", value=1), "not_writable"),
         ("restart_connection", RestartConnectionParams(connection="press9"), "unknown_connection"),
         ("run_diagnostics", RunDiagnosticsParams(checks=["disc"]), "bad_params"),
+        ("sync_scripts", NoParams(), "not_managed"),
     ],
 )
 def test_what_this_device_will_not_do_is_refused_before_it_is_accepted(
@@ -162,6 +170,35 @@ async def test_a_reload_that_was_refused_fails_with_the_reason() -> None:
     device.reloaded = ReloadResult(applied=False, problems=["4:2: unknown key"])
     with pytest.raises(Failed, match="unknown key"):
         await HANDLERS["reload_config"](context(device), ReloadConfigParams(remote=False))
+
+
+async def test_scripts_are_asked_for_and_what_runs_is_told_with_each_ones_version_and_error() -> None:
+    device = FakeDevice()
+    device.manages_scripts = True
+    oil = HookReport(
+        name="oil", hook_type="transform", state="running", origin="centre", version=3, sha256="a1"
+    )
+    own = HookReport(name="own", hook_type="on_cycle", state="refused", error="no such name", line=4)
+    device.sent = HooksReport(hooks=[oil, own], etag="e1", state="applied", message="said")
+    REFUSALS["sync_scripts"](cast("Device", device), NoParams())
+    found = (await HANDLERS["sync_scripts"](context(device), NoParams())).model_dump()
+    assert (found["changed"], found["etag"], found["message"]) == (True, "e1", "said")
+    keys = ("name", "origin", "version", "sha256", "state", "error", "line")
+    assert [tuple(each[key] for key in keys) for each in found["scripts"]] == [
+        ("oil", "centre", 3, "a1", "running", "", None),
+        ("own", "local", 0, "", "refused", "no such name", 4),
+    ]
+    again = await HANDLERS["sync_scripts"](context(device), NoParams())
+    assert again.model_dump()["changed"] is False
+
+
+async def test_scripts_that_were_refused_fail_the_command_with_the_reason_and_what_runs_instead() -> None:
+    device = FakeDevice()
+    oil = HookReport(name="oil", hook_type="transform", state="running", sha256="a1" * 32)
+    device.sent = HooksReport(hooks=[oil], state="rejected", message="oil:3: no")
+    with pytest.raises(Failed, match=r"oil:3: no\nwhat runs: oil a1a1a1a1a1a1a1a1$") as failed:
+        await HANDLERS["sync_scripts"](context(device), NoParams())
+    assert failed.value.code == "scripts_rejected"
 
 
 async def test_a_connection_that_is_built_anew_is_waited_for() -> None:

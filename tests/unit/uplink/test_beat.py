@@ -31,11 +31,13 @@ class BeatBench:
         self.fault: UplinkFault | None = None
         self.answer: dict[str, Any] = {}
         self.hints: list[str | None] = []
+        self.script_hints: list[str | None] = []
         self.paces: list[float | None] = []
         self.missing: list[Resend] = []
         self.beats = Heartbeats(
-            self, self.build, interval, self.clock, self.hints.append, self.paces.append, self.resend
-        )
+            self, self.build, interval, self.clock, self.hints.append, self.paces.append, self.resend,
+            on_scripts_hint=self.script_hints.append,
+        )  # fmt: skip
 
     async def resend(self, missing: Resend) -> None:
         self.missing.append(missing)
@@ -131,10 +133,10 @@ async def test_the_centre_sets_the_interval_within_bounds(asked: float, taken: f
 
 async def test_hints_and_the_pace_of_uploads_are_passed_on() -> None:
     bench = BeatBench()
-    bench.answer = {"config_etag": "abc", "send_interval": 15.0}
+    bench.answer = {"config_etag": "abc", "scripts_etag": "def", "send_interval": 15.0}
     async with running(bench.beats.run()):
         await bench.clock.advance(1)
-    assert (bench.hints, bench.paces) == (["abc"], [15.0])
+    assert (bench.hints, bench.script_hints, bench.paces) == (["abc"], ["def"], [15.0])
 
 
 async def test_what_the_centre_lacks_of_any_epoch_is_passed_on() -> None:
