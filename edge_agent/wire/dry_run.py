@@ -82,7 +82,8 @@ class DryOutput(Message):
     """What became of one frame, or of one call. index: of it in the request.
 
     before: what came in; after: what goes on, all tags of the frame; `made` names those that the script
-    gave a value, `dropped` those that it kept back. Of calls `after` is what they computed.
+    gave a value, `dropped` those that it kept back. Of calls `after` is what they computed. milliseconds:
+    None where it was not run, since the script is not for this group.
     """
 
     index: Number
@@ -94,7 +95,7 @@ class DryOutput(Message):
     made: list[str] = Field(default_factory=list)
     dropped: list[str] = Field(default_factory=list)
     prints: str = ""
-    milliseconds: float = 0.0
+    milliseconds: float | None = None
     error: DryError | None = None
 
 
@@ -121,11 +122,13 @@ class DryRunAnswer(Message):
 
     outputs: in the order of the request; `left_out` more did not fit into the answer. schemas: of `after`,
     as the centre would get them. state: after the last of the first round. layers: of the sandbox, by name,
-    with `on` or why it is not. script: `NAME@DIGEST`, as records name it.
+    with `on` or why it is not. script: `NAME@DIGEST`, as records name it. declared: `TAG TYPE UNIT` of all
+    that OUTPUTS declares.
     """
 
     ok: bool
     script: Text = ""
+    declared: list[str] = Field(default_factory=list)
     outputs: list[DryOutput] = Field(default_factory=list)
     left_out: Number = 0
     schemas: list[dict[str, Any]] = Field(default_factory=list)
