@@ -10,6 +10,7 @@ from central_sync.api.route import Answer, Body, Call, NoQuery, Route
 from central_sync.services.access.roles import Scope
 from edge_agent.wire.messages import ConfigEnvelope, Heartbeat, HeartbeatAnswer, UploadAnswer
 from edge_agent.wire.schema import MAX_SCHEMA_BYTES
+from edge_agent.wire.scripts import ScriptSet
 from edge_agent.wire.upload import CONTENT_TYPE, MAX_BODY_BYTES
 
 UPLOAD: Final = Body(CONTENT_TYPE, MAX_BODY_BYTES, "One head and 1…N batches (docs/specs/batch-v1.md).")
@@ -42,6 +43,17 @@ async def get_config(call: Call[NoQuery]) -> web.Response:
     row = await call.services.configs.get(call.device)
     headers = {"ETag": f'"{row.etag}"'}
     return web.Response(body=row.body, content_type="application/json", headers=headers)
+
+
+async def get_scripts(call: Call[NoQuery]) -> web.Response:
+    known = await call.services.scripts.etag(call.device)
+    if known is not None and matches(call.request, known):
+        return web.Response(status=304, headers={"ETag": f'"{known}"'})
+    found = await call.services.scripts.served(call.device)
+    headers = {"ETag": f'"{found.etag}"'}
+    if matches(call.request, found.etag):
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=found.body, content_type="application/json", headers=headers)
 
 
 def _config_route(path: str, name: str, note: str) -> Route[NoQuery]:
@@ -108,6 +120,19 @@ ROUTES: Final[list[Route[NoQuery]]] = [
         {200: Answer("The centre's time and hints.", HeartbeatAnswer)},
         HEARTBEAT,
         errors={400: "bad_heartbeat", 413: "too_large: `max` bytes are taken"},
+    ),
+    Route(
+        "GET",
+        "/api/fleet/edge/{id}/scripts",
+        "get_scripts",
+        Scope.DEVICE_OR_VIEWER,
+        "agents",
+        "The scripts that a device is to run, in this order",
+        get_scripts,
+        NoQuery,
+        {200: Answer("The set, canonical JSON.", ScriptSet), 304: Answer("It is still the same.")},
+        headers={"If-None-Match": "The ETag of the set at hand."},
+        errors={404: "no_scripts: the device never had any; the agent keeps what it has"},
     ),
     _config_route("/api/fleet/edge/{id}/config", "get_config", ""),
     _config_route("/api/fleet/v1/edges/{id}/config", "get_config_v1", " (alias)"),

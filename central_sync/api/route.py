@@ -37,6 +37,7 @@ from central_sync.services.live import Hub
 from central_sync.services.people.api_tokens import ApiTokenService
 from central_sync.services.people.sessions import SessionService
 from central_sync.services.people.users import UserService
+from central_sync.services.scripts.service import ScriptService
 
 MAX_KEY_LENGTH: Final = 200
 
@@ -59,6 +60,7 @@ class Services:
     config_jobs: ConfigJobService
     templates: TemplateService
     v1_mappings: MappingService
+    scripts: ScriptService
     devices: DeviceService
     inventory: InventoryService
     registry: RegistryService

@@ -23,6 +23,7 @@ from central_sync.api import (
     fleet,
     people,
     scrape,
+    scripts,
     templates,
     topology,
     trends,
@@ -52,6 +53,7 @@ ROUTES: Final[list[Route[Any]]] = [
     *config_jobs.ROUTES,
     *templates.ROUTES,
     *v1_mappings.ROUTES,
+    *scripts.ROUTES,
     *audit.ROUTES,
     *documents.ROUTES,
 ]

@@ -30,6 +30,7 @@ from central_sync.app.enrolment import credential_service, enrolment_service
 from central_sync.app.identity import IdentityRoom
 from central_sync.app.mqtt import check_mqtt, mqtt_worker
 from central_sync.app.people import Link, create_token, first_link, lacks_passwords, list_tokens, revoke_token
+from central_sync.app.scripts import ScriptRoom
 from central_sync.app.upkeep import Upkeep
 from central_sync.console.pages import add_pages
 from central_sync.exit_codes import ExitCode
@@ -120,6 +121,7 @@ class Centre:
     offline: OfflineWatch
     live: LiveFeed
     commands: CommandRoom
+    scripts: ScriptRoom
     setup: Link | None = None
 
 
@@ -144,10 +146,13 @@ async def running(
     await identity.tokens.meet_devices()
     fleet = DeviceRoom(store, clock, identity.tokens, VERSION, MqttFigures() if settings.mqtt else None)
     commands = CommandRoom(store, hub, clock, settings.data)
+    scripts = ScriptRoom(store, clock)
     try:
         await commands.start()
         presence = Presence(clock, settings.heartbeat_seconds)
-        services = _services(settings, store, hub, clock, presence, threads, room, identity, commands, fleet)
+        services = _services(
+            settings, store, hub, clock, presence, threads, room, identity, commands, fleet, scripts
+        )
         offline = OfflineWatch(store, hub, clock, presence)
         live = LiveFeed(store, fleet.inventory, hub, clock)
         listen = mqtt_worker(settings, services, store, presence, fleet.mqtt, clock)
@@ -163,6 +168,7 @@ async def running(
                     group.create_task(supervise("commands", commands.watch.run, clock)),
                     group.create_task(supervise("purge", fleet.purge.run, clock)),
                     group.create_task(supervise("config jobs", room.jobs.run, clock)),
+                    group.create_task(supervise("scripts", scripts.spread.run, clock)),
                     group.create_task(supervise("retention", upkeep.retention.run, clock)),
                     group.create_task(supervise("audit checkpoints", upkeep.checkpoints.run, clock)),
                     group.create_task(_watch(store, clock)),
@@ -172,7 +178,7 @@ async def running(
                     workers.append(group.create_task(supervise("mqtt", listen, clock)))
                 name = f"[{host}]" if ":" in host else host
                 url = f"{'https' if tls else 'http'}://{name}:{port}"
-                yield Centre(url, host, port, store.centre, store, hub, offline, live, commands)
+                yield Centre(url, host, port, store.centre, store, hub, offline, live, commands, scripts)
                 for worker in workers:
                     worker.cancel()
         finally:
@@ -197,6 +203,7 @@ def _services(
     identity: IdentityRoom,
     commands: CommandRoom,
     fleet: DeviceRoom,
+    scripts: ScriptRoom,
 ) -> Services:
     targets = SqliteTargets(store)
     return Services(
@@ -214,6 +221,7 @@ def _services(
         config_jobs=room.jobs,
         templates=room.templates,
         v1_mappings=room.mappings,
+        scripts=scripts.scripts,
         devices=DeviceService(
             store, hub, clock, presence, settings.heartbeat_interval, commands.board.waiting
         ),

@@ -16,7 +16,7 @@ from central_sync.services.devices.health import DeviceState
 from central_sync.services.devices.roll import Entry, Waiting, figures
 from central_sync.services.devices.service import DeviceRow, Heard
 from central_sync.services.devices.standing import standing
-from central_sync.store import clones, epochs, rows, series
+from central_sync.store import clones, epochs, rows, script_sets, series
 from edge_agent.wire.messages import Head, Heartbeat, Resend
 
 # How long changes of state are kept.
@@ -78,6 +78,7 @@ def heartbeat(
         ),
     )  # fmt: skip
     keep_labels(connection, device_no, message.labels)
+    script_sets.settle(connection, now)
     points = [*(earlier.points if earlier else []), figures(message, now)]
     series.append(connection, device_no, points, message.version)
     new = DeviceState.DEGRADED if is_double else health.state_of(message, last_loss, now)
@@ -216,25 +217,27 @@ def entry(heard: Heard, message: Heartbeat) -> Entry | None:
     if heard.resend:
         return None
     kept = replace(row, heartbeat=None)
-    return Entry(row.no, standing(message), row.state, row.last_loss, row.config_etag, kept)
+    return Entry(row.no, standing(message), row.state, row.last_loss, row.config_etag, row.scripts_etag, kept)
 
 
 def entries(connection: sqlite3.Connection, limit: int) -> list[tuple[str, Entry]]:
     """Of the devices whose next heartbeat may be quiet."""
     sql = (
-        "SELECT id, no, standing, state, last_loss, config_etag FROM device WHERE standing IS NOT NULL "
+        "SELECT id, no, standing, state, last_loss, config_etag, scripts_etag FROM device "
+        "WHERE standing IS NOT NULL "
         "AND state IN ('online', 'degraded') AND decommissioned IS NULL LIMIT ?"
     )
     return [
-        (device, Entry(no, known, DeviceState(state), last_loss, etag))
-        for device, no, known, state, last_loss, etag in connection.execute(sql, (limit,))
+        (device, Entry(no, known, DeviceState(state), last_loss, etag, scripts))
+        for device, no, known, state, last_loss, etag, scripts in connection.execute(sql, (limit,))
     ]
 
 
 # What an entry of the roll is made of, and what stands on rows of others that it depends on.
 _FORGET: Final = """
 CREATE TEMP TRIGGER device_moves AFTER UPDATE OF
-    state, config_etag, last_loss, decommissioned, purging, name, standing, config_version ON main.device
+    state, config_etag, scripts_etag, last_loss, decommissioned, purging, name, standing, config_version
+    ON main.device
     WHEN OLD.standing IS NOT NULL BEGIN SELECT roll_forget(NEW.id); END;
 CREATE TEMP TRIGGER label_added AFTER INSERT ON main.device_label BEGIN
     SELECT roll_forget((SELECT id FROM main.device WHERE no = NEW.device_no)); END;

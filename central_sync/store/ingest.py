@@ -71,7 +71,9 @@ def ingest(connection: sqlite3.Connection, memory: Memory, upload: Upload) -> St
     receipt.acked = ranges.union(new, repeated)
     if merged is None or merged[0] != 1 or merged[1] < epoch.head.floor - 1:
         receipt.resend = epochs.to_resend(connection, epoch)
-    receipt.config_etag = _count(connection, device_no, upload, arrivals, by_name, redelivered)
+    receipt.config_etag, receipt.scripts_etag = _count(
+        connection, device_no, upload, arrivals, by_name, redelivered
+    )
     return Stored(receipt, arrivals)
 
 
@@ -208,16 +210,17 @@ def _count(
     arrivals: list[Arrival],
     new: dict[int, Verified],
     redelivered: int,
-) -> str | None:
-    """Adds up, and returns the ETag of the config that the centre wants."""
+) -> tuple[str | None, str | None]:
+    """Adds up, and returns the ETags of the config and the scripts that the centre wants."""
     stored = [new[arrival.seq] for arrival in arrivals]
     longest = max((abs(v.item.t1 - v.item.t0) for v in stored), default=0)
     row = connection.execute(
         "UPDATE device SET batches = batches + ?, samples = samples + ?, redelivered = redelivered + ?, "
-        "longest_span = max(longest_span, ?), last_upload = ? WHERE no = ? RETURNING config_etag",
+        "longest_span = max(longest_span, ?), last_upload = ? WHERE no = ? "
+        "RETURNING config_etag, scripts_etag",
         (
             len(stored), sum(v.samples for v in stored), redelivered, rows.whole(longest), upload.arrived,
             device_no,
         ),
     ).fetchone()  # fmt: skip
-    return row[0] if row else None
+    return row or (None, None)

@@ -17,7 +17,7 @@ from central_sync.services.devices.registry import (
     merge_labels,
 )
 from central_sync.services.errors import Conflict, Forbidden, NotFound, PreconditionFailed
-from central_sync.store import heartbeats, rows, series
+from central_sync.store import heartbeats, rows, script_sets, series
 from central_sync.store.audit import record
 from central_sync.store.idempotency import answer_once
 from central_sync.store.targets import registry_labels
@@ -81,6 +81,7 @@ def patch(
         (wanted.name, wanted.notes, number),
     )
     set_labels(connection, number, before.labels, labels)
+    script_sets.settle(connection, change.now)
     return _recorded(connection, "device.patch", before, change)
 
 

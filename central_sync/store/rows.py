@@ -16,7 +16,7 @@ DEVICE_COLUMNS: Final = (
     "no, id, created, state, state_since, last_seen, last_upload, last_loss, clock_offset, config_version, "
     "config_etag, heartbeat, batches, samples, redelivered, name, decommissioned, "
     "(SELECT json_group_object(key, value) FROM device_label WHERE device_no = no AND registry = 1), "
-    "conflict, conflict_at"
+    "conflict, conflict_at, scripts_etag"
 )
 # Events that are kept of a device, the newest; the oldest go some at a time.
 MAX_EVENTS: Final = 10_000

@@ -79,6 +79,7 @@ class UploadAnswer(Message):
     resend: Pairs = []
     send_interval: float | None = None
     config_etag: str | None = None
+    scripts_etag: str | None = None
     commands_waiting: Number = 0
 
 

@@ -77,6 +77,7 @@ class Receipt:
     resend: Ranges = field(default_factory=list)
     conflicts: Ranges = field(default_factory=list)
     config_etag: str | None = None
+    scripts_etag: str | None = None
 
 
 class IngestStore(Protocol):
@@ -158,6 +159,7 @@ class IngestService:
             resend=receipt.resend,
             send_interval=send_interval(self._store.load),
             config_etag=receipt.config_etag,
+            scripts_etag=receipt.scripts_etag,
             commands_waiting=self._waiting(device),
         )
 

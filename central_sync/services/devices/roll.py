@@ -62,6 +62,7 @@ class Entry:
     state: DeviceState
     last_loss: int | None
     config_etag: str | None
+    scripts_etag: str | None
     row: object = None
     like: Like | None = None
     readings: int = 0

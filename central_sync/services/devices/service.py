@@ -61,6 +61,7 @@ class DeviceRow:
     registry: dict[str, str]
     conflict: str = ""
     conflict_at: int | None = None
+    scripts_etag: str | None = None
 
     @property
     def labels(self) -> dict[str, str]:
@@ -245,7 +246,7 @@ class DeviceService:
         row = heard.device
         if self._hub.wants("heartbeat", device):
             self._hub.publish("heartbeat", summary(row, now).model_dump(mode="json"), device)
-        return self._answer(device, now, row.config_etag, heard.resend)
+        return self._answer(device, now, row, heard.resend)
 
     def quiet(self, device: str, body: bytes, message: Heartbeat | None = None) -> HeartbeatAnswer | None:
         """The answer to a heartbeat that says nothing new (`roll`), out of memory; None: it does, or nobody
@@ -276,7 +277,7 @@ class DeviceService:
         waiting.body, waiting.seen, waiting.offset = body, now, beat.now - now
         waiting.version = steady.version
         waiting.add(point(beat, steady, now))
-        return self._answer(device, now, entry.config_etag, [])
+        return self._answer(device, now, entry, [])
 
     def _read(self, device: str, entry: Entry, body: bytes, message: Heartbeat) -> HeartbeatAnswer | None:
         watched = self._hub.wants("heartbeat", device)
@@ -302,13 +303,16 @@ class DeviceService:
         """What is known of the config that the centre wants on a device; None: nobody knows."""
         return self._store.roll.get(device)
 
-    def _answer(self, device: str, now: int, etag: str | None, resend: list[Resend]) -> HeartbeatAnswer:
+    def _answer(
+        self, device: str, now: int, known: DeviceRow | Entry, resend: list[Resend]
+    ) -> HeartbeatAnswer:
         return HeartbeatAnswer(
             centre=self._store.centre,
             now=now,
             resend=resend,
             heartbeat_interval=self._interval,
-            config_etag=etag,
+            config_etag=known.config_etag,
+            scripts_etag=known.scripts_etag,
             commands_waiting=self._waiting(device),
         )
 

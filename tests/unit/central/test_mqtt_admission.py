@@ -10,7 +10,7 @@ from central_sync.services.devices.roll import Entry, Roll
 from central_sync.services.errors import Forbidden
 from tests.unit.central.conftest import FakeClock
 
-ENTRY = Entry(1, b"", DeviceState.ONLINE, None, None)
+ENTRY = Entry(1, b"", DeviceState.ONLINE, None, None, None)
 
 
 class Registry:

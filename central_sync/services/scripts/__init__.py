@@ -1,0 +1,1 @@
+"""The room of scripts: the hooks that devices get from the centre."""

@@ -1,0 +1,191 @@
+"""Scripts: versions, what differs, who gets them, and what devices are served."""
+
+import hashlib
+from typing import Any
+
+import orjson
+
+from edge_agent.wire.scripts import Script, ScriptSet
+from tests.unit.central.conftest import Answer, House, OpenHouse
+from tests.unit.central.edge import Edge
+
+SCRIPTS = "/api/fleet/scripts"
+SOURCE = 'OUTPUTS = {"f": "float32"}\n\n\ndef transform(frame):\n    frame["f"] = frame["t0"] * 1.8 + 32\n'
+
+
+def body(name: str = "oil", **more: Any) -> dict[str, Any]:
+    return {"name": name, "hook_type": "transform", "source": SOURCE, **more}
+
+
+async def make(house: House, name: str = "oil", who: str = "admin", **more: Any) -> Any:
+    answer = await house.ask("POST", SCRIPTS, who, orjson.dumps(body(name, **more)))
+    assert answer.status == 201, answer.body
+    return answer.json
+
+
+async def assign(house: House, script: Any, who: str = "admin", **wanted: Any) -> Any:
+    answer = await house.ask("PUT", f"{SCRIPTS}/{script['id']}/assignment", who, orjson.dumps(wanted))
+    assert answer.status == 200, answer.body
+    return answer.json
+
+
+async def served(house: House, device: str = "dev-1", known: str | None = None) -> Answer:
+    headers = {} if known is None else {"If_None_Match": f'"{known}"'}
+    return await house.ask("GET", f"/api/fleet/edge/{device}/scripts", device, None, **headers)
+
+
+async def names(house: House, device: str = "dev-1") -> list[str]:
+    """Of what a device is served, in order."""
+    answer = await served(house, device)
+    return [each["name"] for each in answer.json["scripts"]] if answer.status == 200 else []
+
+
+async def test_a_device_is_served_its_scripts_as_the_bytes_that_the_etag_names(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        assert (await served(house)).json["code"] == "no_scripts"
+        script = await make(house, keep_raw=True)
+        assert await names(house) == []
+        await assign(house, script, devices=["dev-1"])
+        answer = await served(house)
+        etag = answer.headers["ETag"].strip('"')
+        assert hashlib.sha256(answer.body).hexdigest()[:32] == etag
+        (found,) = ScriptSet.model_validate_json(answer.body).scripts
+        assert (found.name, found.version, found.keep_raw, found.source) == ("oil", 1, True, SOURCE)
+        assert (found.sha256, found.mark) == (script["sha256"], script["mark"])
+        assert (await served(house, known=etag)).status == 304
+        assert (await house.beat(Edge()))["scripts_etag"] == etag
+        assert (await house.beat(Edge(device="dev-2")))["scripts_etag"] is None
+
+
+async def test_every_change_of_what_is_served_has_another_etag_in_heartbeats_and_uploads(
+    open_house: OpenHouse,
+) -> None:
+    async with open_house() as house:
+        edge = Edge()
+        await house.put_schema(edge)
+        script = await make(house)
+        seen: list[str | None] = []
+
+        async def note() -> None:
+            # The second is answered out of memory, the upload by its own transaction.
+            hints = [(await house.beat(edge))["scripts_etag"], (await house.beat(edge))["scripts_etag"]]
+            uploaded = (await house.post(edge, edge.upload(edge.make()))).json["scripts_etag"]
+            assert hints == [uploaded, uploaded]
+            answer = await served(house)
+            assert uploaded == (answer.headers["ETag"].strip('"') if answer.status == 200 else None)
+            seen.append(uploaded)
+
+        await note()
+        await assign(house, script, devices=["dev-1"])
+        await note()
+        path = f"{SCRIPTS}/{script['id']}"
+        for method, tail, sent in (
+            ("PUT", "", body(source=SOURCE + "# more\n")),
+            ("PUT", "/versions/2/signatures", {"signatures": [{"key": "plant", "signature": "c2ln"}]}),
+            ("PATCH", "", {"enabled": False}),
+            ("PATCH", "", {"enabled": True, "position": 7}),
+            ("POST", "/rollback/1", {}),
+            ("DELETE", "", {}),
+        ):
+            answer = await house.ask(method, path + tail, "admin", orjson.dumps(sent) if sent else None)
+            assert answer.status in (200, 201, 204), answer.body
+            await note()
+        assert seen[0] is None
+        # Without the script it is the empty set, as it was while the script was off.
+        assert seen[4] == seen[7]
+        assert seen[5] == seen[3]
+        assert len(set(seen)) == 6
+        assert await names(house) == []
+
+
+async def test_versions_stay_as_they_were_and_a_rollback_is_a_higher_one(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        signed = [{"key": "plant", "signature": "c2ln"}]
+        script = await make(house, note="first", signatures=signed)
+        path = f"{SCRIPTS}/{script['id']}"
+        again = await house.ask("PUT", path, "admin", orjson.dumps(body()))
+        assert (again.status, again.json["version"], again.json["created_version"]) == (200, 1, False)
+        assert again.json["signed_by"] == ["plant"]
+        more = orjson.dumps(body(source=SOURCE.replace("+ 32", "+ 33"), timeout_ms=50, note="second"))
+        changed = await house.ask("PUT", path, "admin", more)
+        assert (changed.status, changed.json["version"], changed.json["signed_by"]) == (201, 2, [])
+        found = await house.get(f"{path}/diff")
+        assert (found["from"], found["to"], found["added"], found["removed"]) == (1, 2, 1, 1)
+        assert found["settings"] == [{"name": "timeout_ms", "before": None, "after": 50}]
+        assert "-    frame" in found["text"]
+        back = await house.ask("POST", f"{path}/rollback/1", "admin")
+        assert (back.status, back.json["version"], back.json["sha256"]) == (201, 3, script["sha256"])
+        listed = (await house.get(f"{path}/versions"))["items"]
+        assert [(each["version"], each["source"], each["current"]) for each in listed] == [
+            (3, "rollback", True), (2, "put", False), (1, "create", False),
+        ]  # fmt: skip
+        assert listed[0]["signed_by"] == ["plant"]
+        first = await house.get(f"{path}/versions/1")
+        assert Script.model_validate(first["script"]).sha256 == first["sha256"] == script["sha256"]
+        page = await house.get(f"{path}/versions?limit=2")
+        rest = await house.get(f"{path}/versions?limit=2&cursor={page['next']}")
+        assert [each["version"] for each in page["items"] + rest["items"]] == [3, 2, 1]
+
+
+async def test_who_changes_what_somebody_else_changed_meanwhile_is_told(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        script = await make(house)
+        path, old = f"{SCRIPTS}/{script['id']}", f'"{script["etag"]}"'
+        await house.ask("PATCH", path, "admin", b'{"position": 3}', If_Match=old)
+        for method, tail, sent in (
+            ("PUT", "", body(source="other")), ("PATCH", "", {"enabled": False}), ("DELETE", "", None),
+            ("POST", "/rollback/1", None), ("PUT", "/assignment", {"selector": "*"}),
+            ("PUT", "/versions/1/signatures", {"signatures": []}),
+        ):  # fmt: skip
+            given = None if sent is None else orjson.dumps(sent)
+            answer = await house.ask(method, path + tail, "admin", given, If_Match=old)
+            assert (answer.status, answer.json["code"]) == (412, "stale"), (method, tail)
+        found = await house.get(path)
+        assert (found["version"], found["position"], found["enabled"]) == (1, 3, True)
+
+
+async def test_labels_and_selectors_choose_devices_and_follow_them(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        for device, line in (("dev-1", "a"), ("dev-2", "b")):
+            await house.beat(Edge(device=device), labels={"line": line, "site": "north"})
+        by_labels, by_selector = await make(house, "labels"), await make(house, "selector")
+        found = await assign(house, by_labels, labels={"line": "a", "site": "north"})
+        assert (found["matched"], found["added"]) == (1, ["dev-1"])
+        await assign(house, by_selector, selector="line in (b, c)")
+        assert (await names(house), await names(house, "dev-2")) == (["labels"], ["selector"])
+        # The device says so itself, and then the registry.
+        await house.beat(Edge(), labels={"line": "b", "site": "north"})
+        assert await names(house) == ["selector"]
+        patch = b'{"labels": {"line": "a"}}'
+        assert (await house.ask("PATCH", "/api/fleet/devices/dev-1", "admin", patch)).status == 200
+        assert await names(house) == ["labels"]
+        seen = (await house.get(f"{SCRIPTS}/{by_selector['id']}/devices"))["items"]
+        assert [each["device_id"] for each in seen] == ["dev-2"]
+
+
+async def test_a_preview_says_who_would_get_and_lose_it_and_changes_nothing(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        for device in ("dev-1", "dev-2"):
+            await house.beat(Edge(device=device))
+        script = await make(house)
+        done = await assign(house, script, devices=["dev-1"])
+        path = f"{SCRIPTS}/{script['id']}/assignment?dry_run=true"
+        answer = await house.ask("PUT", path, "admin", b'{"devices": ["dev-2"]}')
+        found = answer.json
+        assert (found["matched"], found["added"], found["removed"]) == (1, ["dev-2"], ["dev-1"])
+        assert (found["dry_run"], found["etag"]) == (True, done["etag"])
+        assert (await names(house), await names(house, "dev-2")) == (["oil"], [])
+        for mode, wanted in (("add", ["oil"]), ("remove", [])):
+            await assign(house, script, devices=["dev-2"], mode=mode)
+            assert (await names(house), await names(house, "dev-2")) == (["oil"], wanted)
+
+
+async def test_scripts_run_in_the_order_of_their_positions_and_then_names(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        await house.beat(Edge())
+        for name, position in (("c", 5), ("b", 10), ("a", 10)):
+            script = await make(house, name)
+            path = f"{SCRIPTS}/{script['id']}"
+            await house.ask("PATCH", path, "admin", orjson.dumps({"position": position}))
+            await assign(house, script, selector="*")
+        assert await names(house) == ["c", "a", "b"]
