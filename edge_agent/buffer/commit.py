@@ -5,7 +5,8 @@ copy of what is needed of it, and the answer says what to change after the commi
 """
 
 import sqlite3
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from edge_agent.buffer import disk, rows
@@ -34,7 +35,7 @@ _NOT_NOW: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY)
 class Order:
     """One flush. saved: the account; written if `settle`. records_only: it may use what is kept for losses.
 
-    sealed: kept for another try.
+    sealed: kept for another try. states: of hooks, to be kept.
     """
 
     take: Take
@@ -46,6 +47,7 @@ class Order:
     ends_run: bool = False
     records_only: bool = False
     sealed: list[EncodedBatch] | None = None
+    states: Mapping[str, bytes] = field(default_factory=dict)
 
 
 _NOTHING_PRUNED: Final = rows.Pruned()
@@ -123,6 +125,7 @@ class Committer:
 
     def _look_for_room(self, order: Order, sealed: list[EncodedBatch], space: Space) -> None:
         needed = sum(pages_for(len(batch.body)) for batch in sealed)
+        needed += sum(pages_for(len(state)) for state in order.states.values())
         needed += sum(pages_for(len(schema.canonical)) for schema in order.take.schemas.values())
         lacking = self._quota.lacking(space, needed + _SLACK_BYTES, records=order.records_only)
         if lacking:
@@ -131,6 +134,7 @@ class Committer:
     def _store(self, db: sqlite3.Connection, order: Order, batches: list[EncodedBatch]) -> Flushed:
         schemas = order.take.schemas.values()
         rows.insert_schemas(db, [(schema.hash, schema.canonical) for schema in schemas])
+        rows.put_hook_states(db, order.states)
         done = Flushed(rows.insert_batches(db, *order.name, batches))
         newest = batch_id(order.name[0], done.sealed[-1][0]) if done.sealed else order.saved.totals.newest
         self._ages.note(newest, self._clock.monotonic())

@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 from edge_agent.buffer.ring import FrameRing
 from edge_agent.buffer.seal import Take
 from edge_agent.contracts.clock import Clock
+from edge_agent.contracts.hooks import Hooked
 from edge_agent.runtime.waiting import wait_for_event
 from edge_agent.wire.batch import Kind
 from edge_agent.wire.frame import Frame
@@ -40,6 +41,8 @@ class FrameMemory:
         self._fresh_frames = self._fresh_bytes = self._fresh_records = 0
         self._taken: Take | None = None
         self._taken_frames = self._taken_bytes = self._taken_records = 0
+        # Of what is fresh, what hooks have made already: a commit failed, and the next one has it first.
+        self._done_frames = self._done_bytes = 0
         self._full = asyncio.Event()
         self._left = False
         self._stored_schemas: WeakValueDictionary[str, Schema] = WeakValueDictionary()
@@ -103,9 +106,11 @@ class FrameMemory:
         await wait_for_event(self._full, seconds, self._clock)
 
     def take(self, most_bytes: int = TAKE_BYTES) -> Take:
-        """What is here, for one commit; of very much, the oldest frames of each group."""
-        taken, frames, nbytes = self._fresh, self._fresh_frames, self._fresh_bytes
-        share = most_bytes / nbytes if nbytes else 1.0
+        """What is here, for one commit; of very much, the oldest frames of each group, and first of all what
+        hooks have made already."""
+        taken = self._fresh
+        frames, nbytes = self._fresh_frames - self._done_frames, self._fresh_bytes - self._done_bytes
+        share = max(0, most_bytes - self._done_bytes) / nbytes if nbytes else 1.0
         self._taken, self._left = taken, share < 1
         self._fresh = Take()
         self._taken_records, self._fresh_records = self._fresh_records, 0
@@ -113,13 +118,25 @@ class FrameMemory:
             self._fresh.frames = _newest(taken, share)
             self._fresh.since = taken.since
         left = sum(len(frames) for _, frames in self._fresh.frames.values())
-        self._fresh_frames, self._taken_frames = left, frames - left
+        self._taken_frames = self._fresh_frames - left
         # A frame's size is not kept: what is left counts as much as an average one each.
-        self._fresh_bytes = nbytes * left // frames if frames else 0
-        self._taken_bytes = nbytes - self._fresh_bytes
+        left_bytes = nbytes * left // frames if frames else 0
+        self._taken_bytes = self._fresh_bytes - left_bytes
+        self._fresh_frames, self._fresh_bytes = left, left_bytes
+        self._done_frames = self._done_bytes = 0
         if self._fresh_bytes < EARLY_FLUSH_BYTES:
             self._full.clear()
         return taken
+
+    def hooked(self, taken: Take, made: Hooked) -> None:
+        """Hooks have made this of the frames and records that `taken` has."""
+        for schema in made.schemas:
+            if schema.hash not in self._stored_schemas:
+                taken.schemas.setdefault(schema.hash, schema)
+        taken.hooked(made)
+        frames = [frame for _, group in taken.all_frames() for frame in group]
+        self._taken_frames = len(frames)
+        self._taken_bytes = sum(len(frame.row) for frame in frames) + _OVERHEAD_BYTES * len(frames)
 
     def stored(self, taken: Take) -> None:
         self._stored_schemas.update(taken.schemas)
@@ -147,6 +164,8 @@ class FrameMemory:
         taken.dropped.add(newer.dropped)
         taken.refused.add(newer.refused)
         taken.since = newer.since if taken.since is None else taken.since
+        if taken.done is not None:
+            self._done_frames, self._done_bytes = self._taken_frames, self._taken_bytes
         self._fresh_frames += self._taken_frames
         self._fresh_bytes += self._taken_bytes
         self._fresh_records += self._taken_records
@@ -158,11 +177,15 @@ def _newest(take: Take, share: float) -> dict[str, tuple[Schema, list[Frame]]]:
 
     By their numbers, whatever schemas the group had: a start takes all below a committed one for committed.
     """
+    rest: dict[str, tuple[Schema, list[Frame]]]
     numbers: dict[tuple[str, str], list[int]] = {}
     for schema, frames in take.frames.values():
         numbers.setdefault((schema.connection, schema.group), []).extend(frame.n for frame in frames)
+    if not share:
+        rest, take.frames = take.frames, {}
+        return rest
     last = {group: sorted(found)[ceil(len(found) * share) - 1] for group, found in numbers.items()}
-    rest: dict[str, tuple[Schema, list[Frame]]] = {}
+    rest = {}
     for name, (schema, frames) in list(take.frames.items()):
         end = last[schema.connection, schema.group]
         if later := [frame for frame in frames if frame.n > end]:

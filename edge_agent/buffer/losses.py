@@ -38,10 +38,14 @@ class Dropped:
 
     def add_frame(self, schema: Schema, frame: Frame) -> None:
         group = self.groups.setdefault((schema.connection, schema.group), _Group())
-        if group.numbers and group.numbers[-1][1] == frame.n - 1:
+        last = group.numbers[-1][1] if group.numbers else 0
+        if group.numbers and last == frame.n - 1:
             group.numbers[-1] = (group.numbers[-1][0], frame.n)
-        else:
+        elif frame.n > last:
             group.numbers.append((frame.n, frame.n))
+        else:
+            # Of a group with two schemas at once.
+            group.numbers = ranges.union(group.numbers, [(frame.n, frame.n)])
         group.samples += frame.samples
         self._note(frame.wall_ms, frame.wall_ms)
 

@@ -20,6 +20,7 @@ from edge_agent.buffer.reopening import carry_over
 from edge_agent.buffer.seal import Take, loss_part, seal
 from edge_agent.buffer.segments import Leftovers, RingFrame
 from edge_agent.buffer.state import BufferState
+from edge_agent.model.failed import mark_failed
 from edge_agent.wire import ranges
 from edge_agent.wire.batch import (
     MAX_COMPRESSED_BYTES,
@@ -33,6 +34,7 @@ from edge_agent.wire.batch import (
 from edge_agent.wire.errors import WireError
 from edge_agent.wire.messages import Event, Loss, LossReason
 from edge_agent.wire.schema import Schema
+from edge_agent.wire.scripts import covers
 
 # The ring holds all frames of the last commit or none, so the search for what is committed could end at
 # the first batch without any of them; this many more in case the ring had missed some.
@@ -65,13 +67,15 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """What the new run starts with. sealed: batches that the start committed, with their seqs."""
+    """What the new run starts with. sealed: batches that the start committed, with their seqs. hook_states:
+    what was kept of hooks, by their names."""
 
     state: BufferState
     sealed: list[tuple[int, EncodedBatch]]
     recovered_frames: int
     losses: list[Loss]
     oldest_ms: int | None
+    hook_states: dict[str, bytes]
 
 
 def begin(
@@ -119,7 +123,10 @@ def begin(
         batch
         for run, frames in fresh.items()
         for batch in seal(
-            Origin(identity.device, run, identity.boot), _take(frames, schemas), wall_ms, batch_bytes
+            Origin(identity.device, run, identity.boot),
+            _take(frames, schemas, found.failing),
+            wall_ms,
+            batch_bytes,
         )
     ]
     if lost or after.events:
@@ -133,7 +140,8 @@ def begin(
     state.urgent = _held_urgent(db, ledger)
     rows.save(db, state.saved())
     recovered = sum(len(frames) for frames in fresh.values())
-    return Begun(state, sealed, recovered, lost, rows.select_t0(db, state.first_held()))
+    oldest_ms = rows.select_t0(db, state.first_held())
+    return Begun(state, sealed, recovered, lost, oldest_ms, rows.load_hook_states(db))
 
 
 def _seal_records(
@@ -357,10 +365,19 @@ def _numbers(stored: rows.Newest, schemas: _Schemas) -> Progress:
     return found
 
 
-def _take(frames: Iterable[RingFrame], schemas: _Schemas) -> Take:
+def _take(frames: Iterable[RingFrame], schemas: _Schemas, failing: Mapping[str, bool]) -> Take:
+    """failing: what hooks change. No hook has seen these frames, and none will."""
     take = Take()
     for entry in frames:
         schema = schemas.get(entry.schema_hash)
         assert schema is not None, "frames of unknown schemas were put aside"
-        take.frames.setdefault(schema.hash, (schema, []))[1].append(entry.frame)
+        frame = entry.frame
+        found = [
+            withheld
+            for pattern, withheld in failing.items()
+            if covers([pattern], schema.connection, schema.group)
+        ]
+        if found:
+            frame = mark_failed(frame, schema.tag_count, withhold=any(found))
+        take.frames.setdefault(schema.hash, (schema, []))[1].append(frame)
     return take

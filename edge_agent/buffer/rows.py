@@ -1,7 +1,7 @@
 """The SQL of the buffer. Every function runs in a connection's thread and decides nothing."""
 
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, NamedTuple
 
@@ -23,6 +23,8 @@ CLEAN: Final = 1
 ACCOUNTED: Final = 2
 
 _KEPT_RUNS: Final = 100
+# Before a hook's name, in `state`.
+_HOOK_STATE: Final = "hook:"
 # A prune deletes at most this much in one transaction: the flush that it rides with has to go on.
 _PRUNED_BATCHES: Final = 2_000
 _PRUNED_BYTES: Final = 8 << 20
@@ -128,6 +130,19 @@ def get_state(db: sqlite3.Connection, key: str) -> Any:
 
 def put_state(db: sqlite3.Connection, key: str, value: Any) -> None:
     db.execute("INSERT OR REPLACE INTO state(key, value) VALUES(?, ?)", (key, orjson.dumps(value)))
+
+
+def load_hook_states(db: sqlite3.Connection) -> dict[str, bytes]:
+    found = db.execute("SELECT key, value FROM state WHERE key GLOB ?", (f"{_HOOK_STATE}*",))
+    return {key.removeprefix(_HOOK_STATE): bytes(value) for key, value in found}
+
+
+def put_hook_states(db: sqlite3.Connection, states: Mapping[str, bytes]) -> None:
+    """An empty state is none any more."""
+    for name, state in states.items():
+        db.execute("DELETE FROM state WHERE key = ?", (_HOOK_STATE + name,))
+        if state:
+            db.execute("INSERT INTO state(key, value) VALUES(?, ?)", (_HOOK_STATE + name, state))
 
 
 def sizes(db: sqlite3.Connection, keys: Ranges) -> tuple[int, int]:

@@ -7,9 +7,11 @@ becomes a loss.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Final
 
 from edge_agent.buffer.losses import Dropped
+from edge_agent.contracts.hooks import Hooked
 from edge_agent.wire import batch, codecs, section
 from edge_agent.wire.batch import EncodedBatch, FramesPart, Kind, Origin, RecordsPart
 from edge_agent.wire.errors import WireError
@@ -31,6 +33,8 @@ class Take:
     that no commit has stored yet, what was dropped for want of memory, and what was refused for want of
     disk.
 
+    done: what hooks made of frames and records, here or in a commit that failed. They are older than
+    `frames` and `records`, and no hook sees them again.
     since: when its first frame came (monotonic seconds).
     """
 
@@ -39,25 +43,55 @@ class Take:
     schemas: dict[str, Schema] = field(default_factory=dict)
     dropped: Dropped = field(default_factory=Dropped)
     refused: Dropped = field(default_factory=Dropped)
+    done: Hooked | None = None
     since: float | None = None
 
     @property
     def empty(self) -> bool:
         nothing_lost = self.dropped.empty and self.refused.empty
-        return not self.frames and not self.records and not self.schemas and nothing_lost
+        done = self.done
+        nothing_done = done is None or not (done.frames or done.records or done.states)
+        return not self.frames and not self.records and not self.schemas and nothing_lost and nothing_done
+
+    @property
+    def states(self) -> dict[str, bytes]:
+        """Of hooks, to be kept with the frames."""
+        return {} if self.done is None else self.done.states
+
+    def hooked(self, made: Hooked) -> None:
+        """Hooks have seen its frames and records: `made` takes their place."""
+        self.frames, self.records = {}, {}
+        if self.done is None:
+            self.done = made
+            return
+        for name, (schema, frames) in made.frames.items():
+            self.done.frames.setdefault(name, (schema, []))[1].extend(frames)
+        for kind, records in made.records.items():
+            self.done.records.setdefault(kind, []).extend(records)
+        self.done.states |= made.states
+
+    def all_frames(self) -> list[tuple[Schema, list[Frame]]]:
+        older = [] if self.done is None else list(self.done.frames.values())
+        return [*older, *self.frames.values()]
+
+    def all_records(self) -> dict[Kind, list[Mapping[str, Any]]]:
+        if self.done is None:
+            return self.records
+        kinds = self.done.records.keys() | self.records.keys()
+        return {kind: [*self.done.records.get(kind, []), *self.records.get(kind, [])] for kind in kinds}
 
     def refuse(self, wall_ms: int) -> int:
         """Turns its frames and records into an account of them. Returns how many samples that loses."""
-        lost = 0
-        for schema, frames in self.frames.values():
-            for frame in frames:
-                self.refused.add_frame(schema, frame)
-                lost += frame.samples
-        for records in self.records.values():
+        every = [(frame.n, schema, frame) for schema, frames in self.all_frames() for frame in frames]
+        for _, schema, frame in sorted(every, key=itemgetter(0)):
+            self.refused.add_frame(schema, frame)
+        for records in self.all_records().values():
             for _ in records:
                 self.refused.add_record(wall_ms)
         self.frames, self.records = {}, {}
-        return lost
+        if self.done is not None:
+            self.done = Hooked({}, {}, states=self.done.states)
+        return sum(frame.samples for _, _, frame in every)
 
 
 def choose_layout(schema: Schema, frames: Sequence[Frame]) -> Layout:
@@ -82,7 +116,9 @@ def seal(
     Never fails for what the clock says: a frame from outside of the years 1970 to 9999 becomes a loss.
     """
     wall_ms = min(max(wall_ms, 0), MAX_WALL_MS)
-    parts: list[Part] = [RecordsPart(kind, records) for kind, records in take.records.items() if records]
+    parts: list[Part] = [
+        RecordsPart(kind, records) for kind, records in take.all_records().items() if records
+    ]
     losses = []
     if not take.dropped.empty:
         detail = "the database could not be written for longer than memory could bridge"
@@ -93,7 +129,7 @@ def seal(
     if losses:
         parts.append(loss_part(losses))
     parts += [
-        FramesPart(schema, frames, choose_layout(schema, frames)) for schema, frames in take.frames.values()
+        FramesPart(schema, frames, choose_layout(schema, frames)) for schema, frames in take.all_frames()
     ]
     failed = Dropped()
     sealed = _seal(origin, parts, wall_ms, failed, most_bytes) if parts else []

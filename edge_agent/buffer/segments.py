@@ -64,7 +64,8 @@ class Leftovers:
     runs: all that have a segment here, also if it is empty. frames: by run, in the order they were made.
     schemas: canonical bytes by name.
     incomplete: by run, why the ring may not hold all that was appended. finished: files that are of no
-    use once the frames are committed. damaged: files to keep aside.
+    use once the frames are committed. damaged: files to keep aside. failing: groups whose
+    frames hooks would have changed.
     """
 
     runs: set[str] = field(default_factory=set)
@@ -73,6 +74,7 @@ class Leftovers:
     incomplete: dict[str, str] = field(default_factory=dict)
     finished: list[Path] = field(default_factory=list)
     damaged: list[Path] = field(default_factory=list)
+    failing: dict[str, bool] = field(default_factory=dict)
 
 
 # --- records -------------------------------------------------------------------------------------------

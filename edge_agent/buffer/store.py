@@ -24,6 +24,7 @@ from edge_agent.buffer.database import finish
 from edge_agent.buffer.errors import DiskFull, NotStored
 from edge_agent.buffer.file import transaction
 from edge_agent.buffer.frames import TAKE_BYTES, FrameMemory
+from edge_agent.buffer.hooking import Hooking
 from edge_agent.buffer.ledger import Ledger, batch_id
 from edge_agent.buffer.news import News
 from edge_agent.buffer.quota import Space
@@ -35,6 +36,7 @@ from edge_agent.buffer.settings import StoreSettings
 from edge_agent.buffer.state import BufferState, Totals
 from edge_agent.buffer.writer import Writer
 from edge_agent.contracts.clock import Clock
+from edge_agent.contracts.hooks import FrameHooks
 from edge_agent.runtime.backoff import Backoff
 from edge_agent.runtime.progress import Pulse
 from edge_agent.wire.batch import Kind
@@ -98,6 +100,8 @@ class Store:
         self._commit_seconds = 0.0
         self._oldest_ms: int | None = None
         self._space = Space()
+        self.hooks: FrameHooks | None = None
+        self._hooking = Hooking(self.memory)
 
     # --- life ------------------------------------------------------------------------------------
 
@@ -110,6 +114,7 @@ class Store:
         """
         self._ring_directory = ring_directory
         self._ring.open(self.identity.device)
+        self._hooking.find(ring_directory)
         try:
             await finish(self._open_first())
         except BaseException:
@@ -167,6 +172,7 @@ class Store:
         found = Leftovers()
         if first:
             found = segments.find(self._ring_directory, identity.device, identity.boot, identity.run)
+            found.failing = self._hooking.left
         landed = self._in_doubt is not None and self._has_landed(db, self._in_doubt[0])
         body = partial(
             recovery.begin, db, identity, found, self.clock.wall_ms(), has_sink=self.settings.has_sink,
@@ -187,6 +193,7 @@ class Store:
     def _opened(self, begun: Begun, *, landed: bool) -> None:
         self.openings += 1
         self.state = begun.state
+        self._hooking.opened(begun)
         self._oldest_ms = begun.oldest_ms
         self.recovered_frames += begun.recovered_frames
         self.recovered_losses += begun.losses
@@ -231,7 +238,8 @@ class Store:
         backoff = Backoff(RETRY_FIRST_SECONDS, RETRY_MAX_SECONDS, jitter=0)
         while True:
             try:
-                self.pulse.beat(self.flush_seconds)
+                # Hooks may take half as long again.
+                self.pulse.beat(self.flush_seconds * (1.0 if self.hooks is None else 1.5))
                 await self.memory.wait(self.flush_seconds)
                 await self.flush()
                 backoff.reset()
@@ -262,9 +270,15 @@ class Store:
         """Whether something was committed."""
         take = self.memory.take(min(TAKE_BYTES, self.settings.max_bytes // _TAKE_SHARE))
         mark = self._ring.rotate()
+        try:
+            await self._hooking.apply(self.hooks, take, self.flush_seconds / 2)
+        except BaseException:
+            self.memory.give_back(take)
+            raise
         order = Order(
             take, self.state.next_name(), self.state.saved(), settle or self._settle_is_due(),
             self.state.first_held(), self.clock.wall_ms(), ends_run and not self.memory.is_behind,
+            states=self._hooking.due(take),
         )  # fmt: skip
         if take.empty and not order.settle:
             self.memory.stored(take)
@@ -284,8 +298,21 @@ class Store:
         self._settle_memory(order, mark)
         return True
 
+    @property
+    def hook_states(self) -> dict[str, bytes]:
+        """Of hooks by name, as they were committed last; known when the file was opened."""
+        return self._hooking.states
+
+    def keep_failing(self, patterns: Mapping[str, bool]) -> None:
+        """What `hooks.failed()` will say as soon as this has returned. Never raises.
+
+        Before the file was opened for the first time, what the run before has left counts too.
+        """
+        self._hooking.keep_failing(patterns)
+
     def _settle_memory(self, order: Order, mark: int) -> None:
         """The order is on the disk. Of what is left in memory the ring may not let go."""
+        self._hooking.stored(order.states)
         behind = self.memory.is_behind
         self.memory.stored(order.take)
         if not behind:

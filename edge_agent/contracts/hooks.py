@@ -80,9 +80,10 @@ class FrameHooks(Protocol):
         before it, marked `bad_hook` (without a value where the hook withholds)."""
         ...
 
-    def failed(self) -> Mapping[tuple[str, str], bool]:
-        """Groups (connection, group) that hooks change or may keep back; True: their samples are withheld
-        where a hook fails. Kept by the buffer, so that frames which a killed agent left are marked too."""
+    def failed(self) -> Mapping[str, bool]:
+        """Patterns of CONNECTION.GROUP whose frames hooks change or may keep back; True: their samples are
+        withheld where a hook fails. The buffer keeps them beside the ring (`Store.keep_failing`), so that
+        frames which a killed agent left are marked too."""
         ...
 
 

@@ -5,7 +5,9 @@ version can be mistaken for another; a signature is made over the same bytes.
 """
 
 import hashlib
+from collections.abc import Iterable
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from typing import Annotated, Final
 
 import orjson
@@ -87,6 +89,15 @@ class Script(Message):
     def mark(self) -> str:
         """As records and schemas name it: `NAME@` and the first 16 digits of its digest."""
         return f"{self.name}@{self.sha256[:16]}"
+
+
+def covers(patterns: Iterable[str], connection: str, group: str) -> bool:
+    """Whether patterns of CONNECTION.GROUP name this group. Only `*` has a meaning in them."""
+    name = f"{connection}.{group}"
+    return any(
+        pattern == "*" or fnmatchcase(name, pattern.replace("[", "[[]").replace("?", "[?]"))
+        for pattern in patterns
+    )
 
 
 class ScriptSet(Message):

@@ -1,0 +1,62 @@
+"""What the writing side of the buffer keeps of hooks: their states, and which groups they change."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from edge_agent.buffer import failing
+from edge_agent.buffer.frames import FrameMemory
+from edge_agent.buffer.recovery import Begun
+from edge_agent.buffer.seal import Take
+from edge_agent.contracts.hooks import FrameHooks, Hooked
+
+
+class Hooking:
+    """states: of hooks by name, as they were committed last; those of hooks that are gone are kept."""
+
+    def __init__(self, memory: FrameMemory) -> None:
+        self._memory = memory
+        self.states: dict[str, bytes] = {}
+        # The file was opened again, and may not have what was kept in it.
+        self._lacking = False
+        self._opened = False
+        self._directory = Path()
+        self._failing: failing.Failing = {}
+        self.left: failing.Failing = {}
+
+    def find(self, ring_directory: Path) -> None:
+        """Reads what the run before has left beside the ring: `left`."""
+        self._directory = ring_directory
+        self.left = failing.read(ring_directory)
+
+    def opened(self, begun: Begun) -> None:
+        """What was in the ring is committed, and the states are known; or the file was opened again."""
+        if self._opened:
+            self._lacking = True
+            return
+        self._opened = True
+        self.states = begun.hook_states | self.states
+        failing.write(self._directory, self._failing)
+
+    def keep_failing(self, patterns: Mapping[str, bool]) -> None:
+        self._failing = dict(patterns)
+        left = {} if self._opened else self.left
+        failing.write(self._directory, failing.joined(left, patterns))
+
+    async def apply(self, hooks: FrameHooks | None, take: Take, seconds: float) -> None:
+        """Lets hooks make of the take what is committed instead."""
+        if hooks is not None:
+            made = await hooks.apply(take.frames, take.records, seconds)
+        elif take.done is not None:
+            # Frames that came since the hooks went stand behind those that they made.
+            made = Hooked(take.frames, take.records)
+        else:
+            return
+        self._memory.hooked(take, made)
+
+    def due(self, take: Take) -> dict[str, bytes]:
+        """The states that a commit of this take is to keep."""
+        return self.states | take.states if self._lacking else take.states
+
+    def stored(self, states: Mapping[str, bytes]) -> None:
+        self._lacking = False
+        self.states = {name: state for name, state in {**self.states, **states}.items() if state}
