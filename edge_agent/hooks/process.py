@@ -31,6 +31,7 @@ _ENTRY: Final = ("-I", "-X", "utf8", "-m", "edge_agent.hooks.worker")
 _CHUNK_BYTES: Final = 1 << 16
 _BURY_SECONDS: Final = (0.001, 0.05)
 _MOST_WORDS: Final = 2_000
+_MOST_REASON: Final = 200
 
 
 class WorkerProcess:
@@ -137,18 +138,19 @@ class WorkerProcess:
     async def _greet(self, deadline_seconds: float) -> None:
         stream = self._process.stderr
         assert stream is not None
-        os.set_blocking(stream.fileno(), False)
         with stream:
             try:
                 head, _ = await self._exchange(b"", deadline_seconds, 0)
             except WorkerGone as gone:
-                words = (os.read(stream.fileno(), _CHUNK_BYTES) or b"").decode(errors="replace").strip()
-                raise type(gone)(f"{gone}: {words[-_MOST_WORDS:]}" if words else str(gone)) from None
+                await self.close()
+                words = _last_words(stream.fileno())
+                raise type(gone)(f"{gone}: {words}" if words else str(gone)) from None
         told = head.get("layers") if isinstance(head, dict) else None
         if not isinstance(told, dict):
             self._end(BadReply("it did not tell how it is confined"))
+            await self.close()
             raise BadReply("it did not tell how it is confined")
-        self.layers = {name: str(told.get(name, "not reported"))[:200] for name in LAYERS}
+        self.layers = {name: str(told.get(name, "not reported"))[:_MOST_REASON] for name in LAYERS}
         self.spawn_seconds = time.monotonic() - self._began
 
     def _send(self, message: bytes) -> None:
@@ -201,6 +203,9 @@ class WorkerProcess:
             self._end(BadReply("it answered more than once"))
         elif len(got) == HEAD.size + length:
             self._received = bytearray()
+            if (size := int.from_bytes(got[HEAD.size : HEAD.size + 4])) > MAX_ANSWER_HEAD_BYTES:
+                self._end(BadReply(f"a head of {size} bytes, where {MAX_ANSWER_HEAD_BYTES} are the most"))
+                return
             try:
                 waiter.set_result(decode(memoryview(got)[HEAD.size :]))
             except ProtocolError as error:
@@ -258,3 +263,12 @@ def _how(code: int) -> str:
     if code < 0:
         return f"it ended by {signal.Signals(-code).name}"
     return f"it ended with code {code}"
+
+
+def _last_words(stream: int) -> str:
+    """What a process that never got to work wrote to its standard error."""
+    os.set_blocking(stream, False)
+    try:
+        return os.read(stream, _CHUNK_BYTES).decode(errors="replace").strip()[-_MOST_WORDS:]
+    except BlockingIOError:
+        return ""
