@@ -53,6 +53,7 @@ def mqtt_worker(
         services.ingest,
         services.devices,
         services.configs,
+        services.scripts,
         services.desk,
     )
     return Listener(broker, desk, presence.gone, figures, clock).run

@@ -17,6 +17,7 @@ from central_sync.services.devices.service import DeviceService
 from central_sync.services.documents import parse_model
 from central_sync.services.errors import Invalid, Refusal, TooLarge, TooMany
 from central_sync.services.problems import document, retry_after, status_of
+from central_sync.services.scripts.service import ScriptService
 from edge_agent.wire import mqtt
 from edge_agent.wire.commands import MAX_ARTIFACT_BYTES, MAX_WAIT_SECONDS, CommandReport
 from edge_agent.wire.errors import TooLarge as WireTooLarge
@@ -89,6 +90,7 @@ class Desk:
     ingest: IngestService
     devices: DeviceService
     configs: ConfigService
+    scripts: ScriptService
     commands: CommandDesk
 
 
@@ -136,6 +138,8 @@ async def _served(desk: Desk, request: Request) -> Answer:
             return await _response(desk, request, body)
         case Channel.REQUESTS if request.what == What.CONFIG:
             return await _config(desk, request)
+        case Channel.REQUESTS if request.what == What.SCRIPTS:
+            return await _scripts(desk, request)
         case Channel.REQUESTS if request.what == What.COMMANDS:
             offers = await desk.commands.offers(device, _wait(said.get(mqtt.WAIT, "0")))
             return Answer(200, offers.model_dump_json().encode())
@@ -174,6 +178,14 @@ async def _config(desk: Desk, request: Request) -> Answer:
         return Answer(304, said={mqtt.ETAG: known})
     row = await desk.configs.get(request.device)
     return Answer(200, row.body, {mqtt.ETAG: row.etag})
+
+
+async def _scripts(desk: Desk, request: Request) -> Answer:
+    known = await desk.scripts.etag(request.device)
+    if known is not None and request.said.get(mqtt.ETAG) == known:
+        return Answer(304, said={mqtt.ETAG: known})
+    found = await desk.scripts.served(request.device)
+    return Answer(200, found.body, {mqtt.ETAG: found.etag})
 
 
 def _wait(text: str) -> float:

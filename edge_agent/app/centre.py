@@ -119,6 +119,7 @@ class CentreLink:
             on_event=self.record,
             on_commands=self._commands_wait,
             most_bytes=self._client.most_bytes,
+            on_scripts_hint=self._script_poll.hint,
         )
         self._watch = SinkWatch(self._uploader, self._client.renew, self.record, clock)
         self._beats = Heartbeats(

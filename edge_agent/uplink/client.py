@@ -146,8 +146,8 @@ class CentreClient:
         return await self._document("config", etag)
 
     async def scripts(self, etag: str | None) -> NewDocument | None:
-        """The set of scripts (`wire.scripts`) if it is not the one with `etag`. A centre without any for this
-        device has an empty one; an older centre, which has none for anybody, answers 404."""
+        """The set of scripts (`wire.scripts`) if it is not the one with `etag`. A device that never
+        had one gets 404, as from a centre that knows no scripts; one that lost its last an empty set."""
         return await self._document("scripts", etag)
 
     async def _document(self, what: str, etag: str | None) -> NewDocument | None:

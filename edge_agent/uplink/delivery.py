@@ -27,7 +27,7 @@ from edge_agent.uplink.withheld import Withheld
 from edge_agent.wire import ranges
 from edge_agent.wire.messages import Event, UploadAnswer
 from edge_agent.wire.ranges import Ranges
-from edge_agent.wire.upload import MAX_BODY_BYTES, BatchItem, encode_upload
+from edge_agent.wire.upload import BatchItem, encode_upload
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -76,7 +76,8 @@ class Delivery:
         on_hint: Callable[[str | None], None],
         on_event: Callable[[Event], None],
         on_commands: Callable[[int], None],
-        most_bytes: int = MAX_BODY_BYTES,
+        most_bytes: int,
+        on_scripts_hint: Callable[[str | None], None],
     ) -> None:
         self._centre = centre
         self._outbox = outbox
@@ -84,6 +85,7 @@ class Delivery:
         self._on_hint = on_hint
         self._on_event = on_event
         self._on_commands = on_commands
+        self._on_scripts_hint = on_scripts_hint
         self.withheld = Withheld()
         self.size = lanes.PostSize(most_bytes)
         self.share = lanes.Share()
@@ -170,6 +172,7 @@ class Delivery:
             await self._outbox.resend(epoch_no, resend)
         self.pace(answer.send_interval)
         self._on_hint(answer.config_etag)
+        self._on_scripts_hint(answer.scripts_etag)
         self._on_commands(answer.commands_waiting)
         if answer.need_schemas and self._still_held(epoch_no, part):
             await self._bring_schemas(answer.need_schemas, brought)

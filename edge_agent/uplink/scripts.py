@@ -118,7 +118,9 @@ def _problems_of_set(sent: ScriptSet, rules: Rules) -> Iterator[str]:
 
 
 def _problems(script: Script, rules: Rules) -> Iterator[str]:
-    """What the section `hooks` would be refused for as well."""
+    """What the section `hooks` would be refused for as well, and what would make it look like a local one."""
+    if not script.version:
+        yield "has no version"
     if len(script.source.encode()) > MAX_SOURCE_BYTES:
         yield f"is longer than {MAX_SOURCE_BYTES >> 10} KiB"
     if not script.groups:

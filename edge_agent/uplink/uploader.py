@@ -40,6 +40,9 @@ TURN_SECONDS: Final = 600.0
 def _nobody(_: Event) -> None: ...
 
 
+def _no_hint(_: str | None) -> None: ...
+
+
 def _no_commands(_: int) -> None: ...
 
 
@@ -77,14 +80,17 @@ class Uploader:
         on_event: Callable[[Event], None] = _nobody,
         on_commands: Callable[[int], None] = _no_commands,
         most_bytes: int = MAX_BODY_BYTES,
+        on_scripts_hint: Callable[[str | None], None] = _no_hint,
     ) -> None:
-        """catch_up_rate: bytes a second. on_hint: gets the centre's config ETag. on_event: what operators
-        should see in the device's history. on_commands: gets how many commands wait at the centre.
-        most_bytes: that one upload may have on its way there."""
+        """catch_up_rate: bytes a second. on_hint, on_scripts_hint: get the ETags of the centre's config and
+        of its scripts. on_event: what operators should see in the device's history. on_commands: gets how
+        many commands wait at the centre. most_bytes: that one upload may have on its way there."""
         self._outbox = outbox
         self._clock = clock
         self._reach = Reach(clock, random or Random())
-        self._delivery = Delivery(client, outbox, clock, on_hint, on_event, on_commands, most_bytes)
+        self._delivery = Delivery(
+            client, outbox, clock, on_hint, on_event, on_commands, most_bytes, on_scripts_hint
+        )
         self._withheld = self._delivery.withheld
         self._gate = Gate()
         self._bells = (Bell(outbox, clock), Bell(outbox, clock))

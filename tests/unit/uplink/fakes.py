@@ -237,10 +237,11 @@ class Line:
         self.outbox = FakeOutbox(self.clock)
         self.centre = FakeCentre(self.clock)
         self.hints: list[str | None] = []
+        self.script_hints: list[str | None] = []
         self.events: list[Event] = []
         self.uploader = Uploader(
             self.centre, self.outbox, self.clock, rate, self.hints.append, Random(seed), self.events.append,
-            most_bytes=most_bytes,
+            most_bytes=most_bytes, on_scripts_hint=self.script_hints.append,
         )  # fmt: skip
         self.tasks: list[asyncio.Task[None]] = []
 

@@ -22,7 +22,13 @@ SIGNED = Rules(managed=True, keys={"plant": "key"})
 
 
 def a_script(name: str = "oil", **settings: Any) -> dict[str, Any]:
-    return {"name": name, "hook_type": "transform", "source": "def transform(frame): pass", **settings}
+    return {
+        "name": name,
+        "hook_type": "transform",
+        "source": "def transform(frame): pass",
+        "version": 1,
+        **settings,
+    }
 
 
 def a_set(*scripts: dict[str, Any]) -> bytes:
@@ -72,6 +78,7 @@ def test_local_names_win() -> None:
         (a_set(a_script(timeout_ms=60_001)), r"scripts\.0\.timeout_ms"),
         (a_set(a_script(hook_type="before_poll")), r"scripts\.0\.hook_type"),
         (a_set(a_script(), a_script()), "oil is there twice"),
+        (a_set(a_script(version=0)), "oil: has no version"),
         (a_set(a_script(groups=[])), "oil: is for no groups"),
         (a_set(a_script(schedule="0 6 * * *")), "oil: a schedule belongs to on_schedule"),
         (a_set(a_script(hook_type="on_schedule")), "oil: a schedule belongs to on_schedule"),
@@ -244,7 +251,7 @@ async def test_what_was_refused_is_not_tried_again_until_it_changes_even_after_a
     await bench.keeper.take(a_set(BAD), "e1")
     await bench.restart()
     for number in range(3):
-        await bench.keeper.take(a_set({**BAD, "version": number}), f"again-{number}")
+        await bench.keeper.take(a_set({**BAD, "version": 2 + number}), f"again-{number}")
     assert len(bench.tried) == 1
     assert bench.state == ("rejected", "again-2", "oil:3: cannot be")
     await bench.keeper.take(a_set(GOOD), "e2")

@@ -364,13 +364,13 @@ async def test_a_knock_does_not_wait_for_the_send_interval() -> None:
         assert line.centre.seqs() == [1, 2]
 
 
-async def test_the_config_hint_of_every_answer_is_passed_on() -> None:
+async def test_the_hints_of_every_answer_are_passed_on() -> None:
     line = Line()
-    line.centre.extra = {"config_etag": "abc"}
+    line.centre.extra = {"config_etag": "abc", "scripts_etag": "def"}
     async with line.running():
         await line.outbox.commit()
         await line.clock.advance(1)
-    assert line.hints == ["abc"]
+    assert (line.hints, line.script_hints) == (["abc"], ["def"])
 
 
 async def test_tb_1678_an_idle_uploader_does_nothing_at_all() -> None:
