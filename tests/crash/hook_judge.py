@@ -101,6 +101,8 @@ def judge(database: Path) -> Verdict:
             if entry["k"] == "frames"
             for frame in batch.batch.frames(index, contents.schemas[entry["s"]])
         ]
+        # A group whose hook failed in between has two schemas, and so two sections.
+        of_batch.sort(key=lambda each: (each.group, each.frame.n))
         counted = sum(each.frame.samples for each in of_batch)
         if counted != batch.samples:
             verdict.wrong.append(f"batch {batch.seq}: {counted} samples, and it says {batch.samples}")
