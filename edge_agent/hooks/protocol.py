@@ -4,6 +4,8 @@ A message is `u32 length, u32 id` (big-endian; length of what follows), then `u3
 JSON, and a blob of bytes. An answer has the id of its request; there is one request at a time. Rows travel
 in the blob as the schema lays them out, so that no value is turned into text on the way.
 
+A worker's first message has id 0 and tells how it is confined: {ok, layers: {name: `on` or why not}}.
+
 Requests (`op`), and their answers (`ok: true`; else `error` and the worker goes on):
 
 load    {hook, point, source}                     → {outputs: [[name, type], …], inputs: [pattern, …]}
@@ -14,7 +16,8 @@ plan    {hook, schema, outputs: [Out, …]}          → {}
           schema: −1 for points that are not given frames.
 frames  {hook, state?, frames: [Frame, …]}, blob: rows one after the other
           Frame = {s: schema, t: wall ms, m: mono ns, n: row bytes (0: no row), p?: present bitmap in hex,
-                   q?: [[first, count, quality, null 0|1], …], x?: [text values], run: 0|1}
+                   q?: [[first, count, quality, null 0|1], …], x?: [text values], run: 0|1,
+                   k?: its number in its group; without, or after a hole, nothing before it is remembered}
           run 0: of on_cycle, a group whose values its INPUTS name, without a call.
                                                    → {results: [Result, …], state?, prints?, alerts?}, blob
 calls   {hook, state?, calls: [Call, …]}           → {results: [Result, …], state?, prints?, alerts?}, blob

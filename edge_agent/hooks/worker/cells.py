@@ -1,0 +1,144 @@
+"""One frame's values as the worker was given them, read when a script asks, and what was known before it."""
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from edge_agent.hooks.worker.layout import Layout, Row, Selection
+from edge_agent.wire.frame import selection as selected
+from edge_agent.wire.quality import Quality
+
+# Beside a sample's quality, in its byte: it has no value; it is not in this frame.
+NULL: Final = 0x80
+ABSENT: Final = 0x40
+QUALITY: Final = 0x0F
+BAD_VALUE: Final = int(Quality.BAD_VALUE) | NULL
+# Partial frames that are looked through for a value before they are laid together.
+_MOST_PARTS: Final = 32
+
+
+class Read(NamedTuple):
+    """A value, its quality byte and when it was read (wall clock, milliseconds)."""
+
+    value: Any
+    code: int
+    time: int
+
+
+class Cells:
+    """One frame. `codes` is a byte a tag; None: every tag is there, good and with its value."""
+
+    __slots__ = ("codes", "layout", "mono", "row", "text", "time", "whole")
+
+    def __init__(self, layout: Layout, head: dict[str, Any], row: Row) -> None:
+        self.layout = layout
+        self.row = row
+        self.time: int = head["t"]
+        self.mono: int = head["m"]
+        self.text: Sequence[Any] | None = head.get("x")
+        present, runs = head.get("p"), head.get("q")
+        self.whole = present is None
+        self.codes = None if present is None and not runs and row else self._codes(present, runs)
+
+    def _codes(self, present: str | None, runs: Any) -> bytes | None:
+        tags = len(self.layout.tags)
+        if present is None:
+            codes = bytearray(tags)
+        else:
+            mask = selected(bytes.fromhex(present), tags)
+            codes = bytearray(0 if bit else ABSENT | NULL for bit in mask)
+        for first, count, quality, null in runs or ():
+            code = quality | (NULL if null else 0)
+            if present is None:
+                codes[first : first + count] = bytes((code,)) * count
+            else:
+                for index in range(first, first + count):
+                    if not codes[index] & ABSENT:
+                        codes[index] = code
+        if not self.row and self.layout.fixed:
+            # A frame without a row has no value of one.
+            for index in range(self.layout.fixed):
+                codes[index] |= NULL
+        return bytes(codes)
+
+    def code(self, index: int) -> int:
+        return self.codes[index] if self.codes is not None else 0
+
+    def value(self, index: int) -> Any:
+        """The value of a tag that has one."""
+        if index < self.layout.fixed:
+            return self.layout.read(index, self.row)
+        return self.text[index - self.layout.fixed] if self.text is not None else None
+
+    def read(self, index: int) -> Read:
+        code = self.code(index)
+        return Read(None if code & NULL else self.value(index), code, self.time)
+
+    def column(self, chosen: Selection) -> tuple[list[Any], bytes | None]:
+        """Values (None: none) and quality bytes (None: all good)."""
+        codes = None if self.codes is None else bytes([self.codes[index] for index in chosen.indices])
+        if codes is not None and not any(codes):
+            codes = None
+        if chosen.run is not None and self.row:
+            values = chosen.run.values(self.row, chosen.indices[0], chosen.indices[-1] + 1)
+            if codes is not None:
+                values = [None if code & NULL else value for value, code in zip(values, codes, strict=True)]
+            return values, codes
+        if codes is None:
+            return self._scattered(chosen.indices), None
+        return [
+            None if code & NULL else self.value(index)
+            for index, code in zip(chosen.indices, codes, strict=True)
+        ], codes
+
+    def _scattered(self, indices: Sequence[int]) -> list[Any]:
+        """Values of tags in several runs, all of them there: each run is read once."""
+        if len(indices) < 16:
+            return [self.value(index) for index in indices]
+        runs: dict[int, list[Any]] = {}
+        result: list[Any] = []
+        for index in indices:
+            run = self.layout.run_of(index)
+            if run is None:
+                result.append(self.value(index))
+                continue
+            values = runs.get(run.first)
+            if values is None:
+                values = runs[run.first] = run.values(self.row, run.first, run.end)
+            result.append(values[index - run.first])
+        return result
+
+
+class History:
+    """The newest value of each tag of one group, over frames that followed each other without a hole."""
+
+    __slots__ = ("_base", "_last", "_parts")
+
+    def __init__(self) -> None:
+        self._parts: list[Cells] = []
+        self._base: dict[int, Read] = {}
+        self._last: int | None = None
+
+    def push(self, cells: Cells, number: int | None) -> None:
+        """`number`: of the frame in its group. After a hole nothing is known of what went before."""
+        if cells.whole or number is None or self._last is None or number != self._last + 1:
+            self._parts.clear()
+            self._base.clear()
+        self._last = number
+        self._parts.append(cells)
+        if len(self._parts) > _MOST_PARTS:
+            self._lay_together()
+
+    def _lay_together(self) -> None:
+        *older, newest = self._parts
+        for cells in older:
+            codes = cells.codes
+            for index in range(len(cells.layout.tags)):
+                if codes is None or not codes[index] & ABSENT:
+                    self._base[index] = cells.read(index)
+        self._parts = [newest]
+
+    def find(self, index: int) -> Read | None:
+        for cells in reversed(self._parts):
+            if cells.codes is None or not cells.codes[index] & ABSENT:
+                return cells.read(index)
+        return self._base.get(index)

@@ -1,0 +1,63 @@
+"""What went wrong in a script, as its author must read it: kind, message, and his own lines alone. Pure."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from edge_agent.hooks.worker.compiling import Refused, file_name
+
+_MOST_CHARACTERS: Final = 500
+_MOST_LINES: Final = 10
+
+
+def refused(error: Refused) -> dict[str, Any]:
+    line, message = error.errors[0]
+    more = [f"line {at}: {text}" if at else text for at, text in error.errors]
+    return {
+        "type": "ScriptRefused",
+        "message": message[:_MOST_CHARACTERS],
+        "line": line,
+        "traceback": "\n".join(more) if len(more) > 1 else "",
+    }
+
+
+def raised(error: BaseException, hook: str, source: Sequence[str]) -> dict[str, Any]:
+    """An exception that came out of a script. `source`: its lines."""
+    name = file_name(hook)
+    places: list[tuple[int, str]] = []
+    step = error.__traceback__
+    while step is not None:
+        code = step.tb_frame.f_code
+        if code.co_filename == name:
+            places.append((step.tb_lineno, code.co_name))
+        step = step.tb_next
+    shown = places if len(places) <= _MOST_LINES else places[: _MOST_LINES // 2] + places[-_MOST_LINES // 2 :]
+    lines = [f"line {line}, in {function}: {_source_line(source, line)}" for line, function in shown]
+    return {
+        "type": type(error).__name__[:100],
+        "message": message_of(error),
+        "line": places[-1][0] if places else None,
+        "traceback": "\n".join(lines),
+    }
+
+
+def is_of_none(error: TypeError) -> bool:
+    """Whether somebody computed with None."""
+    return "NoneType" in str(error)
+
+
+def _source_line(source: Sequence[str], line: int) -> str:
+    return source[line - 1].strip()[:200] if 0 < line <= len(source) else ""
+
+
+def message_of(error: BaseException) -> str:
+    if isinstance(error, MemoryError):
+        return "more memory than a script may have"
+    if isinstance(error, RecursionError):
+        return "functions call each other too deeply"
+    try:
+        # KeyError shows its argument as a literal; ours are sentences.
+        text = error.args[0] if isinstance(error, KeyError) and error.args else str(error)
+        words = text if isinstance(text, str) else repr(text)
+    except Exception as inner:  # noqa: BLE001 the script's own __str__ may raise anything
+        words = f"{type(inner).__name__} while it was told"
+    return words.encode("utf-8", "replace").decode()[:_MOST_CHARACTERS]

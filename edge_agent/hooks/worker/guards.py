@@ -1,0 +1,130 @@
+"""What a script's names stand for: its builtins, and the functions that RestrictedPython calls in its place.
+
+They keep mistakes and pranks away and give clear errors; that a script can do no harm is the work of the
+process it runs in (`worker.sandbox`).
+"""
+
+import builtins
+import operator
+from collections.abc import Iterator
+from typing import Any, Final
+
+from RestrictedPython.Guards import (
+    guarded_iter_unpack_sequence,
+    guarded_unpack_sequence,
+    safe_builtins,
+)
+from RestrictedPython.transformer import INSPECT_ATTRIBUTES
+
+from edge_agent.hooks.worker.modules import MODULES
+
+_FORMATTING: Final = frozenset({"format", "format_map"})
+_REFUSED: Final = INSPECT_ATTRIBUTES | _FORMATTING
+_MORE_BUILTINS: Final = (
+    "all", "any", "bytes", "dict", "enumerate", "filter", "frozenset", "iter", "list", "map", "max", "min",
+    "next", "object", "reversed", "set", "sorted", "sum", "tuple", "zip",
+)  # fmt: skip
+_NOTHING: Final = object()
+_SIMPLE: Final = frozenset({list, dict})
+
+
+def getattr_of(value: Any, name: str, default: Any = _NOTHING) -> Any:
+    """Attributes as a script may see them. Raises AttributeError."""
+    if type(name) is not str:
+        raise TypeError("the name of an attribute is a text")
+    if name in _REFUSED or name.startswith("_"):
+        if name in _FORMATTING and isinstance(value, str | type):
+            raise AttributeError(f"str.{name} is not allowed: write an f-string")
+        if name not in _FORMATTING:
+            raise AttributeError(f"the attribute {name!r} is not allowed")
+    return getattr(value, name) if default is _NOTHING else getattr(value, name, default)
+
+
+def hasattr_of(value: Any, name: str) -> bool:
+    try:
+        getattr_of(value, name)
+    except AttributeError:
+        return False
+    return True
+
+
+class _Unwritable:
+    """Takes the place of what a script may not change."""
+
+    def __init__(self, value: object) -> None:
+        self.__dict__["what"] = type(value).__name__
+
+    def _refuse(self, *_: object) -> None:
+        raise TypeError(f"{self.__dict__['what']} cannot be changed by a script")
+
+    __setitem__ = __delitem__ = __setattr__ = __delattr__ = _refuse
+
+
+def write_to(value: Any) -> Any:
+    """What an assignment to an item or attribute of `value` goes to."""
+    if type(value) in _SIMPLE or hasattr(type(value), "_guarded_writes"):
+        return value
+    return _Unwritable(value)
+
+
+def setattr_of(value: Any, name: str, new: Any) -> None:
+    if type(name) is not str or name.startswith("_"):
+        raise AttributeError(f"the attribute {name!r} is not allowed")
+    setattr(write_to(value), name, new)
+
+
+def delattr_of(value: Any, name: str) -> None:
+    if type(name) is not str or name.startswith("_"):
+        raise AttributeError(f"the attribute {name!r} is not allowed")
+    delattr(write_to(value), name)
+
+
+def import_of(name: str, *_: object, **__: object) -> Any:
+    module = MODULES.get(name)
+    if module is None:
+        raise ImportError(f"scripts cannot import {name!r}: there are {', '.join(MODULES)}")
+    return module
+
+
+def class_of(name: str, bases: tuple[type, ...], entries: dict[str, Any]) -> type:
+    """A class of a script; its own instances may be changed."""
+    made = type(name, bases, entries)
+    made._guarded_writes = True  # type: ignore[attr-defined]
+    return made
+
+
+def iterated(value: Any) -> Iterator[Any]:
+    return iter(value)
+
+
+BUILTINS: Final[dict[str, Any]] = {
+    **{name: value for name, value in safe_builtins.items() if not name.startswith("_")},
+    **{name: getattr(builtins, name) for name in _MORE_BUILTINS},
+    "__build_class__": builtins.__build_class__,
+    "__import__": import_of,
+    "delattr": delattr_of,
+    "getattr": getattr_of,
+    "hasattr": hasattr_of,
+    "setattr": setattr_of,
+}
+
+
+def script_globals(name: str, own: dict[str, Any]) -> dict[str, Any]:
+    """Globals of one script. `own`: what is its alone, such as print."""
+    return {
+        "__builtins__": {**BUILTINS, **own},
+        "__metaclass__": class_of,
+        "__name__": name,
+        "_getattr_": getattr_of,
+        "_getitem_": operator.getitem,
+        "_getiter_": iterated,
+        "_iter_unpack_sequence_": guarded_iter_unpack_sequence,
+        "_unpack_sequence_": guarded_unpack_sequence,
+        "_write_": write_to,
+        "_apply_": _apply,
+        **{module: MODULES[module] for module in ("datetime", "json", "math", "re", "statistics")},
+    }
+
+
+def _apply(function: Any, *arguments: Any, **named: Any) -> Any:
+    return function(*arguments, **named)

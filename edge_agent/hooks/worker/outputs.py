@@ -1,0 +1,212 @@
+"""What a script may write: the row of its outputs, and how its values become the bytes of an answer."""
+
+import math
+import struct
+import sys
+from array import array
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from edge_agent.hooks.worker.cells import ABSENT, BAD_VALUE, NULL, QUALITY
+from edge_agent.wire.errors import WireError
+from edge_agent.wire.frame import check_json
+from edge_agent.wire.schema import ValueType
+
+# What an output holds that was not set.
+UNSET: Final = object()
+MAX_TEXT_CHARACTERS: Final = 65_536
+_BIG_ENDIAN: Final = sys.byteorder == "big"
+
+
+class Output(NamedTuple):
+    """start: its first byte in the row. replaces: the tag of the schema in whose place it stands, or -1."""
+
+    name: str
+    type: ValueType
+    count: int
+    replaces: int
+    start: int
+
+
+class Block(NamedTuple):
+    """Neighbouring single outputs of one type, written together."""
+
+    first: int
+    end: int
+    start: int
+    type: ValueType
+
+
+class Encoded(NamedTuple):
+    """An answer's row and the fields of its result that say how to read it."""
+
+    row: bytes
+    fields: dict[str, Any]
+
+
+class Outputs:
+    """The outputs of one hook on one schema, in the order of their row."""
+
+    def __init__(self, described: Sequence[Sequence[Any]]) -> None:
+        start = 0
+        self.all: list[Output] = []
+        for name, type_, count, replaces in described:
+            kind = ValueType(type_)
+            self.all.append(Output(name, kind, count, replaces, start))
+            start += kind.size * count
+        self.row_bytes = start
+        self.names = tuple(output.name for output in self.all)
+        self.index = {output.name: place for place, output in enumerate(self.all)}
+        self.fixed = sum(1 for output in self.all if output.type.size)
+        self.replaced = [place for place, output in enumerate(self.all) if output.replaces >= 0]
+        self._blocks, self._single = _blocks(self.all[: self.fixed])
+        self._everything = ((1 << len(self.all)) - 1).to_bytes((len(self.all) + 7) // 8, "little").hex()
+
+    def encode(self, values: list[Any], codes: bytearray | None) -> Encoded:
+        """`values`: of each output, UNSET where it is left out; they are changed to what is stored.
+        `codes`: quality bytes, None: all good."""
+        row = bytearray(self.row_bytes)
+        absent: list[int] = []
+        for block in self._blocks:
+            data = None
+            if codes is None or max(codes[block.first : block.end]) < ABSENT:
+                data = _together(block.type, values[block.first : block.end])
+            if data is not None:
+                row[block.start : block.start + len(data)] = data
+            else:
+                codes = self._each(range(block.first, block.end), values, codes, row, absent)
+        codes = self._each(self._single, values, codes, row, absent)
+        codes = self._each(range(self.fixed, len(values)), values, codes, row, absent)
+        fields: dict[str, Any] = {"n": len(row), "p": self._present(absent)}
+        if codes is not None and any(codes):
+            fields["q"] = _runs(codes)
+        if self.fixed < len(values):
+            fields["x"] = values[self.fixed :]
+        return Encoded(bytes(row), fields)
+
+    def _present(self, absent: list[int]) -> str:
+        if not absent:
+            return self._everything
+        bits = (1 << len(self.all)) - 1
+        for place in absent:
+            bits ^= 1 << place
+        return bits.to_bytes((len(self.all) + 7) // 8, "little").hex()
+
+    def _each(
+        self,
+        places: Sequence[int],
+        values: list[Any],
+        codes: bytearray | None,
+        row: bytearray,
+        absent: list[int],
+    ) -> bytearray | None:
+        """Stores outputs one by one: some are not set, have no value, or not one of their type."""
+        for place in places:
+            value = values[place]
+            if value is UNSET or (codes is not None and codes[place] & ABSENT):
+                absent.append(place)
+                values[place] = None
+                if codes is not None:
+                    codes[place] = 0
+                continue
+            code = codes[place] if codes is not None else 0
+            if value is not None and not code & NULL:
+                if self._store(place, value, values, row):
+                    continue
+                code = BAD_VALUE
+            elif not code:
+                code = BAD_VALUE
+            values[place] = None
+            codes = bytearray(len(values)) if codes is None else codes
+            codes[place] = code | NULL
+        return codes
+
+    def _store(self, place: int, value: Any, values: list[Any], row: bytearray) -> bool:
+        output = self.all[place]
+        if not output.type.size:
+            return _is_text(output.type, value)
+        if output.count == 1:
+            data = _single(output.type, value)
+        elif isinstance(value, list | tuple) and len(value) == output.count:
+            parts = [_single(output.type, part) for part in value]
+            data = None if None in parts else b"".join(part for part in parts if part is not None)
+        else:
+            data = None
+        if data is None:
+            return False
+        row[output.start : output.start + len(data)] = data
+        return True
+
+
+def _blocks(outputs: Sequence[Output]) -> tuple[list[Block], list[int]]:
+    blocks: list[Block] = []
+    single: list[int] = []
+    for place, output in enumerate(outputs):
+        if output.count != 1 or output.type is ValueType.BOOL:
+            single.append(place)
+        elif blocks and blocks[-1].end == place and blocks[-1].type is output.type:
+            blocks[-1] = blocks[-1]._replace(end=place + 1)
+        else:
+            blocks.append(Block(place, place + 1, output.start, output.type))
+    return blocks, single
+
+
+def _together(type_: ValueType, values: list[Any]) -> bytes | None:
+    """The values' bytes where all are plain numbers that the type holds, else None."""
+    try:
+        numbers = array(type_.typecode, values)
+    except (TypeError, OverflowError):
+        return None
+    if type_.is_float:
+        total = sum(numbers)
+        if total - total != 0.0:
+            return None
+    if _BIG_ENDIAN:
+        numbers.byteswap()
+    return numbers.tobytes()
+
+
+_PACK: Final[dict[ValueType, Callable[..., bytes]]] = {
+    type_: struct.Struct("<" + type_.typecode).pack for type_ in ValueType if type_.size
+}
+
+
+def _single(type_: ValueType, value: Any) -> bytes | None:
+    """A value's bytes; None where the type cannot hold it. A fraction is not cut off without a word."""
+    if not isinstance(value, int | float):
+        return None
+    if type_ is ValueType.BOOL:
+        return b"\x01" if value == 1 else b"\x00" if value == 0 else None
+    try:
+        if type_.is_float:
+            data = _PACK[type_](value)
+            return data if math.isfinite(value) else None
+        whole = int(value)
+        return _PACK[type_](whole) if whole == value else None
+    except (OverflowError, ValueError, struct.error):
+        return None
+
+
+def _is_text(type_: ValueType, value: Any) -> bool:
+    if type_ is ValueType.STRING and not (isinstance(value, str) and len(value) <= MAX_TEXT_CHARACTERS):
+        return False
+    try:
+        check_json(value)
+    except (WireError, RecursionError):
+        return False
+    return True
+
+
+def _runs(codes: bytearray) -> list[list[int]]:
+    """Neighbours that are not plainly good: first, count, quality, null."""
+    result: list[list[int]] = []
+    for place, code in enumerate(codes):
+        if not code:
+            continue
+        last = result[-1] if result else None
+        quality, null = code & QUALITY, code >> 7
+        if last and last[0] + last[1] == place and last[2] == quality and last[3] == null:
+            last[1] += 1
+        else:
+            result.append([place, 1, quality, null])
+    return result

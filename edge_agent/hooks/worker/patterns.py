@@ -1,0 +1,44 @@
+"""Names that stand for several: `zone*` (any text; `?` is one character) and `zone[01..16]` (a range, as in the config). Pure."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Final
+
+_RANGE: Final = re.compile(r"(.*)\[([0-9]{1,9})\.\.([0-9]{1,9})\](.*)", re.DOTALL)
+_WILD: Final = {"*": ".*", "?": "."}
+MAX_NAMES: Final = 20_000
+
+
+def is_glob(pattern: str) -> bool:
+    return "*" in pattern or "?" in pattern
+
+
+def expand(name: str) -> list[str]:
+    """The names of a range, its digits as wide as its first number; else the name itself. Raises ValueError."""
+    match = _RANGE.fullmatch(name)
+    if match is None:
+        return [name]
+    before, first, last, after = match.groups()
+    if int(last) < int(first):
+        raise ValueError(f"the range [{first}..{last}] runs backwards")
+    if int(last) - int(first) >= MAX_NAMES:
+        raise ValueError(f"the range [{first}..{last}] has more than {MAX_NAMES} names")
+    return [f"{before}{number:0{len(first)}}{after}" for number in range(int(first), int(last) + 1)]
+
+
+def matcher(pattern: str) -> Callable[[str], bool]:
+    """Whether a name is one that the pattern stands for."""
+    if not is_glob(pattern):
+        names = frozenset(expand(pattern))
+        return names.__contains__
+    parts = (_WILD.get(character) or re.escape(character) for character in re.sub(r"\*+", "*", pattern))
+    found = re.compile("".join(parts), re.DOTALL).fullmatch
+    return lambda name: found(name) is not None
+
+
+def choose(pattern: str, names: Sequence[str], index: dict[str, int]) -> list[int]:
+    """Places of the names that the pattern stands for: a range in its own order, else in that of `names`."""
+    if not is_glob(pattern):
+        return [index[name] for name in expand(pattern) if name in index]
+    matches = matcher(pattern)
+    return [place for place, name in enumerate(names) if matches(name)]

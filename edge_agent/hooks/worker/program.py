@@ -1,0 +1,126 @@
+"""One script that was compiled: run on frames and calls, with its state. Whatever it raises ends here."""
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+from edge_agent.hooks.worker import faults
+from edge_agent.hooks.worker.account import Account
+from edge_agent.hooks.worker.cells import Cells
+from edge_agent.hooks.worker.compiling import FRAME_POINTS, Refused, compile_script
+from edge_agent.hooks.worker.console import Console
+from edge_agent.hooks.worker.events import CALLED, Cycle, Given, Latest
+from edge_agent.hooks.worker.frame import Frame, Plan
+from edge_agent.hooks.worker.guards import script_globals
+from edge_agent.hooks.worker.layout import Layout
+from edge_agent.hooks.worker.outputs import Outputs
+from edge_agent.hooks.worker.state import State
+
+NO_SCHEMA: Final = -1
+
+
+class Ran(NamedTuple):
+    """Results of calls in order, and their outputs' rows."""
+
+    results: list[Any]
+    rows: list[bytes]
+
+
+class Program:
+    """hook: its name. What it declares is in `outputs` and `inputs`."""
+
+    def __init__(self, hook: str, point: str, source: str) -> None:
+        """Compiles and runs the module's own lines. Raises Refused; what else those raise comes out."""
+        compiled = compile_script(hook, point, source)
+        self.hook = hook
+        self.point = point
+        self.outputs = compiled.outputs
+        self.inputs = compiled.inputs
+        self.state = State()
+        self.console = Console()
+        self.lines = source.splitlines()
+        self._plans: dict[int, Plan] = {}
+        self._called_outputs = Outputs(())
+        self._latest = Latest(compiled.inputs)
+        own = {"alert": self.console.alert, "print": self.console.print}
+        names = script_globals(hook, own)
+        exec(compiled.code, names)  # noqa: S102 what this process is for; it can do nothing but compute
+        function = names.get(point)
+        if not callable(function) or inspect.isgeneratorfunction(function):
+            raise Refused((None, f"{point} is no function whose call does its work"))
+        self._function: Callable[..., Any] = function
+        self._takes_state = compiled.takes_state
+
+    def plan(self, number: int, layout: Layout | None, outputs: Outputs) -> None:
+        """On frames of schema `number` it has these outputs."""
+        if layout is None:
+            self._called_outputs = outputs
+        else:
+            self._plans[number] = Plan(layout, outputs)
+
+    def frames(self, heads: Sequence[dict[str, Any]], blob: memoryview, layouts: dict[int, Layout]) -> Ran:
+        if self.point in FRAME_POINTS:
+            return self._run(self._framed(heads, blob))
+        return self._run(self._cycles(heads, blob, layouts))
+
+    def calls(self, calls: Sequence[dict[str, Any]]) -> Ran:
+        make = CALLED[self.point]
+        return self._run(
+            make(self._called_outputs, Given(self.inputs, call.get("v") or {}), call) for call in calls
+        )
+
+    def _framed(self, heads: Sequence[dict[str, Any]], blob: memoryview) -> Iterator[Account | None]:
+        at = 0
+        for head in heads:
+            plan, size = self._plans[head["s"]], head["n"]
+            cells = Cells(plan.layout, head, blob[at : at + size])
+            at += size
+            plan.history.push(cells, head.get("k"))
+            yield Frame(plan, cells)
+
+    def _cycles(
+        self, heads: Sequence[dict[str, Any]], blob: memoryview, layouts: dict[int, Layout]
+    ) -> Iterator[Account | None]:
+        at = 0
+        for head in heads:
+            size = head["n"]
+            # Kept beyond the request, whose bytes are not.
+            cells = Cells(layouts[head["s"]], head, bytes(blob[at : at + size]))
+            at += size
+            self._latest.push(cells, head.get("k"))
+            yield Cycle(self._called_outputs, self._latest, cells) if head.get("run", 1) else None
+
+    def _run(self, given: Iterator[Account | None]) -> Ran:
+        results: list[Any] = []
+        rows: list[bytes] = []
+        for number, each in enumerate(given):
+            if each is None:
+                results.append(None)
+                continue
+            mark = self.console.begin(number)
+            try:
+                row, fields = self._call(each)
+            except BaseException as error:  # noqa: BLE001 the boundary of hooks: SystemExit is one of its errors
+                self.console.forget(mark)
+                self.state.take_back()
+                results.append({"error": faults.raised(error, self.hook, self.lines)})
+            else:
+                results.append(fields)
+                rows.append(row)
+        return Ran(results, rows)
+
+    def _call(self, given: Account) -> tuple[bytes, dict[str, Any]]:
+        try:
+            if self._takes_state:
+                self._function(given, self.state.value)
+            else:
+                self._function(given)
+        except TypeError as error:
+            if not faults.is_of_none(error) or not given.without_value():
+                raise
+            # It computed with a value that there is not: what it would have set has none either.
+            self.state.take_back()
+        else:
+            if self._takes_state:
+                self.state.keep()
+        return given.encoded()
