@@ -18,6 +18,7 @@ from edge_agent.app.clockwatch import ClockWatch
 from edge_agent.app.compiled import Compiled
 from edge_agent.app.connections import ConnectionSet
 from edge_agent.app.ending import WRITER, Ending
+from edge_agent.app.hooks import HookRoom, overlaid
 from edge_agent.app.inspection import Inspector
 from edge_agent.app.outcome import judge, report
 from edge_agent.app.sent_scripts import judge_in_child, last_good_beside, rules_of
@@ -101,9 +102,10 @@ class Agent:
         self._outbox = StoredOutbox(self._store)
         self._components = Components()
         last_good = LastGood(database.with_name("central-config.json"), write_atomic)
+        self._hooks = HookRoom(self._store, self._clock, settings.buffer.flush_interval)
         self._keeper = ConfigKeeper(
             path, config, last_good, self._clock, self._centre_answers,
-            centre=CentreMove(self._probe_centre, self._move_centre),
+            centre=CentreMove(self._probe_centre, self._move_centre), hooks=self._hooks,
         )  # fmt: skip
         self._scripts = ScriptKeeper(
             last_good_beside(database), lambda: rules_of(self._keeper.running), judge_in_child,
@@ -141,6 +143,7 @@ class Agent:
             self._clock,
             self._store,
             self._outbox,
+            self._hooks,
         )
         error: BaseException | None = None
         try:
@@ -173,6 +176,7 @@ class Agent:
         self._start_parts(ending, watchdog)
         if self._writer is not None and has_journal(self._database):
             await look_back(self._writer)
+        await self._hooks.boot(self._keeper.running, self._connections.links)
         await self._keeper.boot(self._connections)
         await self._start_outward(ending)
         extending.cancel()
@@ -223,6 +227,7 @@ class Agent:
             None if self._settings.central is None else self._settings.central.heartbeat_interval,
             self._page_report,
             lambda: [] if self._commands is None else self._commands.status(),
+            self._hooks.report,
         )
 
     async def _resumed(self) -> None:
@@ -313,7 +318,7 @@ class Agent:
         return self._board.status()
 
     def latest(self, connection: str | None = None) -> list[LatestValue]:
-        return self._connections.latest(connection)
+        return overlaid(self._connections.latest(connection), self._hooks.latest(connection))
 
     async def reload(self) -> ReloadResult:
         result = await self._keeper.reload()

@@ -49,6 +49,9 @@ class Prepared:
     revisions: Mapping[str, str]
 
 
+NOTHING: Final = Prepared({}, [], {})
+
+
 class ConnectionSet:
     """All connections of the agent, each a part of the crew."""
 

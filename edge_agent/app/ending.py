@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from edge_agent.app.connections import ConnectionSet
+from edge_agent.app.hooks import HookRoom
 from edge_agent.buffer.outbox import StoredOutbox
 from edge_agent.buffer.store import Store
 from edge_agent.contracts.clock import Clock
@@ -41,6 +42,7 @@ class Ending:
     clock: Clock
     store: Store
     outbox: StoredOutbox
+    hooks: HookRoom
     has_store: bool = False
     connections: ConnectionSet | None = None
     link: "CentreLink | None" = None
@@ -98,6 +100,7 @@ class Ending:
 
     async def _parts(self) -> None:
         await self.crew.end()
+        await self.hooks.close()
         if self.server is not None:
             await self.server.stop()
         if self.link is not None:

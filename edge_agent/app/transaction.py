@@ -10,12 +10,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
 from edge_agent.app.compiled import Compiled, Sent, compile_file, compile_sent
-from edge_agent.app.connections import ConnectionSet
+from edge_agent.app.connections import NOTHING, ConnectionSet
 from edge_agent.config import diff as diffs
 from edge_agent.config.child import call_in_child
 from edge_agent.config.diff import Diff
@@ -23,7 +23,7 @@ from edge_agent.config.errors import ChildFailed
 from edge_agent.config.last_good import Applied, Failure, LastGood
 from edge_agent.config.models import CentralSettings
 from edge_agent.contracts.clock import Clock
-from edge_agent.contracts.errors import ConfigError
+from edge_agent.contracts.errors import ConfigError, Unavailable
 from edge_agent.contracts.status import ReloadResult
 from edge_agent.wire.messages import ConfigReport, ConfigState
 
@@ -47,6 +47,19 @@ class CentreMove:
     move: Callable[[CentralSettings], Awaitable[None]]
 
 
+class HookSwitch(Protocol):
+    """How the local file's scripts take effect. `app.hooks.HookRoom` implements it."""
+
+    async def check(self, wanted: Compiled) -> None:
+        """Raises ConfigError for a script that can never run, Unavailable where that cannot be known now.
+        Changes nothing."""
+        ...
+
+    async def take(self, wanted: Compiled) -> None:
+        """From now on these run. Never raises."""
+        ...
+
+
 async def _stay(_: CentralSettings) -> None: ...
 
 
@@ -67,6 +80,7 @@ class ConfigKeeper:
         watch_seconds: float = WATCH_SECONDS,
         grace_seconds: float = CENTRE_GRACE_SECONDS,
         centre: CentreMove = CentreMove(_answers, _stay),
+        hooks: HookSwitch | None = None,
     ) -> None:
         self._path = path
         self._local = local
@@ -74,6 +88,7 @@ class ConfigKeeper:
         self._clock = clock
         self._centre_answers = centre_answers
         self._centre = centre
+        self._hooks = hooks
         self._watch_seconds = watch_seconds
         self._grace_seconds = grace_seconds
         self._retry_at: float | None = None
@@ -132,7 +147,7 @@ class ConfigKeeper:
                 local = await call_in_child(compile_file, (self._path,), str(self._path))
                 wanted = await self._with_centre(local, warnings)
                 difference = await self._apply(wanted)
-            except (ConfigError, OSError) as error:
+            except (ConfigError, Unavailable, OSError) as error:
                 logger.warning("reload refused", error=str(error))
                 return ReloadResult(applied=False, problems=str(error).splitlines())
             self._local = local
@@ -143,13 +158,14 @@ class ConfigKeeper:
             warnings += local.warnings
             warnings += [f"{name} takes effect with the next start" for name in _later(difference)]
             logger.info("reloaded", added=difference.added, removed=difference.removed,
-                        changed=difference.changed)  # fmt: skip
+                        changed=difference.changed, hooks=difference.hooks)  # fmt: skip
             return ReloadResult(
                 applied=True,
                 added=list(difference.added),
                 removed=list(difference.removed),
                 changed=list(difference.changed),
                 unchanged=list(difference.unchanged),
+                hooks=list(difference.hooks),
                 warnings=warnings,
             )
 
@@ -289,11 +305,19 @@ class ConfigKeeper:
         return True
 
     async def _apply(self, wanted: Compiled) -> Diff:
-        """Swaps the connections that differ. Raises ConfigError before anything is touched."""
+        """Swaps the connections and scripts that differ. Raises ConfigError, and Unavailable, before anything
+        is touched."""
         assert self._connections is not None, "boot comes first"
         difference = diffs.diff(self.running.outline, wanted.outline)
         prepared = await self._connections.prepare(wanted, [*difference.added, *difference.changed])
-        await self._connections.switch(prepared, [*difference.removed, *difference.changed])
+        gone = [*difference.removed, *difference.changed]
+        if self._hooks is not None and (difference.hooks or "hooks" in difference.sections):
+            await self._hooks.check(wanted)
+            # What is polled no more goes through the hooks that it had, and what is new through its own.
+            await self._connections.switch(NOTHING, gone)
+            await self._hooks.take(wanted)
+            gone = []
+        await self._connections.switch(prepared, gone)
         self.running = wanted
         return difference
 

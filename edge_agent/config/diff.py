@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from edge_agent.config.outline import Outline
 
-SECTIONS: Final = ("agent", "central", "buffer", "remote", "commands", "secrets")
+SECTIONS: Final = ("agent", "central", "buffer", "remote", "commands", "hooks", "secrets")
 # A running agent has given these away: the buffer is open, the device's batches bear its id.
 _FIXED: Final = {"agent": ("id", "runtime_dir"), "buffer": ("path",)}
 

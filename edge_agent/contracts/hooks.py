@@ -98,13 +98,13 @@ class HookWatch(Protocol):
 
 
 class HookStage(FrameHooks, HookWatch, Protocol):
-    """All that `app` asks of the stage. `hooks.stage.Stage` implements it; it is made with a clock, the sources,
-    `hooks.require`, and the seconds that a call may take by default."""
+    """All that `app` asks of the stage. `hooks.stage.Stage` implements it."""
 
     async def replace(self, scripts: Sequence[Script], require: Collection[str], call_seconds: float) -> None:
         """From the next `apply` on these run, in this order; those of version 0 are the local file's. One
         whose digest stays goes on as it is, with its process, breaker and figures. Never raises: what cannot
-        run is reported as refused. The caller has made `failed()` durable, for the old and the new ones."""
+        run is reported as refused. require: layers of the sandbox without which none runs. call_seconds: what
+        one call may take where its script does not say. The caller has told the buffer of the groups."""
         ...
 
     async def close(self) -> None:

@@ -1,0 +1,192 @@
+"""The scripts that run: the local file's first, then the centre's; compiled in the sandbox before they are
+taken, changed as a whole, and ended after the last flush.
+
+An agent without scripts imports nothing of the room `hooks` and asks nobody at a flush.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from edge_agent.app.compiled import Compiled
+from edge_agent.buffer.errors import NotStored
+from edge_agent.buffer.store import Store
+from edge_agent.config.errors import ConfigErrors
+from edge_agent.config.scripts import LocalScript
+from edge_agent.contracts.clock import Clock
+from edge_agent.contracts.errors import ConfigError
+from edge_agent.contracts.hooks import HookStage, LinkChange
+from edge_agent.contracts.status import LatestValue
+from edge_agent.wire.messages import HooksReport
+from edge_agent.wire.scripts import OnFailure, Script
+
+if TYPE_CHECKING:
+    from edge_agent.app.hook_sources import Sources
+    from edge_agent.hooks.stage import Stage
+    from edge_agent.hooks.trial import Refusal
+
+logger = structlog.stdlib.get_logger(__name__)
+
+# Of a flush interval: what one call may take where its script does not say.
+CALL_SHARE: Final = 0.25
+
+Links = Callable[[], Sequence[LinkChange]]
+
+
+class HookRoom:
+    """One change at a time. `told` completes a report with what became of the centre's scripts."""
+
+    def __init__(self, store: Store, clock: Clock, flush_seconds: float) -> None:
+        self._store = store
+        self._links: Links = list
+        self._clock = clock
+        self._call_seconds = CALL_SHARE * flush_seconds
+        self._lock = asyncio.Lock()
+        self._stage: HookStage | None = None
+        self._sources: Sources | None = None
+        self._local: tuple[LocalScript, ...] = ()
+        self._sent: tuple[Script, ...] = ()
+        self._require: tuple[str, ...] = ()
+        self._closed = False
+        self.told: Callable[[HooksReport], HooksReport] = _as_it_is
+
+    # --- what runs -------------------------------------------------------------------------------
+
+    async def boot(self, wanted: Compiled, links: Links, sent: Sequence[Script] = ()) -> None:
+        """Begins with the local scripts and those kept of the centre. One that cannot run is reported, and
+        nobody waits for it. links: all of them, as they are."""
+        async with self._lock:
+            self._links = links
+            await self._run(wanted.hooks, sent, wanted.head.hooks.require)
+
+    async def check(self, wanted: Compiled) -> None:
+        """Compiles what is new or differs. Changes nothing. Raises ConfigErrors with file and line,
+        Unavailable where that cannot be known now."""
+        known = {local.script.sha256 for local in self._local}
+        require = wanted.head.hooks.require
+        again = tuple(require) != self._require
+        fresh = [each for each in wanted.hooks if again or each.script.sha256 not in known]
+        refusals = await compiled([each.script for each in fresh], require)
+        if refusals:
+            places = {each.script.name: each for each in fresh}
+            raise ConfigErrors(
+                [places[each.script.name].problem(each.message, each.line) for each in refusals]
+            )
+
+    async def take(self, wanted: Compiled) -> None:
+        """Runs what the local file has by now, beside the centre's."""
+        async with self._lock:
+            own = {local.script.name for local in wanted.hooks}
+            sent = [script for script in self._sent if script.name not in own]
+            await self._run(wanted.hooks, sent, wanted.head.hooks.require)
+
+    async def replace_sent(self, sent: Sequence[Script]) -> None:
+        """Runs these of the centre instead of those that run, beside the local ones. Raises ConfigError
+        where one can never run, Unavailable where that cannot be known now; nothing has changed then."""
+        async with self._lock:
+            known = {script.sha256 for script in self._sent}
+            fresh = [script for script in sent if script.sha256 not in known]
+            refusals = await compiled(fresh, self._require)
+            if refusals:
+                raise ConfigError("\n".join(_said(each) for each in refusals))
+            await self._run(self._local, sent, self._require)
+
+    async def _run(
+        self, local: Sequence[LocalScript], sent: Sequence[Script], require: Collection[str]
+    ) -> None:
+        self._local, self._sent, self._require = tuple(local), tuple(sent), tuple(require)
+        scripts = [each.script for each in self._local] + list(self._sent)
+        if self._closed or (not scripts and self._stage is None):
+            return
+        stage, sources = self._stage, self._sources
+        if self._store.hooks is not None:
+            # What was read before goes through the scripts that ran then; not where the disk fails.
+            with suppress(NotStored):
+                await self._store.flush()
+        if stage is None or sources is None:
+            stage, sources = self._stage, self._sources = await self._made()
+        # A start must know of frames in the ring whichever set they were to go through.
+        self._store.keep_failing(_joined(stage.failed(), failing(scripts)))
+        sources.serve(scripts)
+        await stage.replace(scripts, self._require, self._call_seconds)
+        self._store.hooks = stage if scripts else None
+        self._store.keep_failing(stage.failed())
+
+    async def _made(self) -> "tuple[HookStage, Sources]":
+        stage_type, sources_type = await asyncio.to_thread(_types)
+        sources = sources_type(self._links, self._clock)
+        return stage_type(self._clock, sources, self._store.hook_states), sources
+
+    async def close(self) -> None:
+        """After the last flush: no process of a hook is left."""
+        self._closed = True
+        if self._stage is not None:
+            await self._stage.close()
+
+    # --- what is seen of them --------------------------------------------------------------------
+
+    def report(self) -> HooksReport | None:
+        """None where there never was a script and none may come."""
+        own = HooksReport() if self._stage is None else self._stage.report()
+        report = self.told(own)
+        return None if self._stage is None and report == HooksReport() else report
+
+    def latest(self, connection: str | None = None) -> list[LatestValue]:
+        return [] if self._stage is None else self._stage.latest(connection)
+
+
+def overlaid(read: list[LatestValue], made: Sequence[LatestValue]) -> list[LatestValue]:
+    """Values as hooks left them: those that they replaced in their places, computed ones behind."""
+    if not made:
+        return read
+    by_name = {(value.connection, value.group, value.tag): value for value in made}
+    shown = [by_name.pop((value.connection, value.group, value.tag), value) for value in read]
+    return [*shown, *by_name.values()]
+
+
+def failing(scripts: Sequence[Script]) -> dict[str, bool]:
+    """Patterns of the groups that scripts change or may keep back; True: withheld where one fails."""
+    found: dict[str, bool] = {}
+    for script in scripts:
+        if script.hook_type.has_frames:
+            withheld = script.on_failure is OnFailure.WITHHOLD
+            found = _joined(found, dict.fromkeys(script.groups, withheld))
+    return found
+
+
+def _joined(one: Mapping[str, bool], other: Mapping[str, bool]) -> dict[str, bool]:
+    return {pattern: one.get(pattern, False) or other.get(pattern, False) for pattern in {**one, **other}}
+
+
+def _types() -> "tuple[type[Stage], type[Sources]]":
+    from edge_agent.app.hook_sources import Sources
+    from edge_agent.hooks.stage import Stage
+
+    return Stage, Sources
+
+
+async def compiled(scripts: Sequence[Script], require: Collection[str]) -> "list[Refusal]":
+    """Those that cannot run, and why, as the sandbox's compiler says. Raises ConfigError where a required
+    layer is missing, Unavailable where no process can be started."""
+    if not scripts:
+        return []
+    from edge_agent.hooks.errors import NotConfined
+    from edge_agent.hooks.trial import try_scripts
+
+    try:
+        trial = await try_scripts(scripts, require)
+    except NotConfined as error:
+        raise ConfigError(str(error)) from error
+    return trial.refusals
+
+
+def _said(refusal: "Refusal") -> str:
+    line = "" if refusal.line is None else f"line {refusal.line}: "
+    return f"{refusal.script.name}: {line}{refusal.message}"
+
+
+def _as_it_is(report: HooksReport) -> HooksReport:
+    return report
