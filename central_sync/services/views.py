@@ -5,7 +5,14 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from central_sync.services.devices.health import DeviceState
-from edge_agent.wire.messages import BufferReport, ClockReport, ConfigReport, ConnectionReport, HostReport
+from edge_agent.wire.messages import (
+    BufferReport,
+    ClockReport,
+    ConfigReport,
+    ConnectionReport,
+    HooksReport,
+    HostReport,
+)
 
 
 class View(BaseModel):
@@ -59,6 +66,9 @@ class DeviceDetail(DeviceSummary):
     machine: str | None = None
     clock: ClockReport = ClockReport()
     connections: list[ConnectionReport] = []
+    hooks: HooksReport | None = Field(
+        None, description="Its scripts, the layers of their sandbox, and what became of the centre's."
+    )
     epochs: list[EpochView] = []
 
 

@@ -36,6 +36,8 @@ _SUMS: Final = (
     ("buffer_quota_bytes", "What they may take"),
     ("connections_ok", "Connections that work, of devices that are heard"),
     ("connections", "Connections of all devices"),
+    ("hooks", "Scripts that devices have, as they said last"),
+    ("hooks_failing", "Those of them that are switched off or refused"),
 )
 # (name, help, field, factor) of `DeviceFigures`.
 _DEVICE: Final = (
@@ -46,6 +48,9 @@ _DEVICE: Final = (
     ("device_connections_ok", "Its connections that work", "connections_ok", 1.0),
     ("device_connections", "Its connections", "connections", 1.0),
     ("device_lost_samples", "Samples that its present run lost", "lost_samples", 1.0),
+    ("device_hooks", "Its scripts", "hooks", 1.0),
+    ("device_hooks_failing", "Those of them that are switched off or refused", "hooks_failing", 1.0),
+    ("device_hook_failures", "Calls of its scripts that failed in its present run", "hook_failures", 1.0),
 )
 
 

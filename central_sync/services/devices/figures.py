@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple, Protocol
 
 from central_sync.services.clock import Clock
+from central_sync.services.devices.health import HOOK_FAILS
 from central_sync.services.devices.inventory import DeviceFilter
 from central_sync.services.devices.topology import GOOD, PlcSummary, Report, WorstDevice, row_states
 
@@ -43,6 +44,9 @@ class DeviceFigures(NamedTuple):
     connections_ok: int
     connections: int
     lost_samples: int
+    hooks: int
+    hooks_failing: int
+    hook_failures: int
 
 
 @dataclass(slots=True)
@@ -79,6 +83,7 @@ class Tally:
         version = str(beat.get("version", ""))
         self.versions[version if version in self.versions or len(self.versions) < MAX_NAMES else OTHER] += 1
         buffer = beat.get("buffer") or {}
+        hooks = (beat.get("hooks") or {}).get("hooks") or []
         figures = DeviceFigures(
             report.id,
             report.is_heard,
@@ -88,6 +93,9 @@ class Tally:
             (beat.get("connections_ok") or 0) if report.is_heard else 0,
             beat.get("connections_total") or 0,
             beat.get("lost_samples") or 0,
+            len(hooks),
+            sum(hook.get("state") in HOOK_FAILS for hook in hooks),
+            sum(hook.get("failures") or 0 for hook in hooks),
         )
         self.sums.update(
             buffer_pending_batches=figures.pending_batches,
@@ -96,6 +104,8 @@ class Tally:
             buffer_quota_bytes=buffer.get("quota_bytes") or 0,
             connections_ok=figures.connections_ok,
             connections=figures.connections,
+            hooks=figures.hooks,
+            hooks_failing=figures.hooks_failing,
         )
         if len(self.each) < MAX_DEVICES:
             self.each.append(figures)

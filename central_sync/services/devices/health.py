@@ -9,6 +9,8 @@ DEFAULT_HEARTBEAT_SECONDS: Final = 30.0
 MISSED_HEARTBEATS: Final = 3
 # How long a loss keeps a device degraded, so that somebody sees it.
 LOSS_SECONDS: Final = 3_600
+# States of a hook in which its samples are marked as bad.
+HOOK_FAILS: Final = ("off", "refused")
 
 
 class DeviceState(StrEnum):
@@ -37,6 +39,10 @@ def lasting(heartbeat: Heartbeat) -> list[str]:
             found.append(f"connection {connection.name}: unit {', '.join(silent)} does not answer")
     if heartbeat.clock.sync is False:
         found.append("the clock is not synchronised")
+    for hook in heartbeat.hooks.hooks if heartbeat.hooks else ():
+        if hook.state in HOOK_FAILS:
+            reason = f": {hook.error}" if hook.error else ""
+            found.append(f"hook {hook.name} is {hook.state}{reason}")
     buffer = heartbeat.buffer
     if buffer.error:
         found.append(f"the buffer cannot be written: {buffer.error}")

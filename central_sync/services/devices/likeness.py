@@ -33,7 +33,7 @@ FIGURES: Final[dict[bytes, bytes]] = {
     **dict.fromkeys(
         (b"now", b"pending_batches", b"pending_bytes", b"pending_samples", b"size_bytes",
          b"uncommitted_frames", b"uncommitted_bytes", b"commits", b"overruns", b"samples", b"good_cycles",
-         b"bad_cycles", b"read_samples"),
+         b"bad_cycles", b"read_samples", b"calls", b"failures", b"kills", b"bad_samples"),
         _WHOLE,
     ),
     **dict.fromkeys((b"uptime_seconds", b"uncommitted_age_seconds"), _FRACTION),
@@ -42,7 +42,8 @@ FIGURES: Final[dict[bytes, bytes]] = {
         b"null|" + _WHOLE,
     ),
     **dict.fromkeys(
-        (b"cpu_percent", b"process_cpu_percent", b"load_1m", b"offset_ms", b"latency_ms"),
+        (b"cpu_percent", b"process_cpu_percent", b"load_1m", b"offset_ms", b"latency_ms", b"p50_ms",
+         b"p99_ms"),
         b"null|" + _FRACTION,
     ),
 }  # fmt: skip

@@ -191,6 +191,7 @@ def _detail(found: DeviceAccount, now: int) -> DeviceDetail:
             "machine": beat.machine,
             "clock": beat.clock,
             "connections": beat.connections,
+            "hooks": beat.hooks,
         }
     return DeviceDetail(**fields, created=found.device.created, epochs=epochs)
 

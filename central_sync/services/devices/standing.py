@@ -6,7 +6,7 @@ that is promised of batches is answered before its commit (docs/specs/batch-v1.m
 
 from hashlib import blake2b
 
-from edge_agent.wire.messages import ConnectionReport, Heartbeat
+from edge_agent.wire.messages import ConnectionReport, Heartbeat, HooksReport
 
 
 def standing(message: Heartbeat) -> bytes:
@@ -21,6 +21,7 @@ def standing(message: Heartbeat) -> bytes:
         [_connection(report) for report in message.connections],
         [(head.epoch, head.no, head.run, head.floor, head.next, head.held) for head in message.heads],
         sorted(message.labels.items()),
+        message.hooks and _hooks(message.hooks),
     )  # fmt: skip
     return blake2b(repr(facts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
@@ -32,4 +33,13 @@ def _connection(report: ConnectionReport) -> tuple[object, ...]:
         [(unit.unit_id, unit.state, unit.error, unit.vendor, unit.product, unit.revision)
          for unit in report.units],
         [(group.name, group.unit_id, group.state) for group in report.groups],
+    )  # fmt: skip
+
+
+def _hooks(report: HooksReport) -> tuple[object, ...]:
+    return (
+        report.etag, report.state, report.message, sorted(report.layers.items()),
+        [(hook.name, hook.hook_type, hook.state, hook.origin, hook.version, hook.sha256, hook.error,
+          hook.line, hook.since)
+         for hook in report.hooks],
     )  # fmt: skip

@@ -7,7 +7,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from central_sync.services.access.roles import Role
-from edge_agent.wire.messages import BufferReport, ConnectionReport
+from edge_agent.wire.messages import BufferReport, ConnectionReport, HookReport, HooksReport
 from tests.unit.central.conftest import House, OpenHouse
 from tests.unit.central.devices import give_token
 from tests.unit.central.edge import Edge
@@ -50,6 +50,29 @@ async def test_the_fleets_figures_are_scraped_with_a_viewers_token(open_house: O
         assert (found[("connections_ok",)], found[("units", "connected", "modbus")]) == (1, 1)
         assert found[("agents", "1.2.3")] == 1
         assert (await house.ask("GET", PROMETHEUS, None)).status == 401
+
+
+async def test_scripts_that_fail_are_counted_by_device_and_make_it_degraded(open_house: OpenHouse) -> None:
+    def hook(name: str, state: str, failures: int = 0, error: str = "") -> HookReport:
+        return HookReport(name=name, hook_type="transform", state=state, failures=failures, error=error)
+
+    bad = [hook("oil", "off", 3, "oil.py:4: no"), hook("water", "running", 1), hook("air", "refused")]
+    async with open_house() as house:
+        await house.beat(Edge("dev-2"), hooks=HooksReport(hooks=[hook("oil", "running")]))
+        await house.beat(Edge(), hooks=HooksReport(hooks=bad, layers={"seccomp": "on"}, state="applied"))
+        found = await _scrape(house, "devices=true")
+        assert (found[("hooks",)], found[("hooks_failing",)]) == (4, 2)
+        assert (found[("device_hooks", "dev-1")], found[("device_hooks", "dev-2")]) == (3, 1)
+        assert (found[("device_hooks_failing", "dev-1")], found[("device_hooks_failing", "dev-2")]) == (2, 0)
+        assert (found[("device_hook_failures", "dev-1")], found[("device_hook_failures", "dev-2")]) == (4, 0)
+        seen = await house.get("/api/fleet/devices/dev-1")
+        assert (seen["state"], seen["hooks"]["layers"]) == ("degraded", {"seccomp": "on"})
+        assert [each["state"] for each in seen["hooks"]["hooks"]] == ["off", "running", "refused"]
+        assert seen["problems"] == ["hook oil is off: oil.py:4: no", "hook air is refused"]
+        assert (await house.get("/api/fleet/devices/dev-2"))["state"] == "online"
+        # The next one, in which nothing but figures and one state differ.
+        await house.beat(Edge(), hooks=HooksReport(hooks=[hook("oil", "running", 9)], state="applied"))
+        assert (await house.get("/api/fleet/devices/dev-1"))["state"] == "online"
 
 
 async def test_series_of_each_device_come_only_where_they_are_asked_for(open_house: OpenHouse) -> None:

@@ -23,6 +23,8 @@ from edge_agent.wire.messages import (
     ConnectionReport,
     Head,
     Heartbeat,
+    HookReport,
+    HooksReport,
     HostReport,
     UnitReport,
 )
@@ -79,6 +81,10 @@ _FIRST = Heartbeat(
     connections=[ConnectionReport(name="p", driver="modbus", state="connected", since=4)],
     heads=[Head(epoch="e", no=1, run="r", boot="b", floor=1, next=2, held=[(1, 1)], now=7)],
     labels={"site": "north"},
+    hooks=HooksReport(
+        hooks=[HookReport(name="h", hook_type="transform", state="running", version=8, sha256="ab", since=6)],
+        layers={"seccomp": "on"}, etag="t", state="applied",
+    ),
 )  # fmt: skip
 
 
@@ -118,6 +124,12 @@ def test_whatever_is_taken_for_alike_is_valid_and_of_the_same_standing(data: st.
         (b'"north"', b'"south"'),
         (b'"version":"1"', b'"version":"2"'),
         (b'"error":""', b'"error":"x"'),
+        (b'"state":"running"', b'"state":"off"'),
+        (b'"version":8', b'"version":9'),
+        (b'"sha256":"ab"', b'"sha256":"cd"'),
+        (b'"since":6', b'"since":7'),
+        (b'"seccomp":"on"', b'"seccomp":"no"'),
+        (b'"etag":"t"', b'"etag":"u"'),
         (b'{"now"', b' {"now"'),
     ],
 )
