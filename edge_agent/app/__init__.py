@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from edge_agent.app.offline import GroupPlan
     from edge_agent.app.opcua import TrustLists
     from edge_agent.app.stored import StoredBuffer
+    from edge_agent.config.errors import Problem
     from edge_agent.config.load import Head, Loaded
     from edge_agent.contracts.diagnosis import Outcome
     from edge_agent.contracts.driver import Browsed
@@ -77,6 +78,13 @@ def plans(loaded: "Loaded") -> "list[GroupPlan]":
     from edge_agent.app import offline
 
     return offline.plans(loaded)
+
+
+def script_problems(loaded: "Loaded") -> "list[Problem]":
+    """What the sandbox's compiler says of a config's scripts; nothing where there is none."""
+    from edge_agent.app import hook_trial
+
+    return hook_trial.script_problems(loaded)
 
 
 def judge(sections: Mapping[str, Any]) -> "Judgement":

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from edge_agent.app.compiled import Compiled
+from edge_agent.app.hook_trial import compile_local, compile_sent
 from edge_agent.buffer.errors import NotStored
 from edge_agent.buffer.store import Store
-from edge_agent.config.errors import ConfigErrors
 from edge_agent.config.scripts import LocalScript
 from edge_agent.contracts.clock import Clock
-from edge_agent.contracts.errors import ConfigError
 from edge_agent.contracts.hooks import HookStage, LinkChange
 from edge_agent.contracts.status import LatestValue
 from edge_agent.wire.messages import HooksReport
@@ -26,7 +25,6 @@ from edge_agent.wire.scripts import OnFailure, Script
 if TYPE_CHECKING:
     from edge_agent.app.hook_sources import Sources
     from edge_agent.hooks.stage import Stage
-    from edge_agent.hooks.trial import Refusal
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -69,12 +67,7 @@ class HookRoom:
         require = wanted.head.hooks.require
         again = tuple(require) != self._require
         fresh = [each for each in wanted.hooks if again or each.script.sha256 not in known]
-        refusals = await compiled([each.script for each in fresh], require)
-        if refusals:
-            places = {each.script.name: each for each in fresh}
-            raise ConfigErrors(
-                [places[each.script.name].problem(each.message, each.line) for each in refusals]
-            )
+        await compile_local(fresh, require)
 
     async def take(self, wanted: Compiled) -> None:
         """Runs what the local file has by now, beside the centre's."""
@@ -89,9 +82,7 @@ class HookRoom:
         async with self._lock:
             known = {script.sha256 for script in self._sent}
             fresh = [script for script in sent if script.sha256 not in known]
-            refusals = await compiled(fresh, self._require)
-            if refusals:
-                raise ConfigError("\n".join(_said(each) for each in refusals))
+            await compile_sent(fresh, self._require)
             await self._run(self._local, sent, self._require)
 
     async def _run(
@@ -166,26 +157,6 @@ def _types() -> "tuple[type[Stage], type[Sources]]":
     from edge_agent.hooks.stage import Stage
 
     return Stage, Sources
-
-
-async def compiled(scripts: Sequence[Script], require: Collection[str]) -> "list[Refusal]":
-    """Those that cannot run, and why, as the sandbox's compiler says. Raises ConfigError where a required
-    layer is missing, Unavailable where no process can be started."""
-    if not scripts:
-        return []
-    from edge_agent.hooks.errors import NotConfined
-    from edge_agent.hooks.trial import try_scripts
-
-    try:
-        trial = await try_scripts(scripts, require)
-    except NotConfined as error:
-        raise ConfigError(str(error)) from error
-    return trial.refusals
-
-
-def _said(refusal: "Refusal") -> str:
-    line = "" if refusal.line is None else f"line {refusal.line}: "
-    return f"{refusal.script.name}: {line}{refusal.message}"
 
 
 def _as_it_is(report: HooksReport) -> HooksReport:

@@ -1,8 +1,10 @@
 """`edge-agent check`: whether a config is valid, without touching a PLC or the centre.
 
 Exit code 2: it is not, and no agent takes it; among it what a driver's planning refuses, such as a serial
-line that cannot carry its intervals at its baud rate. 1: an agent runs with it, and something in it cannot
-work here: a file that is missing, an interval that the wire's physics forbid elsewhere.
+line that cannot carry its intervals at its baud rate, and a script that does not compile in the sandbox,
+without which an agent that begins would go on. 1: an agent runs with it, and something in it cannot
+work here: a file that is missing, an interval that the wire's physics forbid elsewhere, a layer of the
+sandbox that hooks.require names.
 """
 
 import argparse
@@ -58,6 +60,11 @@ def run(args: argparse.Namespace, context: Context) -> int:
     except ConfigError as error:
         problems = [*_problems(error, str(path)), *problems]
         return _refuse(problems, warnings, context, args.json, ExitCode.WRONG)
+    scripts = context.app.script_problems(loaded)
+    broken = [_record(each) for each in scripts if not each.of_machine]
+    problems += [_record(each) for each in scripts if each.of_machine]
+    if broken:
+        return _refuse([*broken, *problems], warnings, context, args.json, ExitCode.WRONG)
     verdict = judge(plans)
     problems += [_record_of(text, str(path)) for text in verdict.errors]
     warnings += [_record_of(text, str(path)) for text in verdict.warnings]

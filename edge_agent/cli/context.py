@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from edge_agent.contracts.status import AgentStatus, LatestValue, ReloadResult
     from edge_agent.contracts.stored import Fault, Progress, SampleQuery, StoredSample
     from edge_agent.contracts.writing import WriteReport
+    from edge_agent.wire.dry_run import DryRunAnswer
     from edge_agent.wire.scripts import Script
 
 
@@ -138,17 +139,24 @@ class TrustLists(Protocol):
 
 
 class ChosenScript(Protocol):
-    """A hook's script with its settings. watched: the files whose change makes it another."""
+    """A hook's script with its settings. file: what messages name, with lines of it; empty where it has none
+    of its own. watched: the files whose change makes it another."""
 
     @property
     def script(self) -> "Script": ...
+    @property
+    def file(self) -> str: ...
     @property
     def watched(self) -> Sequence[Path]: ...
 
 
 class HookDesk(Protocol):
     """What is done with scripts of hooks. Calls raise ConfigError for what can never work, OSError where a
-    file cannot be read or written."""
+    file cannot be read or written, Unavailable where no script can be run.
+
+    try_out: samples: frames, from_buffer, calls, state (files), groups (patterns), last, repeat.
+    answer: to a request of a program, as docs/specs/hook-test-v1.md has it.
+    """
 
     def choose(
         self, *, file: Path | None, config: Path | None, hook: str | None, given: Mapping[str, Any]
@@ -158,6 +166,10 @@ class HookDesk(Protocol):
     def write_document(self, script: "Script", file: Path) -> None: ...
     def signer(self, script: "Script", keys: Mapping[str, str]) -> str | None: ...
     def required_keys(self, config: Path) -> Mapping[str, str]: ...
+    def try_out(
+        self, chosen: Any, samples: Mapping[str, Any], warn: Callable[[str], None]
+    ) -> "DryRunAnswer": ...
+    def answer(self, request: TextIO) -> "DryRunAnswer": ...
 
 
 class Client(Protocol):
@@ -187,6 +199,7 @@ class App(Protocol):
     def load_config(self, path: Path) -> Any: ...
     def load_head(self, path: Path) -> Any: ...
     def run_agent(self, path: Path) -> int: ...
+    def script_problems(self, loaded: Any) -> Sequence[Problem]: ...
     def plans(self, loaded: Any) -> Sequence[GroupPlan]: ...
     def judge(self, sections: Mapping[str, Any]) -> Judgement: ...
     def read_tags(self, data: bytes, file: str, encoding: str | None) -> Judgement: ...

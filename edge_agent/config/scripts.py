@@ -6,7 +6,6 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +14,7 @@ from edge_agent.config.errors import Place, Problem
 from edge_agent.config.hooks import HookSettings
 from edge_agent.config.models import Document
 from edge_agent.config.tree import Spot, locate
-from edge_agent.wire.scripts import HOOKS_CONNECTION, MAX_SOURCE_BYTES, HookPoint, Script
+from edge_agent.wire.scripts import HOOKS_CONNECTION, MAX_SOURCE_BYTES, HookPoint, Script, covers
 
 # What the extra `hooks` brings. The agent itself imports none of them but the one for schedules.
 _LIBRARIES: Final = ("RestrictedPython", "pyseccomp", "cronsim")
@@ -89,7 +88,7 @@ def idle_scripts(document: Document, root: Any, place: Place) -> Iterator[Proble
     if "connections" in document.remote.manage:
         return
     groups = [
-        f"{connection.name}.{group.name}"
+        (connection.name, group.name)
         for connection in document.connections
         for group in getattr(connection, "groups", ())
     ]
@@ -97,17 +96,13 @@ def idle_scripts(document: Document, root: Any, place: Place) -> Iterator[Proble
         if not (settings.point.has_frames or settings.point is HookPoint.ON_CYCLE):
             continue
         for number, pattern in enumerate(settings.groups):
-            if matches_any(pattern, groups) or pattern.startswith(f"{HOOKS_CONNECTION}."):
+            if any(covers([pattern], *group) for group in groups) or pattern.startswith(
+                f"{HOOKS_CONNECTION}."
+            ):
                 continue
             at = ("hooks", "scripts", index, "groups", number)
             spot = locate(root, at, place)
             yield Problem(spot.place, spot.path, f"no group is called '{pattern}': the script gets nothing")
-
-
-def matches_any(pattern: str, groups: list[str]) -> bool:
-    # Only `*` has a meaning: brackets and question marks are as they are.
-    escaped = pattern.replace("[", "[[]").replace("?", "[?]")
-    return pattern == "*" or any(fnmatchcase(group, escaped) for group in groups)
 
 
 def _script(

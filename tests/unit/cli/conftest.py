@@ -186,7 +186,9 @@ class FakeApp:
     buffer: FakeBuffer = field(default_factory=FakeBuffer)
     offered: Sequence[Browsed] = ()
     trust: FakeTrustLists = field(default_factory=FakeTrustLists)
+    desk: Any = None
     asked: list[Any] = field(default_factory=list)
+    script_faults: Sequence[FakeProblem] = ()
 
     refuses: BaseException | None = None
     after_load: BaseException | None = None
@@ -216,6 +218,9 @@ class FakeApp:
         self.asked.append(path)
         self.fail()
         return 0
+
+    def script_problems(self, loaded: FakeLoaded) -> Sequence[FakeProblem]:
+        return self.script_faults
 
     def judge(self, sections: Mapping[str, Any]) -> FakeJudgement:
         self.fail()
@@ -261,6 +266,9 @@ class FakeApp:
         self.asked.append(("trust", path))
         self.fail()
         return self.trust
+
+    def hook_desk(self) -> Any:
+        return self.desk
 
     async def probe(self, driver: str, host: str, port: int, unit_id: int, timeout: float) -> str | None:
         self.asked.append((driver, host, port, unit_id))

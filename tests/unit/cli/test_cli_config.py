@@ -56,6 +56,15 @@ def test_check_refuses_what_this_machine_does_not_have(cli: Any, app: Any, plans
     assert [each["message"] for each in answer["warnings"]] == ["is the host name"]
 
 
+def test_check_names_the_line_of_a_script_that_does_not_compile(cli: Any, app: Any, plans: Any) -> None:
+    app.planned = plans[:1]
+    app.script_faults = [_problem("invalid syntax: x = = 1")]
+    assert cli("check", "-c", "a.yaml") == 2
+    assert cli.out == "a.yaml:3:5: agent.id: invalid syntax: x = = 1\nnot valid: 1 problem\n"
+    app.script_faults[0].of_machine = True
+    assert cli("check", "-c", "a.yaml") == 1, "an agent runs with it"
+
+
 def test_check_refuses_what_the_wire_forbids(cli: Any, app: Any, plans: Any) -> None:
     app.planned = plans
     assert cli("check", "-c", "a.yaml") == 1

@@ -8,7 +8,6 @@ import pytest
 from edge_agent.config.diff import diff
 from edge_agent.config.errors import ConfigErrors
 from edge_agent.config.remote import merge_remote
-from edge_agent.config.scripts import matches_any
 from edge_agent.wire.messages import ConfigEnvelope
 from edge_agent.wire.scripts import MAX_SOURCE_BYTES, HookPoint
 from tests.unit.config.conftest import DOCUMENT, ErrorsOf, LoadText
@@ -90,12 +89,6 @@ def test_a_script_of_no_group_is_said(load_text: LoadText) -> None:
     (warning,) = load_text(text).warnings
     path = "hooks.scripts[oil].groups[1]"
     assert str(warning) == f"config.yaml:12:67: {path}: no group is called 'pres2.*': the script gets nothing"
-
-
-def test_only_the_star_has_a_meaning() -> None:
-    assert matches_any("press1.*", ["press1.fast"])
-    assert matches_any("*.f[a]st", ["press1.f[a]st"])
-    assert not matches_any("press1.f?st", ["press1.fast"])
 
 
 def test_another_text_of_a_script_is_another_config(load_text: LoadText) -> None:

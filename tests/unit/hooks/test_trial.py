@@ -1,0 +1,91 @@
+"""A trial believes no answer, outlives any script, and compiles nothing where a required layer is missing."""
+
+from typing import Any
+
+import pytest
+
+from edge_agent.contracts.errors import Unavailable
+from edge_agent.hooks.errors import NotConfined, TimedOut, WorkerGone
+from edge_agent.hooks.layers import LAYERS
+from edge_agent.hooks.trial import Trial, try_scripts
+from edge_agent.wire.scripts import HookPoint, Script
+
+
+class Worker:
+    """Answers what it was told to; a fault ends it."""
+
+    def __init__(self, answers: list[Any], layers: dict[str, str] | None = None) -> None:
+        self.layers = dict.fromkeys(LAYERS, "on") | (layers or {})
+        self.fault: WorkerGone | None = None
+        self.asked: list[str] = []
+        self.closed = False
+        self._answers = answers
+
+    async def call(
+        self, head: Any, blob: bytes = b"", *, deadline_seconds: float, most_answer_bytes: int
+    ) -> tuple[Any, memoryview]:
+        self.asked.append(head["hook"])
+        answer = self._answers.pop(0)
+        if isinstance(answer, WorkerGone):
+            self.fault = answer
+            raise answer
+        return answer, memoryview(b"")
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+def scripts(*names: str) -> list[Script]:
+    return [Script(name=name, hook_type=HookPoint.TRANSFORM, source="1\n2\n") for name in names]
+
+
+async def tried(answers: list[Any], *names: str) -> tuple[Trial, list[Worker]]:
+    begun: list[Worker] = []
+
+    async def start() -> Any:
+        begun.append(Worker(answers))
+        return begun[-1]
+
+    return await try_scripts(scripts(*names), (), start), begun
+
+
+async def test_what_compiles_is_not_refused_and_the_worker_ends() -> None:
+    trial, (worker,) = await tried([{"ok": True}, {"error": {"message": "no", "line": 2}}], "a", "b")
+    assert [(each.script.name, each.message, each.line) for each in trial.refusals] == [("b", "no", 2)]
+    assert worker.closed
+    assert trial.layers["seccomp"] == "on"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [None, [], {}, {"ok": 1}, {"error": None}, {"error": {"line": "2"}}, {"error": {"line": 10**9}}],
+)
+async def test_what_is_no_answer_refuses_the_script(answer: Any) -> None:
+    trial, _ = await tried([answer], "a")
+    assert [(each.message, each.line) for each in trial.refusals] == [("it cannot be compiled", None)]
+
+
+async def test_a_script_that_ends_its_worker_is_refused_and_the_next_one_gets_another() -> None:
+    trial, begun = await tried([TimedOut("it took too long"), {"ok": True}], "a", "b")
+    assert [each.message for each in trial.refusals] == ["it cannot be compiled: it took too long"]
+    assert [worker.asked for worker in begun] == [["a"], ["b"]]
+
+
+async def test_nothing_is_compiled_where_a_required_layer_is_missing() -> None:
+    worker = Worker([], {"landlock": "the kernel has none"})
+
+    async def start() -> Any:
+        return worker
+
+    with pytest.raises(NotConfined, match="landlock: the kernel has none"):
+        await try_scripts(scripts("a"), ["landlock", "seccomp"], start)
+    assert worker.asked == []
+    assert worker.closed
+
+
+async def test_without_a_process_nothing_is_known_of_a_script() -> None:
+    async def start() -> Any:
+        raise WorkerGone("no memory")
+
+    with pytest.raises(Unavailable, match="no memory"):
+        await try_scripts(scripts("a"), (), start)
