@@ -7,7 +7,7 @@ stop order is in `ending`, how the process ends in `outcome`.
 import asyncio
 import gc
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -33,7 +33,6 @@ from edge_agent.buffer.settings import StoreSettings
 from edge_agent.buffer.store import Store
 from edge_agent.config.last_good import LastGood
 from edge_agent.config.models import CentralSettings
-from edge_agent.contracts.errors import Unavailable
 from edge_agent.contracts.exit_codes import ExitCode
 from edge_agent.contracts.status import AgentStatus, LatestValue, PageReport, ReloadResult, SinkReport
 from edge_agent.contracts.writing import WriteOrder, WriteReport
@@ -52,8 +51,6 @@ from edge_agent.runtime.stopping import StopSignals, leave
 from edge_agent.runtime.supervise import Components, Role
 from edge_agent.uplink.scripts import ScriptKeeper
 from edge_agent.wire.batch import MAX_COMPRESSED_BYTES
-from edge_agent.wire.messages import HooksReport
-from edge_agent.wire.scripts import Script
 from edge_agent.writing.writer import Writer
 
 if TYPE_CHECKING:
@@ -109,8 +106,9 @@ class Agent:
         )  # fmt: skip
         self._scripts = ScriptKeeper(
             last_good_beside(database), lambda: rules_of(self._keeper.running), judge_in_child,
-            self._replace_scripts, self._clock,
+            self._hooks.replace_sent, self._clock,
         )  # fmt: skip
+        self._hooks.told = self._scripts.told
         self._link: CentreLink | None = None
         self._commands: Commands | None = None
         self._page: PageServer | None = None
@@ -176,7 +174,7 @@ class Agent:
         self._start_parts(ending, watchdog)
         if self._writer is not None and has_journal(self._database):
             await look_back(self._writer)
-        await self._hooks.boot(self._keeper.running, self._connections.links)
+        await self._hooks.boot(self._keeper.running, self._connections.links, self._scripts.running)
         await self._keeper.boot(self._connections)
         await self._start_outward(ending)
         extending.cancel()
@@ -287,7 +285,7 @@ class Agent:
             self._signals.wanted.set,
             self._writer,
             self._scripts,
-            self._hooks_report,
+            self._hooks.report,
         )
         return Commands(self._settings.commands, self._identity, device, link.record)
 
@@ -350,15 +348,6 @@ class Agent:
     async def _move_centre(self, settings: CentralSettings) -> None:
         if self._link is not None:
             await self._link.move(settings)
-
-    async def _replace_scripts(self, scripts: Sequence[Script]) -> None:
-        """Those of the centre. Raises ConfigError, Unavailable."""
-        if scripts:
-            raise Unavailable("nothing runs scripts yet")
-
-    def _hooks_report(self) -> HooksReport | None:
-        """None where there are no hooks, and no centre that may send some."""
-        return self._scripts.told(HooksReport()) if self._scripts.is_wanted else None
 
     def _sinks(self) -> list[SinkReport]:
         return [self._link.report()] if self._link is not None else []
