@@ -19,7 +19,7 @@ class Hooking:
         # The file was opened again, and may not have what was kept in it.
         self._lacking = False
         self._opened = False
-        self._directory = Path()
+        self._directory: Path | None = None
         self._failing: failing.Failing = {}
         self.left: failing.Failing = {}
 
@@ -27,6 +27,7 @@ class Hooking:
         """Reads what the run before has left beside the ring: `left`."""
         self._directory = ring_directory
         self.left = failing.read(ring_directory)
+        self._write(failing.joined(self.left, self._failing))
 
     def opened(self, begun: Begun) -> None:
         """What was in the ring is committed, and the states are known; or the file was opened again."""
@@ -35,12 +36,17 @@ class Hooking:
             return
         self._opened = True
         self.states = begun.hook_states | self.states
-        failing.write(self._directory, self._failing)
+        self._write(self._failing)
 
     def keep_failing(self, patterns: Mapping[str, bool]) -> None:
         self._failing = dict(patterns)
         left = {} if self._opened else self.left
-        failing.write(self._directory, failing.joined(left, patterns))
+        self._write(failing.joined(left, patterns))
+
+    def _write(self, patterns: Mapping[str, bool]) -> None:
+        """Before the ring has its directory there is nothing to be marked, and `find` writes it."""
+        if self._directory is not None:
+            failing.write(self._directory, patterns)
 
     async def apply(self, hooks: FrameHooks | None, take: Take, seconds: float) -> None:
         """Lets hooks make of the take what is committed instead."""
