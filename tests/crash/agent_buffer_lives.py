@@ -5,6 +5,10 @@ order, then the account. A life is a forked process that appends, commits, deliv
 speed. It tells of each frame through a pipe after `append` has returned. It dies where its trap says
 (before, in or behind a system call or an SQL statement), or whenever the parent pulls the trigger.
 
+A hook without a worker counts the frames of one group in its state and writes the count into each. Where a
+state is kept with the batch that it was made with, and only there, the counts that are stored go from 1
+without a hole or a repeat through all lives; frames that no hook has seen are marked.
+
 `python -m tests.crash.agent_buffer_lives LIVES SEED DIRECTORY` prints what was counted as JSON; exit
 code 1 and the reason where a frame is missing, stored twice or known under two names.
 """
@@ -18,8 +22,9 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -29,11 +34,16 @@ from edge_agent.buffer.recovery import Identity
 from edge_agent.buffer.ring import FrameRing
 from edge_agent.buffer.settings import StoreSettings
 from edge_agent.buffer.store import Store
+from edge_agent.contracts.hooks import Frames, Hooked, Records
+from edge_agent.model.failed import mark_failed
 from edge_agent.runtime.clock import SystemClock
 from edge_agent.wire import ranges
 from edge_agent.wire.batch import Batch, Kind
+from edge_agent.wire.frame import Frame
 from edge_agent.wire.messages import Head
+from edge_agent.wire.quality import Quality
 from edge_agent.wire.ranges import Ranges
+from edge_agent.wire.schema import Schema, TagSchema, ValueType
 from tests.crash.trap import Trap
 from tests.unit.buffer.life import ALL_BYTES, Contents, frame, schema
 
@@ -51,6 +61,8 @@ POINTS: Final = (
     ("INSERT INTO batch", "after", 30),
     ("DELETE FROM batch", "after", 5),
     ("DELETE FROM delivered", "after", 8),
+    ("INSERT INTO state", "before", 30),
+    ("INSERT INTO state", "after", 30),
     ("INSERT OR REPLACE INTO state", "after", 16),
     ("COMMIT", "before", 30),
     ("COMMIT", "after", 30),
@@ -67,12 +79,50 @@ SCHEMAS: Final = (
     schema("oven", "zones", tags=300),
 )
 
+HOOKED: Final = ("press1", "fast")
+COUNTED: Final = Schema.of(
+    *HOOKED, 1, [TagSchema("count", ValueType.UINT64), *SCHEMAS[0].tags], ("counting@0123456789abcdef",)
+)
+
 FrameName = tuple[str, str, str, int]  # (run, connection, group, n)
 Name = tuple[str, int]  # (epoch id, seq)
 
 
 class Broken(Exception):
     """The account does not add up."""
+
+
+class Counting:
+    """A hook as a flush sees them: `FrameHooks`."""
+
+    def __init__(self, states: Mapping[str, bytes], random: Random) -> None:
+        self._count = int(states.get("counting", b"0"))
+        self._random = random
+
+    async def apply(self, frames: Frames, records: Records, seconds: float) -> Hooked:
+        made: Frames = {}
+        for name, (described, group) in frames.items():
+            if (described.connection, described.group) == HOOKED:
+                for each in group:
+                    self._see(made, described, each)
+            else:
+                made[name] = described, list(group)
+        await asyncio.sleep(0)
+        state = {"counting": str(self._count).encode()}
+        return Hooked(made, {kind: list(found) for kind, found in records.items()}, [COUNTED], state)
+
+    def _see(self, made: Frames, described: Schema, each: Frame) -> None:
+        if self._random.random() < 0.2:
+            failed = mark_failed(each, described.tag_count, withhold=False)
+            made.setdefault(described.hash, (described, []))[1].append(failed)
+            return
+        self._count += 1
+        row = self._count.to_bytes(8, "little") + each.row
+        counted = replace(each, row=row, read=each.read + 1)
+        made.setdefault(COUNTED.hash, (COUNTED, []))[1].append(counted)
+
+    def failed(self) -> Mapping[tuple[str, str], bool]:
+        return {HOOKED: False}
 
 
 # --- a life, in a process of its own -----------------------------------------------------------------------
@@ -94,7 +144,9 @@ class Life:
         settings = StoreSettings(self.directory / "buffer.db", max_bytes=1 << 20, retain_seconds=0.02)
         ring = FrameRing(self.directory / "run", BOOT, self.run)
         store = Store(settings, identity, ring, SystemClock())
+        store.keep_failing({".".join(HOOKED): False})
         await store.open(self.directory / "run")
+        store.hooks = Counting(store.hook_states, self.random)
         outbox = StoredOutbox(store)
         for _ in range(self.steps):
             await self._step(store, outbox)
@@ -126,8 +178,9 @@ class Life:
             items = await outbox.fetch(head.no, held[: self.random.randint(1, 3)], ALL_BYTES)
             with (self.directory / "sink").open("ab", buffering=0) as sink:
                 for item in items:
-                    contents = [*_names(Batch.open(item.body, item.codec, item.raw_bytes))]
-                    line = json.dumps([head.epoch, item.seq, item.hash.hex(), contents])
+                    opened = Batch.open(item.body, item.codec, item.raw_bytes)
+                    contents = [*_names(opened)], _counts(opened)
+                    line = json.dumps([head.epoch, item.seq, item.hash.hex(), *contents])
                     sink.write(line.encode() + b"\n")
             taken = [item.seq for item in items if self.random.random() < 0.9]
             outbox.acknowledge(head.no, ranges.of_numbers(taken))
@@ -136,11 +189,26 @@ class Life:
 def _names(batch: Batch) -> Iterator[FrameName]:
     if batch.records(Kind.LOSS):
         raise Broken("a loss, where nothing was lost")
-    described = {each.hash: each for each in SCHEMAS}
+    described = {each.hash: each for each in (*SCHEMAS, COUNTED)}
     for name, (numbers, _) in batch.contents().items():
         for lo, hi in numbers:
             for n in range(lo, hi + 1):
                 yield batch.origin.run, described[name].connection, described[name].group, n
+
+
+def _counts(batch: Batch) -> list[int]:
+    """What the hook wrote into its frames, in their order. Raises Broken where one went past it unmarked."""
+    found: list[int] = []
+    for index, entry in enumerate(batch.sections):
+        if entry["k"] != "frames":
+            continue
+        if entry["s"] == COUNTED.hash:
+            found += [int.from_bytes(each.row[:8], "little") for each in batch.frames(index, COUNTED)]
+        elif entry["s"] == SCHEMAS[0].hash:
+            for each in batch.frames(index, SCHEMAS[0]):
+                if [run[:3] for run in each.quality] != [(0, SCHEMAS[0].tag_count, Quality.BAD_HOOK)]:
+                    raise Broken(f"frame {each.n} of {HOOKED} is neither hooked nor marked: {each.quality}")
+    return found
 
 
 # --- the parent ---------------------------------------------------------------------------------------------
@@ -156,6 +224,7 @@ class Chain:
     reported: set[FrameName] = field(default_factory=set)
     heads: list[Head] = field(default_factory=list)
     killed: Counter[str] = field(default_factory=Counter)
+    counted: int = 0
 
     def one_life(self, trap: Trap, steps: int, seconds: float) -> None:
         """Forks a life and reads what it tells until it is over."""
@@ -203,14 +272,17 @@ class Chain:
         """Every reported frame is under exactly one name, and the heads keep their promise."""
         names: dict[Name, tuple[str, tuple[FrameName, ...]]] = {}
         received: dict[str, Ranges] = {}
+        counts: dict[Name, list[int]] = {}
         for line in (self.directory / "sink").open() if (self.directory / "sink").exists() else ():
-            epoch, seq, digest, frames = json.loads(line)
+            epoch, seq, digest, frames, counts[epoch, seq] = json.loads(line)
             self._name(names, (epoch, seq), digest, tuple(tuple(each) for each in frames))
             received[epoch] = ranges.union(received.get(epoch, []), [(seq, seq)])
         contents = Contents(self.directory / "buffer.db")
         for stored in contents.batches:
             name = (contents.epochs[stored.epoch_no], stored.seq)
             self._name(names, name, stored.hash.hex(), tuple(_names(stored.batch)))
+            counts[name] = _counts(stored.batch)
+        self._count(counts)
         found = Counter(each for _, frames in names.values() for each in frames)
         missing = self.reported - found.keys()
         twice = [each for each, times in found.items() if times > 1]
@@ -225,6 +297,16 @@ class Chain:
             if ranges.subtract([(1, head.next - 1)], ranges.union(there, head.held)):
                 raise Broken("a batch is neither held nor delivered")
         return len(found)
+
+    def _count(self, counts: dict[Name, list[int]]) -> None:
+        epochs = {epoch for epoch, _ in counts}
+        if len(epochs) > 1:
+            raise Broken(f"{len(epochs)} epochs of one boot of one machine")
+        self.counted = sum(map(len, counts.values()))
+        there = [count for name in sorted(counts) for count in counts[name]]
+        for last, count in pairwise([0, *there]):
+            if count != last + 1:
+                raise Broken(f"the count of a hook is {count} after {last}: its state is not its batch's")
 
     @staticmethod
     def _name(
@@ -241,7 +323,7 @@ def run(lives: int, seed: int, directory: Path) -> dict[str, object]:
     """Chains of lives. Raises Broken."""
     random = Random(seed)
     killed: Counter[str] = Counter()
-    frames = 0
+    frames = counted = 0
     for first in range(0, lives, LIVES_A_CHAIN):
         place = directory / f"chain-{first}"
         (place / "run").mkdir(parents=True)
@@ -256,9 +338,10 @@ def run(lives: int, seed: int, directory: Path) -> dict[str, object]:
             chain.one_life(trap, STEPS_A_LIFE, 60.0 if trap.count else 0.15 * random.random())
         chain.one_life(Trap(), 0, 60.0)
         frames += chain.account()
+        counted += chain.counted
         killed += chain.killed
         shutil.rmtree(place)
-    return {"lives": lives, "frames": frames, "killed": dict(killed)}
+    return {"lives": lives, "frames": frames, "counted": counted, "killed": dict(killed)}
 
 
 def _trap(points: Sequence[tuple[str, str, int]], turn: int, random: Random) -> Trap:

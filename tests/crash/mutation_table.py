@@ -91,6 +91,24 @@ MUTATIONS: Final = (
         "frames that were committed right before the kill are committed again",
         _SIMULATION,
     ),
+    # --- hooks -----------------------------------------------------------------------------------------
+    Mutation(
+        "hook-state-before-its-batch",
+        _COMMIT,
+        "        done = transaction(db, lambda: self._store(db, order, order.sealed or []))\n",
+        "        transaction(db, lambda: rows.put_hook_states(db, order.states))\n"
+        "        done = transaction(db, lambda: self._store(db, order, order.sealed or []))\n",
+        "the state of a hook is kept, and the frames that it was made with are not",
+        _KILL,
+    ),
+    Mutation(
+        "frames-that-no-hook-saw-not-marked",
+        _RECOVERY,
+        "            frame = mark_failed(frame, schema.tag_count, withhold=any(found))\n",
+        "            assert frame\n",
+        "what a killed agent left goes on as if its hooks had seen it",
+        _KILL,
+    ),
     # --- names -----------------------------------------------------------------------------------------
     Mutation(
         "epoch-goes-on-after-another-boot",

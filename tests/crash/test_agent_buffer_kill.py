@@ -35,3 +35,4 @@ def test_no_kill_loses_a_frame_or_stores_one_twice(tmp_path: Path) -> None:
     points = {f"{what} {when}" for what, when, _ in (*BIRTHS, *POINTS)}
     assert counted["killed"].keys() >= {*points, ANY_MOMENT}
     assert counted["frames"] > 20 * LIVES
+    assert counted["counted"] > 2 * LIVES

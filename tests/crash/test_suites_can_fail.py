@@ -12,6 +12,7 @@ from tests.crash.forms import size
 from tests.crash.mutations import assert_caught, mutated, named, run_pytest
 
 KILL_LOOPS = "tests/crash/test_kill_loops.py"
+BUFFER_KILL = "tests/crash/test_agent_buffer_kill.py"
 CENTRE_KILL = "tests/crash/test_central_kill.py"
 POWER_CUT = "tests/crash/test_power_cut.py"
 SECONDS = 150
@@ -32,6 +33,8 @@ KILL_LOOP_MUTANTS = (
 KILLS = (
     *KILL_LOOP_MUTANTS[: size(2, 1)],
     ("centre-answers-before-commit", CENTRE_KILL, 100, UNSTORED),
+    ("hook-state-before-its-batch", BUFFER_KILL, 60, "broken: the count of a hook is"),
+    ("frames-that-no-hook-saw-not-marked", BUFFER_KILL, 60, "broken: frame .* is neither hooked nor marked"),
 )
 AGENT_CUT = f"{POWER_CUT}::test_a_cut_of_the_agents_disk_takes_no_commit_and_hides_no_loss"
 CENTRE_CUT = f"{POWER_CUT}::test_a_cut_of_the_centres_disk_takes_nothing_that_was_acknowledged"
