@@ -9,7 +9,6 @@ from typing import Any, Final
 from edge_agent.hooks.worker.cells import NULL, QUALITY
 from edge_agent.hooks.worker.column import Column
 from edge_agent.hooks.worker.outputs import UNSET, Encoded, Outputs
-from edge_agent.hooks.worker.patterns import choose
 from edge_agent.wire.quality import Quality
 
 QUALITY_BY_LABEL: Final = {quality.label: int(quality) for quality in Quality}
@@ -68,12 +67,12 @@ class Account:
         """Sets the outputs that the pattern stands for, in their order: a column, a list, or one value for
         all. A column brings the quality of its elements."""
         outputs = self._outputs
-        places = choose(pattern, outputs.names, outputs.index)
+        places = outputs.choose(pattern)
         if not places:
             raise self._undeclared(pattern)
         codes: bytes | None = None
         if isinstance(values, Column):
-            items, codes = values._values, values._codes  # noqa: SLF001  (the column's own bytes)
+            items, codes = values._values, values._codes
         elif isinstance(values, list | tuple):
             items, codes = list(values), self._same(len(values))
         else:
@@ -84,10 +83,9 @@ class Account:
             raise ValueError(
                 f"{pattern!r} stands for {len(places)} outputs, and {len(items)} values were given"
             )
-        first, last = places[0], places[-1]
-        if last - first + 1 == len(places) and first <= last:
-            self._values[first : last + 1] = items
-            self._put_codes(first, codes, len(places))
+        if isinstance(places, range):
+            self._values[places.start : places.stop] = items
+            self._put_codes(places.start, codes, len(places))
             return
         for number, place in enumerate(places):
             self._put(place, items[number], codes[number] if codes else 0)

@@ -7,6 +7,7 @@ quality is the worst of those that it was made of. So one bad sensor spoils its 
 import math
 import operator
 from collections.abc import Callable, Iterator, Sequence
+from itertools import repeat
 from typing import Any, Final, NoReturn, Protocol
 
 from edge_agent.hooks.worker.cells import BAD_VALUE, NULL, QUALITY
@@ -70,16 +71,19 @@ class Column:
             return self._one_by_one(lambda value, _: function(value), [0] * len(self), None)
 
     def _with(self, operation: Operation, other: Any, mirrored: bool = False) -> "Column":
-        if mirrored:
-            return self._with(lambda mine, its: operation(its, mine), other)
         if isinstance(other, Column):
             return self._with_column(operation, other)
         if other is None or isinstance(other, str | bytes | list | tuple | dict | set):
             raise TypeError(f"a column is computed with numbers and columns, not with {type(other).__name__}")
+        others = repeat(other)
         try:
-            values = [operation(value, other) for value in self._values]
+            # C all the way: no step of the interpreter for each value.
+            values = list(
+                map(operation, others, self._values) if mirrored else map(operation, self._values, others)
+            )
         except (TypeError, *_NO_RESULT):
-            return self._one_by_one(operation, [other] * len(self), None)
+            each = (lambda mine, its: operation(its, mine)) if mirrored else operation
+            return self._one_by_one(each, [other] * len(self), None)
         return Column(self.names, values, self._codes, self._reads)
 
     def _with_column(self, operation: Operation, other: "Column") -> "Column":

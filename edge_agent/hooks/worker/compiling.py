@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import CodeType
 from typing import Any, Final
 
-from RestrictedPython import RestrictingNodeTransformer
+from RestrictedPython.transformer import RestrictingNodeTransformer
 
 from edge_agent.hooks.worker.modules import MODULES
 
@@ -20,7 +20,7 @@ _READ_ONLY: Final = (
 )  # fmt: skip
 _NO_STATEMENTS: Final = {
     "AsyncFunctionDef": "async functions", "AsyncFor": "async loops", "AsyncWith": "async blocks",
-    "Await": "await", "Match": "match statements: write if and elif", "Nonlocal": "nonlocal: use a list or dict",
+    "Await": "await", "Match": "match statements: write if and elif", "Nonlocal": "nonlocal",
     "TryStar": "except*", "TypeAlias": "type statements",
 }  # fmt: skip
 
@@ -164,7 +164,7 @@ def _inputs(tree: ast.Module) -> list[str]:
 # --- what of Python there is -----------------------------------------------------------------------------
 
 
-class _Policy(RestrictingNodeTransformer):  # type: ignore[misc]  # the library has no types
+class _Policy(RestrictingNodeTransformer):
     """RestrictedPython's rules with messages for people, and three things more: print as it is in Python,
     annotated assignments, and `frame["x"] += 1`."""
 
@@ -182,19 +182,18 @@ class _Policy(RestrictingNodeTransformer):  # type: ignore[misc]  # the library 
         kind = type(node).__name__
         self.error(node, f"not allowed: {_NO_STATEMENTS.get(kind, kind)}")
 
-    def visit_Name(self, node: ast.Name) -> ast.AST:
+    def visit_Name(self, node: ast.Name) -> Any:  # noqa: N802
         if node.id == "print" and isinstance(node.ctx, ast.Load):
             return node
-        result: ast.AST = super().visit_Name(node)
-        return result
+        return super().visit_Name(node)
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:  # noqa: N802
         if node.value is None:
             return None
         plain = ast.Assign(targets=[node.target], value=node.value)
         return self.visit(ast.copy_location(plain, node))
 
-    def visit_AugAssign(self, node: ast.AugAssign) -> Any:
+    def visit_AugAssign(self, node: ast.AugAssign) -> Any:  # noqa: N802
         target = node.target
         if isinstance(target, ast.Name):
             self.check_name(target, target.id)
@@ -210,12 +209,12 @@ class _Policy(RestrictingNodeTransformer):  # type: ignore[misc]  # the library 
         plain = ast.Assign(targets=[target], value=value)
         return self.visit(ast.fix_missing_locations(ast.copy_location(plain, node)))
 
-    def visit_Import(self, node: ast.Import) -> Any:
+    def visit_Import(self, node: ast.Import) -> Any:  # noqa: N802
         for alias in node.names:
             self._check_import(node, alias.name)
         return super().visit_Import(node)
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> Any:
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> Any:  # noqa: N802
         module = node.module or "."
         self._check_import(node, module)
         known = MODULES.get(module)
@@ -240,7 +239,7 @@ def _readable(info: str) -> str:
     if "restricted name" in info:
         return f"this attribute is not allowed: {name!r}"
     if info.endswith("statements are not allowed."):
-        kind = info.split()[0]
+        kind = info.split(maxsplit=1)[0]
         return f"not allowed: {_NO_STATEMENTS.get(kind, kind)}"
     return (
         f"{info[0].lower()}{info[1:].rstrip('.')}" if info and not info.startswith('"') else info.rstrip(".")

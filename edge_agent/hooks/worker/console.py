@@ -1,15 +1,17 @@
 """What scripts print and what alerts they raise while one request is worked on: bounded, the rest told of."""
 
 import re
-from json import JSONEncoder
+from json import JSONDecoder, JSONEncoder
 from typing import Any, Final
 
 from edge_agent.hooks.protocol import MAX_ALERTS, MAX_PRINT_CHARACTERS
+from edge_agent.wire.frame import check_json
 
 _CODE: Final = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,62}[a-z0-9_])?")
 _MOST_MESSAGE: Final = 500
 _MOST_DATA_CHARACTERS: Final = 4_096
 _encode = JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+_decode = JSONDecoder().decode
 
 
 class Console:
@@ -44,10 +46,12 @@ class Console:
         if len(self._alerts) >= MAX_ALERTS:
             self._left_out += 1
             return
-        if len(_encode(data)) > _MOST_DATA_CHARACTERS:
+        check_json(data)
+        kept = _encode(data)
+        if len(kept) > _MOST_DATA_CHARACTERS:
             raise ValueError(f"the data of an alert have at most {_MOST_DATA_CHARACTERS} characters as JSON")
         text = _sendable(str(message)[:_MOST_MESSAGE])
-        self._alerts.append({"code": code, "message": text, "data": dict(data), "i": self._call})
+        self._alerts.append({"code": code, "message": text, "data": _decode(kept), "i": self._call})
 
     def take(self) -> dict[str, Any]:
         """What an answer says of it; empty where nothing was printed and no alert was raised."""

@@ -1,17 +1,16 @@
 """The frame that transform and before_forward are given."""
 
+from collections.abc import Container
 from typing import Any, Final
 
 from edge_agent.hooks.worker.account import Account, label_of
 from edge_agent.hooks.worker.cells import ABSENT, NULL, Cells, History, Read
 from edge_agent.hooks.worker.column import Column
 from edge_agent.hooks.worker.layout import Layout, Selection
-from edge_agent.hooks.worker.outputs import UNSET, Encoded, Outputs
+from edge_agent.hooks.worker.outputs import MOST_PATTERNS, UNSET, Encoded, Outputs
 from edge_agent.hooks.worker.patterns import choose
 
 _UNKNOWN: Final = Read(None, ABSENT | NULL, 0)
-# Patterns of `columns` and `drop` that are kept ready for a schema and a hook.
-_MOST_PATTERNS: Final = 256
 
 
 class Plan:
@@ -26,7 +25,7 @@ class Plan:
     def choose(self, pattern: str) -> Selection:
         chosen = self._chosen.get(pattern)
         if chosen is None:
-            if len(self._chosen) >= _MOST_PATTERNS:
+            if len(self._chosen) >= MOST_PATTERNS:
                 self._chosen.clear()
             chosen = self.layout.selection(choose(pattern, self.layout.names, self.layout.index))
             self._chosen[pattern] = chosen
@@ -129,7 +128,7 @@ class Frame(Account):
             self._values = [UNSET] * len(outputs.all)
             return
         chosen = self._plan.choose(pattern).indices
-        places = choose(pattern, outputs.names, outputs.index)
+        places = outputs.choose(pattern)
         if not chosen and not places:
             raise KeyError(
                 f"{pattern!r} stands for no tag of {self.connection}.{self.group} and for no output"
@@ -143,16 +142,19 @@ class Frame(Account):
             return KeyError(f"the output {name!r} is not set yet")
         return KeyError(f"{self.connection}.{self.group} has no tag {name!r}")
 
-    def encoded(self) -> Encoded:
-        dropped = self._dropped
-        cells = self._cells
+    def _pass_on(self, dropped: Container[int]) -> None:
+        """A replaced tag that was not set keeps its value, in its new type."""
         for place in self._outputs.replaced:
             if self._values[place] is UNSET:
                 index = self._outputs.all[place].replaces
-                if (dropped and index in dropped) or cells.code(index) & ABSENT:
-                    continue
-                value, code, _ = cells.read(index)
-                self._put(place, value, code)
+                if index not in dropped and not self._cells.code(index) & ABSENT:
+                    value, code, _ = self._cells.read(index)
+                    self._put(place, value, code)
+
+    def encoded(self) -> Encoded:
+        dropped = self._dropped
+        if self._outputs.replaced and UNSET in self._values:
+            self._pass_on(dropped or ())
         encoded = super().encoded()
         if dropped:
             bits = sum(1 << index for index in dropped)

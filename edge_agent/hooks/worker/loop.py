@@ -92,19 +92,22 @@ def serve(descriptor: int, layers: dict[str, str]) -> None:
     while (request := _receive(descriptor)) is not None:
         number, body = request
         head, blob = decode(body)
-        fields, made = worker.answer(head, blob)
+        _send(descriptor, _message(number, *worker.answer(head, blob)))
+
+
+def _message(number: int, fields: dict[str, Any], made: bytes) -> bytes:
+    """An answer that cannot be sent becomes an error: its size in sum is not looked at before."""
+    try:
         message = encode(number, fields, made)
-        if len(message) - len(made) > MAX_ANSWER_HEAD_BYTES:
-            message = encode(number, {"ok": False, "error": _TOO_LARGE})
-        _send(descriptor, message)
+    except (TypeError, ValueError) as error:
+        return encode(number, _unsent(f"the answer cannot be sent: {error}"))
+    if len(message) - len(made) > MAX_ANSWER_HEAD_BYTES:
+        return encode(number, _unsent(f"texts of the answer have more than {MAX_ANSWER_HEAD_BYTES} bytes"))
+    return message
 
 
-_TOO_LARGE: Final = {
-    "type": "TooLarge",
-    "message": f"texts and qualities of an answer have more than {MAX_ANSWER_HEAD_BYTES} bytes",
-    "line": None,
-    "traceback": "",
-}
+def _unsent(message: str) -> dict[str, Any]:
+    return {"ok": False, "error": {"type": "Unsent", "message": message, "line": None, "traceback": ""}}
 
 
 def _receive(descriptor: int) -> tuple[int, memoryview] | None:

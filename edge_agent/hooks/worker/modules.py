@@ -1,15 +1,17 @@
 """What of the standard library scripts may use: namespaces without the modules that those import."""
 
-import datetime
+import datetime as dt
 import json
 import math
 import re
 import statistics
 from collections.abc import Mapping
+from importlib import import_module
 from types import ModuleType
 from typing import Any, Final, NoReturn
 
-import _strptime  # noqa: F401  datetime imports it when it is first needed, and here nothing can be by then
+# `datetime` imports it when it is first needed, and nothing can be imported by then.
+import_module("_strptime")
 
 
 class Namespace:
@@ -59,7 +61,7 @@ MODULES: Final[dict[str, Namespace]] = {
     "math": _public(math, _MATH),
     "re": _public(re, _RE),
     "json": _public(json, "dumps loads JSONDecodeError"),
-    "datetime": _public(datetime, "date datetime time timedelta timezone UTC MINYEAR MAXYEAR"),
+    "datetime": _public(dt, "date datetime time timedelta timezone UTC MINYEAR MAXYEAR"),
     "statistics": _public(statistics, _STATISTICS),
-    "holdfast_hooks": Namespace("holdfast_hooks", {name: _Marker for name in MARKERS}),
+    "holdfast_hooks": Namespace("holdfast_hooks", dict.fromkeys(MARKERS, _Marker)),
 }

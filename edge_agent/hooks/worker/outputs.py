@@ -8,12 +8,15 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from edge_agent.hooks.worker.cells import ABSENT, BAD_VALUE, NULL, QUALITY
+from edge_agent.hooks.worker.patterns import choose
 from edge_agent.wire.errors import WireError
 from edge_agent.wire.frame import check_json
 from edge_agent.wire.schema import ValueType
 
 # What an output holds that was not set.
 UNSET: Final = object()
+# Patterns that are kept ready for a hook on a schema.
+MOST_PATTERNS: Final = 256
 MAX_TEXT_CHARACTERS: Final = 65_536
 _BIG_ENDIAN: Final = sys.byteorder == "big"
 
@@ -23,7 +26,7 @@ class Output(NamedTuple):
 
     name: str
     type: ValueType
-    count: int
+    elements: int
     replaces: int
     start: int
 
@@ -60,7 +63,20 @@ class Outputs:
         self.fixed = sum(1 for output in self.all if output.type.size)
         self.replaced = [place for place, output in enumerate(self.all) if output.replaces >= 0]
         self._blocks, self._single = _blocks(self.all[: self.fixed])
+        self._chosen: dict[str, Sequence[int]] = {}
         self._everything = ((1 << len(self.all)) - 1).to_bytes((len(self.all) + 7) // 8, "little").hex()
+
+    def choose(self, pattern: str) -> Sequence[int]:
+        """Places of the outputs that a pattern stands for; a range of Python where they are neighbours."""
+        chosen = self._chosen.get(pattern)
+        if chosen is None:
+            chosen = choose(pattern, self.names, self.index)
+            if chosen and chosen == list(range(chosen[0], chosen[0] + len(chosen))):
+                chosen = range(chosen[0], chosen[0] + len(chosen))
+            if len(self._chosen) >= MOST_PATTERNS:
+                self._chosen.clear()
+            self._chosen[pattern] = chosen
+        return chosen
 
     def encode(self, values: list[Any], codes: bytearray | None) -> Encoded:
         """`values`: of each output, UNSET where it is left out; they are changed to what is stored.
@@ -111,7 +127,7 @@ class Outputs:
                 continue
             code = codes[place] if codes is not None else 0
             if value is not None and not code & NULL:
-                if self._store(place, value, values, row):
+                if self._store(place, value, row):
                     continue
                 code = BAD_VALUE
             elif not code:
@@ -121,13 +137,13 @@ class Outputs:
             codes[place] = code | NULL
         return codes
 
-    def _store(self, place: int, value: Any, values: list[Any], row: bytearray) -> bool:
+    def _store(self, place: int, value: Any, row: bytearray) -> bool:
         output = self.all[place]
         if not output.type.size:
             return _is_text(output.type, value)
-        if output.count == 1:
+        if output.elements == 1:
             data = _single(output.type, value)
-        elif isinstance(value, list | tuple) and len(value) == output.count:
+        elif isinstance(value, list | tuple) and len(value) == output.elements:
             parts = [_single(output.type, part) for part in value]
             data = None if None in parts else b"".join(part for part in parts if part is not None)
         else:
@@ -142,7 +158,7 @@ def _blocks(outputs: Sequence[Output]) -> tuple[list[Block], list[int]]:
     blocks: list[Block] = []
     single: list[int] = []
     for place, output in enumerate(outputs):
-        if output.count != 1 or output.type is ValueType.BOOL:
+        if output.elements != 1 or output.type is ValueType.BOOL:
             single.append(place)
         elif blocks and blocks[-1].end == place and blocks[-1].type is output.type:
             blocks[-1] = blocks[-1]._replace(end=place + 1)

@@ -1,4 +1,4 @@
-"""Names that stand for several: `zone*` (any text; `?` is one character) and `zone[01..16]` (a range, as in the config). Pure."""
+"""Names that stand for several: `zone*` (any text; `?` is one character), `zone[01..16]` (a range). Pure."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ def is_glob(pattern: str) -> bool:
 
 
 def expand(name: str) -> list[str]:
-    """The names of a range, its digits as wide as its first number; else the name itself. Raises ValueError."""
+    """The names of a range, its digits as wide as the first; else the name itself. Raises ValueError."""
     match = _RANGE.fullmatch(name)
     if match is None:
         return [name]

@@ -16,7 +16,7 @@ class StateRefused(Exception):
 
 
 class State:
-    """`value` is what the script is given. It holds what JSON does, so that it is the same after a restart."""
+    """`value` is what the script is given: what JSON holds, so that it is the same after a restart."""
 
     def __init__(self) -> None:
         self.value: dict[str, Any] = {}
