@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 async def compiled(scripts: Sequence[Script], require: Collection[str]) -> "list[Refusal]":
-    """Those that cannot run, and why, as the sandbox's compiler says. Raises ConfigError where a required
-    layer is missing, Unavailable where no process can be started."""
+    """Those that cannot run, and why, as the sandbox's compiler says. Raises Unavailable where no process
+    can be started, or the kernel lacks a layer that is required: that is no fault of theirs."""
     if not scripts:
         return []
     from edge_agent.hooks.errors import NotConfined
@@ -27,7 +27,7 @@ async def compiled(scripts: Sequence[Script], require: Collection[str]) -> "list
     try:
         trial = await try_scripts(scripts, require)
     except NotConfined as error:
-        raise ConfigError(str(error)) from error
+        raise Unavailable(str(error)) from error
     return trial.refusals
 
 
@@ -53,7 +53,7 @@ def script_problems(loaded: Loaded) -> list[Problem]:
         asyncio.run(compile_local(loaded.scripts, loaded.document.hooks.require))
     except ConfigErrors as error:
         return list(error.problems)
-    except (ConfigError, Unavailable) as error:
+    except Unavailable as error:
         place = Place(str(loaded.files[0]))
         return [Problem(place, "hooks", str(error), of_machine=True)]
     return []
