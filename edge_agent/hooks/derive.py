@@ -9,14 +9,14 @@ import re
 from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from itertools import accumulate
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
 from edge_agent.hooks.errors import BadReply, ScriptRefused
 from edge_agent.hooks.protocol import MAX_OUTPUTS
+from edge_agent.hooks.worker.patterns import expand, matcher
 from edge_agent.wire.errors import WireError
 from edge_agent.wire.schema import MAX_ELEMENTS, MAX_NAME_CHARACTERS, Schema, TagSchema, ValueType
 from edge_agent.wire.scripts import HOOKS_CONNECTION, Script
@@ -24,7 +24,6 @@ from edge_agent.wire.scripts import HOOKS_CONNECTION, Script
 # Of a tag that a hook replaced and whose original is kept.
 RAW_SUFFIX: Final = ".raw"
 
-_RANGE: Final = re.compile(r"(.*)\[([0-9]{1,9})\.\.([0-9]{1,9})\](.*)", re.DOTALL)
 _TYPE: Final = re.compile(r"([a-z0-9]+)(?:\[([0-9]{1,6})\])?(?: +(.{1,100}))?")
 _MAX_DECLARED: Final = 5_000
 
@@ -67,14 +66,16 @@ def _declared(name: str, text: str) -> Declared:
 
 
 def _names(name: str) -> tuple[str, ...]:
-    match = _RANGE.fullmatch(name)
-    if match is None:
-        return () if "*" in name or "?" in name else (name,)
-    before, first, last, after = match.groups()
-    if not 0 < int(last) - int(first) + 1 <= MAX_OUTPUTS:
-        raise ScriptRefused(f"OUTPUTS: the range {name!r:.60} stands for no tag, or for too many")
-    width = len(first)
-    return tuple(f"{before}{number:0{width}}{after}" for number in range(int(first), int(last) + 1))
+    if _is_pattern(name):
+        return ()
+    try:
+        return tuple(expand(name))
+    except ValueError as error:
+        raise ScriptRefused(f"OUTPUTS: {name!r:.60}: {error}") from error
+
+
+def _is_pattern(name: str) -> bool:
+    return "*" in name or "?" in name
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ class Run:
 class Derived:
     """How frames of `source` and the outputs of a hook become frames of `schema`. A few bytes a tag.
 
-    plan: the outputs as a worker is told of them, in JSON. count, out_bytes: of the outputs, and of their
+    plan: `outputs` in JSON. count, out_bytes: of the outputs, and of their
     row. floats: type, first byte and end in that row of neighbouring numbers; bools: the same of truth
     values. text_types: of the outputs behind the row, type and count.
     pieces: of a new row, in order: whether of the outputs' row, first byte, behind the last.
@@ -114,6 +115,11 @@ class Derived:
     timed: tuple[Run, ...]
     texts: tuple[tuple[bool, int], ...]
     all_present: str
+
+    def outputs(self) -> list[list[Any]]:
+        """As a worker is told of them."""
+        described: list[list[Any]] = orjson.loads(self.plan)
+        return described
 
     @property
     def fixed(self) -> int:
@@ -169,10 +175,9 @@ def _wanted(source: Schema, outputs: Sequence[Declared]) -> list[tuple[TagSchema
 
 
 def _matching(source: Schema, pattern: str) -> list[str]:
-    """`*` and `?` are special, brackets are not; originals that an earlier hook kept are not meant."""
-    escaped = pattern.replace("[", "[[]")
-    names = [tag.name for tag in source.tags if fnmatchcase(tag.name, escaped)]
-    return [name for name in names if not _is_original(source, name)]
+    """Originals that an earlier hook kept are not meant."""
+    matches = matcher(pattern)
+    return [tag.name for tag in source.tags if matches(tag.name) and not _is_original(source, tag.name)]
 
 
 def _is_original(source: Schema, name: str) -> bool:

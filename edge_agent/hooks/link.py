@@ -1,0 +1,148 @@
+"""What one worker process has been told, and asking it. Of its answers only the shape is judged here."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+from edge_agent.hooks.derive import Derived
+from edge_agent.hooks.errors import BadReply, ScriptRefused, WorkerGone
+from edge_agent.wire.schema import Schema
+from edge_agent.wire.scripts import Script
+
+# Of a script, and of a schema of 65,536 tags: what it takes is not held against a hook.
+COMPILE_SECONDS: Final = 5.0
+SCHEMA_SECONDS: Final = 5.0
+NO_SCHEMA: Final = -1
+_MOST_CHARACTERS: Final = 2_000
+
+
+class Worker(Protocol):
+    """What is needed of a worker process. `process.WorkerProcess` is one."""
+
+    @property
+    def layers(self) -> Mapping[str, str]: ...
+
+    @property
+    def fault(self) -> WorkerGone | None: ...
+
+    async def call(
+        self, head: Any, blob: bytes = b"", *, deadline_seconds: float, most_answer_bytes: int
+    ) -> tuple[Any, memoryview]: ...
+
+    def kill(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class Said(Exception):
+    """The worker answered that it could not, and goes on."""
+
+    def __init__(self, kind: str, message: str, line: int | None, traceback: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.line = line
+        self.traceback = traceback
+
+    @classmethod
+    def read(cls, error: object, script: Script | None = None) -> "Said":
+        """What an answer says of an error; not to be trusted, not even to be one."""
+        said = error if isinstance(error, dict) else {}
+        line = said.get("line")
+        lines = script.source.count("\n") + 1 if script is not None else 1 << 20
+        known = type(line) is int and 0 < line <= lines
+        kind = plain(said.get("type"), 100) or "Error"
+        message = plain(said.get("message"), _MOST_CHARACTERS) or kind
+        return cls(
+            kind, message, line if known else None, plain(said.get("traceback"), 10 * _MOST_CHARACTERS)
+        )
+
+
+def plain(text: object, most: int) -> str:
+    """A text of a worker's as it can be sent on; empty where it is none."""
+    if not isinstance(text, str):
+        return ""
+    return text[:most].encode("utf-8", "replace").decode()
+
+
+class Link:
+    """Hooks that share the process ask in turn: `lock` is held by who asks.
+
+    Schemas are numbered as they come; a number is never given twice.
+    """
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+        self.lock = asyncio.Lock()
+        self._numbers: dict[str, int] = {}
+        self._planned: set[tuple[str, str]] = set()
+
+    @property
+    def is_alive(self) -> bool:
+        return self.worker.fault is None
+
+    async def ask(
+        self, head: Mapping[str, Any], blob: bytes = b"", *, seconds: float, most_bytes: int = 0
+    ) -> tuple[dict[str, Any], memoryview]:
+        """Raises Said, and WorkerGone where the process is gone. The caller holds the lock."""
+        answer, data = await self.worker.call(
+            head, blob, deadline_seconds=seconds, most_answer_bytes=most_bytes
+        )
+        if not isinstance(answer, dict) or not isinstance(answer.get("ok"), bool):
+            raise self.bad("an answer that is none")
+        if not answer["ok"]:
+            raise Said.read(answer.get("error"))
+        return answer, data
+
+    def bad(self, why: str) -> BadReply:
+        """Ends the process: nobody knows what it is any more. For `raise`."""
+        self.worker.kill()
+        return BadReply(why)
+
+    async def load(self, script: Script) -> tuple[Any, list[str]]:
+        """Compiles a script. Its OUTPUTS, not yet judged, and INPUTS. Raises ScriptRefused and WorkerGone."""
+        head = {"op": "load", "hook": script.name, "point": str(script.hook_type), "source": script.source}
+        async with self.lock:
+            self._planned = {each for each in self._planned if each[0] != script.name}
+            try:
+                answer, _ = await self.ask(head, seconds=COMPILE_SECONDS)
+            except Said as said:
+                lines = script.source.count("\n") + 1
+                line = said.line if said.line is not None and said.line <= lines else None
+                raise ScriptRefused(said.message, line) from None
+        inputs = answer.get("inputs")
+        if not isinstance(inputs, list) or not all(isinstance(each, str) for each in inputs):
+            raise self.bad("INPUTS that are no names")
+        return answer.get("outputs"), inputs
+
+    async def drop(self, hook: str) -> None:
+        async with self.lock:
+            await self.ask({"op": "drop", "hook": hook}, seconds=SCHEMA_SECONDS)
+        self._planned = {each for each in self._planned if each[0] != hook}
+
+    def knows(self, hook: str, schema: Schema | None) -> bool:
+        return (hook, "" if schema is None else schema.hash) in self._planned
+
+    def number(self, schema: Schema) -> int:
+        return self._numbers[schema.hash]
+
+    async def teach(self, schema: Schema) -> int:
+        """Its number at the worker. The caller holds the lock."""
+        number = self._numbers.get(schema.hash)
+        if number is None:
+            number = len(self._numbers)
+            head = {"op": "schema", "schema": number}
+            await self.ask(head, schema.canonical, seconds=SCHEMA_SECONDS)
+            self._numbers[schema.hash] = number
+        return number
+
+    async def plan(self, hook: str, derived: Derived, *, with_frames: bool) -> None:
+        """Tells it which outputs a hook has on frames of a schema; without frames, on any call."""
+        schema = derived.source if with_frames else None
+        if self.knows(hook, schema):
+            return
+        async with self.lock:
+            number = NO_SCHEMA if schema is None else await self.teach(schema)
+            head = {"op": "plan", "hook": hook, "schema": number, "outputs": derived.outputs()}
+            await self.ask(head, seconds=SCHEMA_SECONDS)
+        self._planned.add((hook, "" if schema is None else schema.hash))
