@@ -15,11 +15,12 @@ from edge_agent.config.models import ConnectionSettings, Document, GroupSettings
 from edge_agent.config.resolve import EXPOSED
 from edge_agent.contracts.diagnosis import Outcome
 from edge_agent.contracts.driver import Driver
-from edge_agent.contracts.errors import ConfigError, NotConnected
+from edge_agent.contracts.errors import ConfigError, NotConnected, Unavailable
 from edge_agent.contracts.status import AgentStatus
 from edge_agent.doctor.checks import checks
 from edge_agent.doctor.connections import Asked, UnitAnswer
 from edge_agent.doctor.examination import examine as run_checks
+from edge_agent.doctor.hooks import Tried
 from edge_agent.doctor.site import Site
 from edge_agent.doctor.waiting import in_thread
 from edge_agent.drivers import registry
@@ -66,7 +67,7 @@ async def examine_site(
     state = site.directory if site.document is None else site.database.parent
     hush_libraries()
     asker = _Asker(site.directory, state)
-    return await run_checks(checks(asker, direct=direct), site, only, tell, starting)
+    return await run_checks(checks(asker, Trier(), direct=direct), site, only, tell, starting)
 
 
 def site_of(path: Path) -> Site:
@@ -90,6 +91,7 @@ def site_of(path: Path) -> Site:
         unusable=tuple(str(each) for each in loaded.warnings if each.of_machine),
         exposed=tuple(map(str, exposed)),
         secrets=secrets_of(document),
+        scripts=loaded.scripts,
         running=running,
         running_fault=fault,
     )
@@ -125,6 +127,21 @@ def _running(config: Head | Loaded | None) -> tuple[AgentStatus | None, str]:
         return client.status(), ""
     except NotConnected as error:
         return None, str(error)
+
+
+class Trier:
+    """Implements doctor.hooks.Trier with the sandbox."""
+
+    async def try_scripts(self, site: Site) -> Tried:
+        from edge_agent.hooks.trial import try_scripts
+
+        scripts = {local.script.name: local for local in site.scripts}
+        try:
+            trial = await try_scripts([local.script for local in site.scripts], ())
+        except Unavailable as error:
+            return Tried({}, (), str(error))
+        problems = [scripts[each.script.name].problem(each.message, each.line) for each in trial.refusals]
+        return Tried(trial.layers, tuple(map(str, problems)))
 
 
 class _Asker:

@@ -106,7 +106,11 @@ def collectors(site: Site, files: dict[str, str]) -> list[Collector]:
         ),
         Collector(
             "configuration/last-good.json", "which config of the centre was taken, without its content",
-            thread(partial(_last_good, site)),
+            thread(partial(_last_good, site, "central-config.json")),
+        ),
+        Collector(
+            "configuration/last-good-scripts.json", "which scripts of the centre were taken, without them",
+            thread(partial(_last_good, site, "central-scripts.json")),
         ),
         Collector("buffer/stats.json", "the buffer's batches and sums", thread(partial(_buffer_stats, site))),
         Collector("buffer/files.json", "the buffer's files", thread(partial(_buffer_files, site))),
@@ -171,7 +175,9 @@ async def _doctor(site: Site) -> str:
 def _status(site: Site) -> str:
     if site.running is None:
         raise Absent(site.running_fault or "no agent runs with this config")
-    return machine.as_json(site.running.model_dump(mode="json"))
+    # What scripts print may be values.
+    prints = {"hooks": {"hooks": {"__all__": {"prints"}}}}
+    return machine.as_json(site.running.model_dump(mode="json", exclude=prints))
 
 
 def _metrics(site: Site) -> str:
@@ -209,12 +215,12 @@ def _in_force(site: Site) -> str:
     return "".join(config_pieces(site.document, _SHOWN_TAGS))
 
 
-def _last_good(site: Site) -> str:
+def _last_good(site: Site, name: str) -> str:
     if site.document is None:
         raise Absent("the config is invalid, so that the buffer's directory is not known")
-    path = site.database.with_name("central-config.json")
+    path = site.database.with_name(name)
     if not path.exists():
-        raise Absent("the centre has sent no config")
+        raise Absent("the centre has sent none that was taken")
     status = path.stat()
     data = path.read_bytes().split(b"\n", 2)
     return machine.as_json(

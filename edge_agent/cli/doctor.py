@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edge_agent.contracts.diagnosis import Outcome
 
 NAME: Final = "doctor"
-HELP: Final = "check this machine in order: clock, disk, rights, DNS, TLS, centre, PLCs; say what to mend"
+HELP: Final = "check this machine: clock, disk, rights, hooks, DNS, TLS, centre, PLCs; say what to mend"
 EXAMPLE: Final = "edge-agent doctor --only dns tls centre"
 
 _MARKS: Final = {

@@ -3,4 +3,4 @@
 from typing import Final
 
 # In the order in which they are made: what a later one needs is checked by an earlier one.
-CHECKS: Final = ("config", "clock", "disk", "rights", "dns", "tls", "centre", "connections")
+CHECKS: Final = ("config", "clock", "disk", "rights", "hooks", "dns", "tls", "centre", "connections")

@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from edge_agent.config.models import CentralSettings, ConnectionSettings, Document
+from edge_agent.config.scripts import LocalScript
 from edge_agent.contracts.status import AgentStatus, SinkReport
 from edge_agent.doctor.resolving import Resolver
 
@@ -14,8 +15,8 @@ from edge_agent.doctor.resolving import Resolver
 class Site:
     """problems: why there is no document. warnings: what works and is unwise. exposed: warnings about
     secrets that others can read. unusable: warnings about files that it names and nobody can read.
-    secrets: values that stand in the document. running: the agent's own status; running_fault: why an agent
-    that seems to run does not give it."""
+    secrets: values that stand in the document. scripts: of the section `hooks`. running: the agent's own
+    status; running_fault: why an agent that seems to run does not give it."""
 
     config: Path
     environ: Mapping[str, str]
@@ -26,6 +27,7 @@ class Site:
     unusable: tuple[str, ...] = ()
     exposed: tuple[str, ...] = ()
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
+    scripts: tuple[LocalScript, ...] = ()
     running: AgentStatus | None = None
     running_fault: str = ""
     resolver: Resolver = field(default_factory=Resolver)

@@ -22,6 +22,7 @@ from edge_agent.doctor.checks import checks
 from edge_agent.doctor.connections import AT_ONCE, Asked, Connections, UnitAnswer, judge_asked, judge_status
 from edge_agent.doctor.examination import blocker
 from edge_agent.doctor.exchange import Answer, Shake
+from edge_agent.doctor.hooks import Tried
 from edge_agent.doctor.resolving import Lookup, is_address
 from edge_agent.doctor.site import Site
 from edge_agent.wire.messages import ConnectionReport, UnitReport
@@ -47,7 +48,10 @@ def test_the_checks_are_those_that_only_can_name_in_that_order() -> None:
         async def ask(self, connection: object) -> Asked:
             raise AssertionError
 
-    assert tuple(check.name for check in checks(Nobody(), direct=False)) == CHECKS
+        async def try_scripts(self, site: object) -> Tried:
+            raise AssertionError
+
+    assert tuple(check.name for check in checks(Nobody(), Nobody(), direct=False)) == CHECKS
 
 
 # --- clock ---------------------------------------------------------------------------------------------
