@@ -177,7 +177,7 @@ class Settings(BaseModel):
     )  # fmt: skip
     agent_command: list[str] | None = Field(
         None, min_length=1, examples=[["/opt/holdfast/bin/edge-agent"]],
-        description="The edge-agent that checks configs before they are saved; absent: this installation's.",
+        description="The edge-agent that checks configs and tries scripts; absent: this installation's.",
     )  # fmt: skip
     sessions: SessionSettings = Field(SessionSettings(), description="How long people stay logged in.")
     rate_limits: RateSettings = Field(RateSettings(), description="How often somebody may ask.")

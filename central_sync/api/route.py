@@ -37,6 +37,7 @@ from central_sync.services.live import Hub
 from central_sync.services.people.api_tokens import ApiTokenService
 from central_sync.services.people.sessions import SessionService
 from central_sync.services.people.users import UserService
+from central_sync.services.scripts.dry_run import DryRunService
 from central_sync.services.scripts.service import ScriptService
 
 MAX_KEY_LENGTH: Final = 200
@@ -61,6 +62,7 @@ class Services:
     templates: TemplateService
     v1_mappings: MappingService
     scripts: ScriptService
+    dry_runs: DryRunService
     devices: DeviceService
     inventory: InventoryService
     registry: RegistryService

@@ -14,6 +14,7 @@ from central_sync.api.parameters import Cursor, Limit
 from central_sync.api.route import Answer, Body, Call, NoQuery, Query, Route
 from central_sync.services.access.roles import Scope
 from central_sync.services.errors import NotFound
+from central_sync.services.scripts.dry_run import DryRunBody, DryRunResult
 from central_sync.services.scripts.views import (
     MAX_NOTE,
     AssignmentBody,
@@ -31,12 +32,14 @@ from central_sync.services.scripts.views import (
     ScriptWritten,
     SignaturesBody,
 )
+from edge_agent.wire.dry_run import MAX_REQUEST_BYTES
 from edge_agent.wire.scripts import HookPoint
 
 SCRIPT: Final = Body("application/json", 1 << 20, "The script, whole.", ScriptBody)
 PATCH: Final = Body("application/json", 64 << 10, "What is to be different.", ScriptPatch)
 SIGNATURES: Final = Body("application/json", 64 << 10, "All of them.", SignaturesBody)
 ASSIGNMENT: Final = Body("application/json", 2 << 20, "Which devices.", AssignmentBody)
+DRY_RUN: Final = Body("application/json", MAX_REQUEST_BYTES, "A script and samples.", DryRunBody)
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,17}")
 
 
@@ -177,6 +180,11 @@ async def script_devices(call: Call[ListQuery]) -> web.Response:
     return model(await call.services.scripts.devices(_script(call), call.who, query.cursor, query.limit))
 
 
+async def dry_run(call: Call[NoQuery]) -> web.Response:
+    body = await parse_document(await read_body(call.request, DRY_RUN), DryRunBody)
+    return model(await call.services.dry_runs.run(body, call.who))
+
+
 async def device_scripts(call: Call[NoQuery]) -> web.Response:
     return model(await call.services.scripts.of_device(call.device))
 
@@ -186,6 +194,11 @@ _ONE: Final = f"{_PATH}/{{script}}"
 _MATCH: Final = {"If-Match": "The ETag that was read; 412 where it is not the newest."}
 _UNKNOWN: Final = {404: "unknown_script"}
 _UNKNOWN_VERSION: Final = {404: "unknown_script, unknown_version"}
+_UNTRIED: Final = (
+    "no_sandbox: no script can be run at this centre (the extra `hooks` is missing, or a layer of "
+    "its sandbox); "
+    "no_tester, tester_busy, tester_failed: come back after Retry-After"
+)
 _LIMITED: Final = {403: "limited: devices have it, or may get it, that you do not see"}
 _CHANGED: Final = {
     201: Answer("A new version.", ScriptWritten),
@@ -205,6 +218,16 @@ ROUTES: Final[list[Route[Any]]] = [
         errors={
             400: "bad_body, bad_key, bad_script", 409: "name_taken, too_many_scripts, key_reused",
             413: "too_large",
+        },
+    ),
+    Route(
+        "POST", f"{_PATH}/dry-run", "dry_run_script", Scope.ENGINEER, "scripts",
+        "Run a script on given frames, or on what a device sent last, in the agent's sandbox at the centre",
+        dry_run, NoQuery, {200: Answer("What it did; `ok` says whether all went well.", DryRunResult)},
+        DRY_RUN,
+        errors={
+            400: "bad_body, bad_script, bad_device_id",
+            404: "unknown_script, unknown_version, unknown_device, no_data", 413: "too_large", 503: _UNTRIED,
         },
     ),
     Route(

@@ -146,7 +146,7 @@ async def running(
     await identity.tokens.meet_devices()
     fleet = DeviceRoom(store, clock, identity.tokens, VERSION, MqttFigures() if settings.mqtt else None)
     commands = CommandRoom(store, hub, clock, settings.data)
-    scripts = ScriptRoom(store, clock)
+    scripts = ScriptRoom(settings, store, clock)
     try:
         await commands.start()
         presence = Presence(clock, settings.heartbeat_seconds)
@@ -222,6 +222,7 @@ def _services(
         templates=room.templates,
         v1_mappings=room.mappings,
         scripts=scripts.scripts,
+        dry_runs=scripts.dry_runs,
         devices=DeviceService(
             store, hub, clock, presence, settings.heartbeat_interval, commands.board.waiting
         ),

@@ -24,8 +24,19 @@ from central_sync.services.devices.inventory import DeviceFilter, ModelState, To
 from central_sync.services.devices.roll import MAX_ENTRIES, Roll, Waiting
 from central_sync.services.devices.service import DeviceAccount, DeviceRow, Heard
 from central_sync.services.errors import Busy
+from central_sync.services.scripts.dry_run import Recent
 from central_sync.services.views import EventView
-from central_sync.store import devices, heartbeats, history, ingest, listing, models, rows, schemas
+from central_sync.store import (
+    devices,
+    heartbeats,
+    history,
+    ingest,
+    listing,
+    models,
+    recent_frames,
+    rows,
+    schemas,
+)
 from central_sync.store.database import DirectoryLock, connect, prepare, read_meta
 from central_sync.store.ingest import Memory, Stored
 from central_sync.store.readers import Readers
@@ -289,6 +300,11 @@ class SqliteStore:
     async def tag_connections(self, device: str, tag: str) -> list[str] | None:
         return await self._past.run(
             lambda connection: history.tag_connections(connection, self._schemas, device, tag)
+        )
+
+    async def recent(self, device: str, groups: Sequence[str], last: int) -> Recent | None:
+        return await self._past.run(
+            lambda connection: recent_frames.recent(connection, self._schemas, device, groups, last)
         )
 
     async def series(self, query: SeriesQuery) -> Series:

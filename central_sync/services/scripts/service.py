@@ -159,10 +159,17 @@ class ScriptStore(Protocol):
     async def served(self, device: str) -> ServedScripts | None: ...
 
 
+class ScriptCheck(Protocol):
+    async def check(self, script: Script) -> list[str]:
+        """Warnings: that nobody could say, for one. Raises Invalid (`bad_script`) where it can never run."""
+        ...
+
+
 class ScriptService:
-    def __init__(self, store: ScriptStore, clock: Clock) -> None:
+    def __init__(self, store: ScriptStore, clock: Clock, checks: ScriptCheck) -> None:
         self._store = store
         self._clock = clock
+        self._checks = checks
 
     # --- changes ------------------------------------------------------------------------------------
 
@@ -170,22 +177,26 @@ class ScriptService:
         self, body: ScriptBody, who: Identity, author: Author, once: Once | None
     ) -> ScriptWritten:
         """Raises Invalid, Conflict."""
-        return await self._store.create(
-            NewScript(
-                f"sc-{uuid4().hex[:16]}", script_of(body), who.labels, body.description or "", author,
-                self._clock.wall_ms(), body.note, once=once,
-            )
+        content = script_of(body)
+        warnings = await self._checks.check(content)
+        new = NewScript(
+            f"sc-{uuid4().hex[:16]}", content, who.labels, body.description or "", author,
+            self._clock.wall_ms(), body.note, once=once,
         )  # fmt: skip
+        return (await self._store.create(new)).model_copy(update={"warnings": warnings})
 
     async def replace(
         self, script: str, body: ScriptBody, who: Identity, author: Author, condition: Precondition
     ) -> ScriptWritten:
         """A version more, unless it says the same. Raises Invalid, NotFound, Forbidden,
         PreconditionFailed."""
-        patch = ScriptPatch(description=body.description)
-        return await self._edit(
-            script, "script.put", who, author, condition, content=script_of(body), note=body.note, patch=patch
+        content, patch = script_of(body), ScriptPatch(description=body.description)
+        await self._store.get(script, who.labels)
+        warnings = await self._checks.check(content)
+        written = await self._edit(
+            script, "script.put", who, author, condition, content=content, note=body.note, patch=patch
         )
+        return written.model_copy(update={"warnings": warnings})
 
     async def patch(
         self, script: str, wanted: ScriptPatch, who: Identity, author: Author, condition: Precondition
@@ -335,7 +346,7 @@ class ScriptService:
 
 def script_of(body: ScriptBody) -> Script:
     """Raises Invalid (`bad_script`) for what no agent would take."""
-    fields = body.model_dump(exclude={"description", "note"})
+    fields = body.model_dump(exclude={"description", "note", "version"})
     if len(body.source.encode("utf-8", "surrogatepass")) > MAX_SOURCE_BYTES:
         raise Invalid("bad_script", f"source: has more than {MAX_SOURCE_BYTES} bytes")
     if (body.hook_type is HookPoint.ON_SCHEDULE) != bool(body.schedule):

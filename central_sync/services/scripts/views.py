@@ -67,6 +67,9 @@ class ScriptBody(Asked):
     signatures: list[Signature] = Field(
         default=[], max_length=16, description="Made offline by `edge-agent hook sign`.", examples=[[]]
     )
+    version: int = Field(
+        0, ge=0, description="Of no effect: as `edge-agent hook sign` writes it. The centre counts versions."
+    )
     description: str | None = Field(None, max_length=2_000, description="For people; null: as it is.")
     note: str = Field("", max_length=MAX_NOTE, description="Why; shown with the version.")
 

@@ -1,16 +1,34 @@
 """Scripts: versions, what differs, who gets them, and what devices are served."""
 
 import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 
 from edge_agent.wire.scripts import Script, ScriptSet
 from tests.unit.central.conftest import Answer, House, OpenHouse
 from tests.unit.central.edge import Edge
+from tests.unit.central.fake_agent import CANNOT, REFUSES_ALL, TAKES_ALL, fake_agent
 
 SCRIPTS = "/api/fleet/scripts"
 SOURCE = 'OUTPUTS = {"f": "float32"}\n\n\ndef transform(frame):\n    frame["f"] = frame["t0"] * 1.8 + 32\n'
+
+
+@pytest.fixture
+def open_house(open_house: OpenHouse, tmp_path: Path) -> OpenHouse:
+    """Its scripts are tried by a program that takes all at once."""
+    command = fake_agent(tmp_path, TAKES_ALL)
+
+    @asynccontextmanager
+    async def opened(**settings: Any) -> AsyncIterator[House]:
+        async with open_house(**{"agent_command": command, **settings}) as house:
+            yield house
+
+    return opened
 
 
 def body(name: str = "oil", **more: Any) -> dict[str, Any]:
@@ -189,3 +207,89 @@ async def test_scripts_run_in_the_order_of_their_positions_and_then_names(open_h
             await house.ask("PATCH", path, "admin", orjson.dumps({"position": position}))
             await assign(house, script, selector="*")
         assert await names(house) == ["c", "a", "b"]
+
+
+async def test_a_script_that_can_never_run_is_refused_with_its_line(
+    open_house: OpenHouse, tmp_path: Path
+) -> None:
+    command = fake_agent(tmp_path, REFUSES_ALL)
+    async with open_house(agent_command=command) as house:
+        answer = await house.ask("POST", SCRIPTS, "admin", orjson.dumps(body()))
+        assert (answer.status, answer.json["code"]) == (400, "bad_script")
+        assert answer.json["detail"] == "line 3: no"
+        assert answer.json["problems"][0]["line"] == 3
+        assert (await house.get(SCRIPTS))["items"] == []
+
+
+async def test_a_centre_that_can_run_no_script_keeps_it_and_says_so(
+    open_house: OpenHouse, tmp_path: Path
+) -> None:
+    command = fake_agent(tmp_path, CANNOT)
+    async with open_house(agent_command=command) as house:
+        made = await make(house)
+        assert "pip install holdfast[hooks]" in made["warnings"][0]
+        asked = orjson.dumps({"saved": {"script": made["id"]}})
+        answer = await house.ask("POST", f"{SCRIPTS}/dry-run", "admin", asked)
+        assert (answer.status, answer.json["code"]) == (503, "no_sandbox")
+        assert "pip install holdfast[hooks]" in answer.json["detail"]
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        ({"schedule": "* * * * *"}, "bad_script"),
+        ({"hook_type": "on_schedule"}, "bad_script"),
+        ({"hook_type": "on_alert", "keep_raw": True}, "bad_script"),
+        ({"source": "\u00e9" * 40_000}, "bad_script"),
+        ({"signatures": [{"key": "a", "signature": "x"}] * 2}, "bad_script"),
+        ({"name": "Oil"}, "bad_body"),
+        ({"groups": []}, "bad_body"),
+        ({"tiemout_ms": 5}, "bad_body"),
+        ({"source": ""}, "bad_body"),
+    ],
+)
+async def test_what_no_agent_would_take_is_refused(
+    open_house: OpenHouse, more: dict[str, Any], code: str
+) -> None:
+    async with open_house() as house:
+        answer = await house.ask("POST", SCRIPTS, "admin", orjson.dumps(body() | more))
+        assert (answer.status, answer.json["code"]) == (400, code), answer.body
+
+
+async def test_a_name_is_one_scripts_alone_until_it_is_deleted(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        first = await make(house)
+        again = await house.ask("POST", SCRIPTS, "admin", orjson.dumps(body()))
+        assert (again.status, again.json["code"]) == (409, "name_taken")
+        path = f"{SCRIPTS}/{first['id']}"
+        renamed = await house.ask("PUT", path, "admin", orjson.dumps(body("other")))
+        assert (renamed.status, renamed.json["code"]) == (400, "other_name")
+        assert (await house.ask("DELETE", path, "admin")).status == 204
+        await make(house)
+        # Records of devices name what was deleted: it stays readable, and can be found by their mark.
+        assert (await house.get(path))["deleted"] is not None
+        found = (await house.get(f"{SCRIPTS}?mark={first['mark']}&deleted=true"))["items"]
+        assert [each["id"] for each in found] == [first["id"]]
+        assert (await house.get(f"{SCRIPTS}?mark=oil@{'0' * 16}"))["items"] == []
+        for method in ("PUT", "DELETE"):
+            answer = await house.ask(method, path, "admin", orjson.dumps(body()))
+            assert (answer.status, answer.json["code"]) == (404, "unknown_script")
+
+
+async def test_a_repeated_request_makes_no_second_script(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        sent = orjson.dumps(body())
+        first = await house.ask("POST", SCRIPTS, "admin", sent, Idempotency_Key="k")
+        again = await house.ask("POST", SCRIPTS, "admin", sent, Idempotency_Key="k")
+        assert (first.status, again.status, again.json) == (201, 201, first.json)
+        assert len((await house.get(SCRIPTS))["items"]) == 1
+
+
+async def test_a_document_that_the_agent_signed_is_taken_as_it_is(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        signed = Script.model_validate({**body(), "signatures": [{"key": "plant", "signature": "c2ln"}]})
+        answer = await house.ask("POST", SCRIPTS, "admin", signed.model_dump_json().encode())
+        assert (answer.status, answer.json["sha256"]) == (201, signed.sha256)
+        await assign(house, answer.json, devices=["dev-1"])
+        (found,) = ScriptSet.model_validate_json((await served(house)).body).scripts
+        assert (found.canonical, found.signatures) == (signed.canonical, signed.signatures)
