@@ -24,14 +24,19 @@ class _Ruleset(ctypes.Structure):
     _fields_ = [(name, ctypes.c_uint64) for name in ("handled_files", "handled_net", "scoped")]
 
 
+def abi() -> int:
+    """Which version of it this kernel has. Raises OSError where it has none, or was started without."""
+    return _call(_CREATE_RULESET, None, 0, _CREATE_RULESET_VERSION)
+
+
 def deny_all() -> Callable[[], None]:
     """What denies this thread, and all that it begins, whatever this kernel can deny. Raises OSError."""
-    abi = _call(_CREATE_RULESET, None, 0, _CREATE_RULESET_VERSION)
-    rules = _Ruleset((1 << _FILE_RIGHTS.get(abi, _NEWEST_FILE_RIGHTS)) - 1, 0, 0)
+    version = abi()
+    rules = _Ruleset((1 << _FILE_RIGHTS.get(version, _NEWEST_FILE_RIGHTS)) - 1, 0, 0)
     size = 8
-    if abi >= 4:
+    if version >= 4:
         rules.handled_net, size = _TCP_BIND_AND_CONNECT, 16
-    if abi >= 6:
+    if version >= 6:
         rules.scoped, size = _ABSTRACT_SOCKETS_AND_SIGNALS, 24
     ruleset = _call(_CREATE_RULESET, ctypes.byref(rules), size, 0)
 

@@ -42,7 +42,7 @@ _DEADLY: Final = (
 
 def allowed_calls_alone() -> Callable[[], None]:
     """What holds this process to these calls, for good. Raises OSError, ImportError."""
-    seccomp = _pyseccomp()
+    seccomp = libseccomp()
     rules = seccomp.SyscallFilter(seccomp.ERRNO(errno.EPERM))
     rules.set_attr(seccomp.Attr.ACT_BADARCH, seccomp.KILL_PROCESS)
 
@@ -63,9 +63,9 @@ def allowed_calls_alone() -> Callable[[], None]:
     return load
 
 
-def _pyseccomp() -> ModuleType:
-    """`ctypes.util.find_library`, which it calls, runs ldconfig and compilers: that takes as long as all else
-    until a worker is ready, and not every container has one of them."""
+def libseccomp() -> ModuleType:
+    """pyseccomp, without what it does to find its library: it runs ldconfig and compilers, which takes as long
+    as all else until a worker is ready, and not every container has one of them."""
     import ctypes.util
 
     finder = ctypes.util.find_library
