@@ -42,7 +42,7 @@ class Setup:
     noise: the registers hold noise in place of the judge's formula, so that samples have the bytes that they
     have in plants; rows cannot be judged then. buffer: settings of that section.
     writes: the allow-list of the agent's file; the PLCs then take writes.
-    hooks: the section `hooks` of the agent's file.
+    hooks: the section `hooks` of the agent's file. manage: its `remote.manage`. labels: its own.
     """
 
     proxied: bool = False
@@ -52,6 +52,8 @@ class Setup:
     buffer: Mapping[str, Any] = field(default_factory=dict)
     writes: Sequence[Mapping[str, Any]] = ()
     hooks: Mapping[str, Any] = field(default_factory=dict)
+    manage: Sequence[str] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 class Late(AssertionError):
@@ -85,7 +87,7 @@ class Rig:
         self._setup = setup or Setup()
         self.runtime = Path(tempfile.mkdtemp(prefix="holdfast-rig-", dir="/dev/shm"))
         self._stack = contextlib.AsyncExitStack()
-        self._config = directory / "edge-agent.yaml"
+        self.config = directory / "edge-agent.yaml"
         self.simulator: Child
         central_data = self._setup.central_data or directory / "central"
         self.central_data = central_data
@@ -144,7 +146,7 @@ class Rig:
         ]
         self.make_centre()
         self.make_agent()
-        self._config.write_text(yaml.safe_dump(self._document(f"http://127.0.0.1:{seen}", token, plcs)))
+        self.config.write_text(yaml.safe_dump(self._document(f"http://127.0.0.1:{seen}", token, plcs)))
 
     def _noise(self) -> Path:
         """The simulator's signals: every connection has registers of its own."""
@@ -165,7 +167,7 @@ class Rig:
 
     def make_agent(self, *through: str) -> None:
         """Like `make_centre`. Whichever ran before must have ended."""
-        self.agent = self._child("agent", [*through, "edge_agent", "run", "-c", str(self._config)])
+        self.agent = self._child("agent", [*through, "edge_agent", "run", "-c", str(self.config)])
 
     def _child(self, name: str, arguments: Sequence[str]) -> Child:
         child = Child(name, arguments, self.log(name))
@@ -192,7 +194,13 @@ class Rig:
 
     def _document(self, url: str, token: str, ports: list[int]) -> dict[str, Any]:
         return {
-            "agent": {"id": DEVICE, "runtime_dir": str(self.runtime), "page_listen": None},
+            "agent": {
+                "id": DEVICE,
+                "runtime_dir": str(self.runtime),
+                "page_listen": None,
+                "labels": dict(self._setup.labels),
+            },
+            "remote": {"manage": list(self._setup.manage)},
             "central": {"url": url, "token": token, "heartbeat_interval": "2s"},
             "buffer": {"path": str(self.edge_database), **self._setup.buffer},
             "writes": {"interval": "0s", "allow": [dict(entry) for entry in self._setup.writes]},
