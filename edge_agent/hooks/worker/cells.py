@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from edge_agent.hooks.worker.layout import Layout, Row, Selection
-from edge_agent.wire.frame import selection as selected
 from edge_agent.wire.quality import Quality
 
 # Beside a sample's quality, in its byte: it has no value; it is not in this frame.
@@ -12,8 +11,9 @@ NULL: Final = 0x80
 ABSENT: Final = 0x40
 QUALITY: Final = 0x0F
 BAD_VALUE: Final = int(Quality.BAD_VALUE) | NULL
-# Partial frames that are looked through for a value before they are laid together.
+# Partial frames that wait to be looked for in; then they are laid together.
 _MOST_PARTS: Final = 32
+_CODE_OF_DIGIT: Final = bytes.maketrans(b"01", bytes((ABSENT | NULL, 0)))
 
 
 class Read(NamedTuple):
@@ -44,8 +44,8 @@ class Cells:
         if present is None:
             codes = bytearray(tags)
         else:
-            mask = selected(bytes.fromhex(present), tags)
-            codes = bytearray(0 if bit else ABSENT | NULL for bit in mask)
+            digits = format(int.from_bytes(bytes.fromhex(present), "little"), f"0{tags}b").encode()
+            codes = bytearray(digits[: -tags - 1 : -1].translate(_CODE_OF_DIGIT))
         for first, count, quality, null in runs or ():
             code = quality | (NULL if null else 0)
             if present is None:
@@ -75,7 +75,7 @@ class Cells:
 
     def column(self, chosen: Selection) -> tuple[list[Any], bytes | None]:
         """Values (None: none) and quality bytes (None: all good)."""
-        codes = None if self.codes is None else bytes([self.codes[index] for index in chosen.indices])
+        codes = self._codes_of(chosen)
         if codes is not None and not any(codes):
             codes = None
         if chosen.run is not None and self.row:
@@ -89,6 +89,13 @@ class Cells:
             None if code & NULL else self.value(index)
             for index, code in zip(chosen.indices, codes, strict=True)
         ], codes
+
+    def _codes_of(self, chosen: Selection) -> bytes | None:
+        if self.codes is None:
+            return None
+        if chosen.run is not None:
+            return self.codes[chosen.indices[0] : chosen.indices[-1] + 1]
+        return bytes([self.codes[index] for index in chosen.indices])
 
     def _scattered(self, indices: Sequence[int]) -> list[Any]:
         """Values of tags in several runs, all of them there: each run is read once."""
@@ -111,34 +118,37 @@ class Cells:
 class History:
     """The newest value of each tag of one group, over frames that followed each other without a hole."""
 
-    __slots__ = ("_base", "_last", "_parts")
+    __slots__ = ("_last", "_parts", "_since", "_whole")
 
     def __init__(self) -> None:
-        self._parts: list[Cells] = []
-        self._base: dict[int, Read] = {}
+        self._whole: Cells | None = None  # the last frame that had every tag
+        self._since: dict[int, Read] = {}  # what frames behind it had
+        self._parts: list[Cells] = []  # those that are not laid into it yet
         self._last: int | None = None
 
     def push(self, cells: Cells, number: int | None) -> None:
         """`number`: of the frame in its group. After a hole nothing is known of what went before."""
         if cells.whole or number is None or self._last is None or number != self._last + 1:
+            self._whole = None
             self._parts.clear()
-            self._base.clear()
+            self._since.clear()
         self._last = number
+        if cells.whole:
+            self._whole = cells
+            return
         self._parts.append(cells)
         if len(self._parts) > _MOST_PARTS:
             self._lay_together()
 
     def _lay_together(self) -> None:
-        *older, newest = self._parts
-        for cells in older:
-            codes = cells.codes
-            for index in range(len(cells.layout.tags)):
-                if codes is None or not codes[index] & ABSENT:
-                    self._base[index] = cells.read(index)
-        self._parts = [newest]
+        for cells in self._parts:
+            for index, code in enumerate(cells.codes or bytes(len(cells.layout.tags))):
+                if not code & ABSENT:
+                    self._since[index] = cells.read(index)
+        self._parts.clear()
 
     def find(self, index: int) -> Read | None:
-        for cells in reversed(self._parts):
-            if cells.codes is None or not cells.codes[index] & ABSENT:
-                return cells.read(index)
-        return self._base.get(index)
+        if self._parts:
+            self._lay_together()
+        found = self._since.get(index)
+        return self._whole.read(index) if found is None and self._whole is not None else found

@@ -66,7 +66,11 @@ class Column:
 
     def _map(self, function: Callable[[Any], Any]) -> "Column":
         try:
-            return Column(self.names, [function(value) for value in self._values], self._codes, self._reads)
+            if self._codes is None:
+                values = [function(value) for value in self._values]
+            else:
+                values = [None if value is None else function(value) for value in self._values]
+            return Column(self.names, values, self._codes, self._reads)
         except (TypeError, *_NO_RESULT):
             return self._one_by_one(lambda value, _: function(value), [0] * len(self), None)
 
@@ -75,6 +79,8 @@ class Column:
             return self._with_column(operation, other)
         if other is None or isinstance(other, str | bytes | list | tuple | dict | set):
             raise TypeError(f"a column is computed with numbers and columns, not with {type(other).__name__}")
+        if self._codes is not None:
+            return self._with_some(operation, other, mirrored)
         others = repeat(other)
         try:
             # C all the way: no step of the interpreter for each value.
@@ -86,14 +92,30 @@ class Column:
             return self._one_by_one(each, [other] * len(self), None)
         return Column(self.names, values, self._codes, self._reads)
 
+    def _with_some(self, operation: Operation, other: Any, mirrored: bool) -> "Column":
+        """Where not every element is good: some may have no value."""
+        each = (lambda mine, its: operation(its, mine)) if mirrored else operation
+        try:
+            values = [None if value is None else each(value, other) for value in self._values]
+        except (TypeError, *_NO_RESULT):
+            return self._one_by_one(each, [other] * len(self), None)
+        return Column(self.names, values, self._codes, self._reads)
+
     def _with_column(self, operation: Operation, other: "Column") -> "Column":
         if len(other) != len(self):
             raise ValueError(f"a column of {len(self)} values and one of {len(other)}")
+        codes = _worse(self._codes, other._codes)
         try:
-            values = list(map(operation, self._values, other._values))
+            if codes is None:
+                values = list(map(operation, self._values, other._values))
+            else:
+                values = [
+                    None if mine is None or its is None else operation(mine, its)
+                    for mine, its in zip(self._values, other._values, strict=True)
+                ]
         except (TypeError, *_NO_RESULT):
             return self._one_by_one(operation, other._values, other._codes)
-        return Column(self.names, values, _worse(self._codes, other._codes), self._reads)
+        return Column(self.names, values, codes, self._reads)
 
     def _one_by_one(self, operation: Operation, others: Sequence[Any], codes: bytes | None) -> "Column":
         """Where an element has no value, or no result, it alone is without one."""

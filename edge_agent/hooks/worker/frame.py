@@ -111,12 +111,18 @@ class Frame(Account):
         if not chosen.indices:
             raise KeyError(f"{pattern!r} stands for no tag of {self.connection}.{self.group}")
         values, codes = self._cells.column(chosen)
-        if codes is not None and any(code & ABSENT for code in codes):
-            reads = [self._lookup(index) for index in chosen.indices]
-            values = [read.value for read in reads]
-            codes = bytes(read.code for read in reads)
-            codes = codes if any(codes) else None
+        if codes is not None and not self._cells.whole:
+            codes = self._complete(chosen, values, codes)
         return Column(chosen.names, values, codes, self)
+
+    def _complete(self, chosen: Selection, values: list[Any], codes: bytes) -> bytes | None:
+        """Puts in what is known of the tags that are not in this frame."""
+        made = bytearray(codes)
+        find = self._plan.history.find
+        for place, code in enumerate(codes):
+            if code & ABSENT:
+                values[place], made[place], _ = find(chosen.indices[place]) or _UNKNOWN
+        return bytes(made) if any(made) else None
 
     def drop(self, pattern: str | None = None) -> None:
         """Leaves tags and outputs out of the frame; without a pattern: all of them."""

@@ -87,6 +87,8 @@ class Outputs:
             data = None
             if codes is None or max(codes[block.first : block.end]) < ABSENT:
                 data = _together(block.type, values[block.first : block.end])
+            if data is None:
+                data = _partly(block, values, codes, absent)
             if data is not None:
                 row[block.start : block.start + len(data)] = data
             else:
@@ -158,7 +160,7 @@ def _blocks(outputs: Sequence[Output]) -> tuple[list[Block], list[int]]:
     blocks: list[Block] = []
     single: list[int] = []
     for place, output in enumerate(outputs):
-        if output.elements != 1 or output.type is ValueType.BOOL:
+        if output.elements != 1:
             single.append(place)
         elif blocks and blocks[-1].end == place and blocks[-1].type is output.type:
             blocks[-1] = blocks[-1]._replace(end=place + 1)
@@ -167,11 +169,34 @@ def _blocks(outputs: Sequence[Output]) -> tuple[list[Block], list[int]]:
     return blocks, single
 
 
+def _partly(block: Block, values: list[Any], codes: bytearray | None, absent: list[int]) -> bytes | None:
+    """Like `_together`, where some are left out or known to have no value: their bytes are zeros."""
+    filled = values[block.first : block.end]
+    empty: list[int] = []
+    for place, value in enumerate(filled, block.first):
+        if value is UNSET or (codes is not None and codes[place] >= ABSENT):
+            filled[place - block.first] = 0
+            empty.append(place)
+    data = _together(block.type, filled) if empty else None
+    if data is None:
+        return None
+    for place in empty:
+        if values[place] is UNSET or (codes is not None and codes[place] & ABSENT):
+            absent.append(place)
+            if codes is not None:
+                codes[place] = 0
+        values[place] = None
+    return data
+
+
 def _together(type_: ValueType, values: list[Any]) -> bytes | None:
     """The values' bytes where all are plain numbers that the type holds, else None."""
     try:
-        numbers = array(type_.typecode, values)
-    except (TypeError, OverflowError):
+        if type_ is ValueType.BOOL:
+            truths = bytes(values)
+            return truths if max(truths) <= 1 else None
+        numbers = _numbers(type_, values)
+    except (TypeError, OverflowError, ValueError):
         return None
     if type_.is_float:
         total = sum(numbers)
@@ -180,6 +205,18 @@ def _together(type_: ValueType, values: list[Any]) -> bytes | None:
     if _BIG_ENDIAN:
         numbers.byteswap()
     return numbers.tobytes()
+
+
+def _numbers(type_: ValueType, values: list[Any]) -> "array[Any]":
+    """Raises TypeError, OverflowError or ValueError where the type does not hold one of them."""
+    try:
+        return array(type_.typecode, values)
+    except TypeError:
+        # Whole numbers that a script made with floats. A text is none, whatever `int` makes of it.
+        whole = list(map(int, values))
+        if whole != values:
+            raise
+        return array(type_.typecode, whole)
 
 
 _PACK: Final[dict[ValueType, Callable[..., bytes]]] = {

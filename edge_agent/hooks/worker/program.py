@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from edge_agent.hooks.worker import faults
-from edge_agent.hooks.worker.account import Account
+from edge_agent.hooks.worker.account import Account, is_of_none
 from edge_agent.hooks.worker.cells import Cells
 from edge_agent.hooks.worker.compiling import FRAME_POINTS, Refused, compile_script
 from edge_agent.hooks.worker.console import Console
@@ -73,7 +73,8 @@ class Program:
         at = 0
         for head in heads:
             plan, size = self._plans[head["s"]], head["n"]
-            cells = Cells(plan.layout, head, blob[at : at + size])
+            # Kept for the frames that follow, beyond the request, whose other bytes are not.
+            cells = Cells(plan.layout, head, bytes(blob[at : at + size]))
             at += size
             plan.history.push(cells, head.get("k"))
             yield Frame(plan, cells)
@@ -84,7 +85,6 @@ class Program:
         at = 0
         for head in heads:
             size = head["n"]
-            # Kept beyond the request, whose bytes are not.
             cells = Cells(layouts[head["s"]], head, bytes(blob[at : at + size]))
             at += size
             self._latest.push(cells, head.get("k"))
@@ -116,7 +116,7 @@ class Program:
             else:
                 self._function(given)
         except TypeError as error:
-            if not faults.is_of_none(error) or not given.without_value():
+            if not is_of_none(error) or not given.without_value():
                 raise
             # It computed with a value that there is not: what it would have set has none either.
             self.state.take_back()
