@@ -1,9 +1,9 @@
 """What `edge-agent hook` does, for the command line: each part is loaded where it is asked for."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from edge_agent.app import hook_scripts, settings
 from edge_agent.hooks import signing
@@ -12,6 +12,7 @@ from edge_agent.wire.scripts import Script
 
 if TYPE_CHECKING:
     from edge_agent.app.hook_scripts import Chosen
+    from edge_agent.wire.dry_run import DryRunAnswer
 
 
 class HookDesk:
@@ -40,6 +41,21 @@ class HookDesk:
     def signer(self, script: Script, keys: Mapping[str, str]) -> str | None:
         """The name of a key that signed it."""
         return signing.signer(script, keys)
+
+    def try_out(
+        self, chosen: "Chosen", samples: Mapping[str, Any], warn: Callable[[str], None]
+    ) -> "DryRunAnswer":
+        """What the script makes of samples; `samples`: the fields of `hook_test.Wanted`. warn: gets a line
+        for what is odd about them. Raises Unavailable where no script can be run."""
+        from edge_agent.app import hook_test
+
+        return hook_test.try_out(chosen, hook_test.Wanted(**samples), warn)
+
+    def answer(self, request: TextIO) -> "DryRunAnswer":
+        """To a program's request. Raises Unavailable where no script can be run."""
+        from edge_agent.app import hook_test
+
+        return hook_test.answer(request)
 
     def required_keys(self, config: Path) -> Mapping[str, str]:
         """`hooks.require_signature` of a config."""

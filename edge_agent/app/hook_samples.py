@@ -15,13 +15,13 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from edge_agent.config.load import Loaded
-from edge_agent.config.scripts import matches_any
 from edge_agent.contracts.errors import ConfigError
 from edge_agent.drivers import registry
 from edge_agent.pipeline.build import groups_of, plan_group
 from edge_agent.wire.dry_run import MAX_FRAMES, DryFrame
 from edge_agent.wire.frame import JsonValue
 from edge_agent.wire.schema import Schema, TagSchema, ValueType
+from edge_agent.wire.scripts import covers
 
 MAX_FILE_BYTES: Final = 64 << 20
 _LONG: Final = frozenset({"time", "connection", "group", "tag", "value"})
@@ -34,8 +34,7 @@ def wants(patterns: Sequence[str]) -> Callable[[Schema], bool]:
     """Whether a group is meant by patterns of CONNECTION.GROUP."""
 
     def wanted(schema: Schema) -> bool:
-        name = [f"{schema.connection}.{schema.group}"]
-        return any(matches_any(pattern, name) for pattern in patterns)
+        return covers(patterns, schema.connection, schema.group)
 
     return wanted
 

@@ -48,6 +48,11 @@ class Chosen:
     def script(self) -> Script:
         return self.local.script
 
+    @property
+    def file(self) -> str:
+        """What messages name with lines of it; empty where it has no file of its own."""
+        return self.local.place.file if self.local.has_file else ""
+
 
 def choose(wish: Wish) -> Chosen:
     """Raises ConfigError for what is no script, OSError for what cannot be read."""

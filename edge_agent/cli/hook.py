@@ -7,16 +7,16 @@ import argparse
 from pathlib import Path
 from typing import Final
 
-from edge_agent.cli import config_path, hook_script
+from edge_agent.cli import config_path, hook_script, hook_test
 from edge_agent.cli.context import Context, UsageError
 from edge_agent.cli.text import Palette, printable
 from edge_agent.contracts.exit_codes import ExitCode
 
 NAME: Final = "hook"
 HELP: Final = "try the site's own scripts, and sign them"
-EXAMPLE: Final = (
-    "edge-agent hook verify oil.json --key plant=ed25519:jRVMEBQ1mMyyFMzTWyOg4CjtbgDAwIhYU0Sm6jH44SM="
-)
+EXAMPLE: Final = hook_test.EXAMPLE
+
+_KEY: Final = "plant=ed25519:jRVMEBQ1mMyyFMzTWyOg4CjtbgDAwIhYU0Sm6jH44SM="
 
 _MAX_PASSPHRASE_BYTES: Final = 4_096
 
@@ -150,10 +150,12 @@ def _passphrase(args: argparse.Namespace) -> bytes | None:
 
 _KEY_NAME: Final = "the key's name in hooks.require_signature"
 _COMMANDS: Final = (
+    ("test", hook_test.ABOUT, hook_test.EXAMPLE, hook_test.run, hook_test.add_arguments),
     ("keygen", "make a key that signs scripts", "edge-agent hook keygen plant.pem --name plant-engineering",
      _keygen, _keygen_arguments),
     ("sign", "sign a script with its settings, as a document that the centre takes",
      "edge-agent hook sign oil.py --groups 'press1.*' --key plant.pem --as plant-engineering --out oil.json",
      _sign, _sign_arguments),
-    ("verify", "tell whether one of the required keys signed a script", EXAMPLE, _verify, _verify_arguments),
+    ("verify", "tell whether one of the required keys signed a script",
+     f"edge-agent hook verify oil.json --key {_KEY}", _verify, _verify_arguments),
 )  # fmt: skip
