@@ -333,8 +333,9 @@ class Agent:
     def _inspector(self) -> Inspector:
         """What the local page sees of this agent."""
         return Inspector(
-            self.status, self._connections, lambda: self._keeper.running, self._database, self._log_ring
-        )
+            self.status, self._connections, lambda: self._keeper.running, self._database, self._log_ring,
+            self._hooks.latest,
+        )  # fmt: skip
 
     def _page_report(self) -> PageReport | None:
         return None if self._page is None else self._page.report()

@@ -6,17 +6,16 @@ No script's source is looked at outside of a worker.
 
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from edge_agent.contracts.errors import Unavailable
-from edge_agent.hooks.errors import NotConfined, WorkerGone
+from edge_agent.hooks.errors import NotConfined, ScriptRefused, WorkerGone
 from edge_agent.hooks.layers import lacking
+from edge_agent.hooks.link import Link
 from edge_agent.hooks.process import WorkerProcess
+from edge_agent.hooks.runner import Runner
+from edge_agent.runtime.clock import SystemClock
 from edge_agent.wire.scripts import Script
-
-# A script has 64 KiB at most: RestrictedPython takes some 100 ms for that on a small gateway.
-COMPILE_SECONDS: Final = 5.0
-_MOST_CHARACTERS: Final = 2_000
 
 Start = Callable[[], Coroutine[Any, Any, WorkerProcess]]
 
@@ -75,21 +74,11 @@ async def _started(start: Start) -> WorkerProcess:
 
 
 async def _tried(worker: WorkerProcess, script: Script) -> Refusal | None:
-    head = {"op": "load", "hook": script.name, "point": script.hook_type.value, "source": script.source}
+    runner = Runner(script, Link(worker), SystemClock())
     try:
-        answer, _ = await worker.call(head, deadline_seconds=COMPILE_SECONDS, most_answer_bytes=0)
+        await runner.load()
+    except ScriptRefused as refused:
+        return Refusal(script, str(refused), refused.line)
     except WorkerGone as gone:
         return Refusal(script, f"it cannot be compiled: {gone}")
-    if isinstance(answer, dict) and answer.get("ok") is True:
-        return None
-    return _refusal(script, answer)
-
-
-def _refusal(script: Script, answer: object) -> Refusal:
-    """An answer is not to be trusted, not even to be one."""
-    error = answer.get("error") if isinstance(answer, dict) else None
-    said = error if isinstance(error, dict) else {}
-    line = said.get("line")
-    message = str(said.get("message") or "it cannot be compiled")[:_MOST_CHARACTERS]
-    known = isinstance(line, int) and 0 < line <= script.source.count("\n") + 1
-    return Refusal(script, message, line if known else None)
+    return None

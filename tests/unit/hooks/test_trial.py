@@ -10,6 +10,8 @@ from edge_agent.hooks.layers import LAYERS
 from edge_agent.hooks.trial import Trial, try_scripts
 from edge_agent.wire.scripts import HookPoint, Script
 
+LOADED = {"ok": True, "outputs": [["f", "float32"]], "inputs": []}
+
 
 class Worker:
     """Answers what it was told to; a fault ends it."""
@@ -31,6 +33,9 @@ class Worker:
             raise answer
         return answer, memoryview(b"")
 
+    def kill(self) -> None:
+        self.fault = WorkerGone("it was ended")
+
     async def close(self) -> None:
         self.closed = True
 
@@ -50,7 +55,7 @@ async def tried(answers: list[Any], *names: str) -> tuple[Trial, list[Worker]]:
 
 
 async def test_what_compiles_is_not_refused_and_the_worker_ends() -> None:
-    trial, (worker,) = await tried([{"ok": True}, {"error": {"message": "no", "line": 2}}], "a", "b")
+    trial, (worker,) = await tried([LOADED, {"ok": False, "error": {"message": "no", "line": 2}}], "a", "b")
     assert [(each.script.name, each.message, each.line) for each in trial.refusals] == [("b", "no", 2)]
     assert worker.closed
     assert trial.layers["seccomp"] == "on"
@@ -58,15 +63,16 @@ async def test_what_compiles_is_not_refused_and_the_worker_ends() -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    [None, [], {}, {"ok": 1}, {"error": None}, {"error": {"line": "2"}}, {"error": {"line": 10**9}}],
-)
-async def test_what_is_no_answer_refuses_the_script(answer: Any) -> None:
-    trial, _ = await tried([answer], "a")
-    assert [(each.message, each.line) for each in trial.refusals] == [("it cannot be compiled", None)]
+    [None, [], {}, {"ok": 1}, {"ok": False}, {"ok": False, "error": {"line": 10**9}},
+     LOADED | {"outputs": {"f": 1}}, LOADED | {"inputs": [1]}],
+)  # fmt: skip
+async def test_what_is_no_answer_refuses_the_script_and_ends_no_other(answer: Any) -> None:
+    trial, _ = await tried([answer, LOADED], "a", "b")
+    assert [(each.script.name, each.line) for each in trial.refusals] == [("a", None)]
 
 
 async def test_a_script_that_ends_its_worker_is_refused_and_the_next_one_gets_another() -> None:
-    trial, begun = await tried([TimedOut("it took too long"), {"ok": True}], "a", "b")
+    trial, begun = await tried([TimedOut("it took too long"), LOADED], "a", "b")
     assert [each.message for each in trial.refusals] == ["it cannot be compiled: it took too long"]
     assert [worker.asked for worker in begun] == [["a"], ["b"]]
 
