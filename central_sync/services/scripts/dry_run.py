@@ -147,7 +147,7 @@ class DryRunService:
         return DryRunResult(**dict(answer), input=told)
 
     async def check(self, script: Script) -> list[str]:
-        """Whether it can run at all; warnings. Raises Invalid (`bad_script`) with the line where it cannot."""
+        """Whether it can run at all; warnings. Raises Invalid (`bad_script`) with the line if it cannot."""
         try:
             answer = await self._ask(
                 DryRun(script=script, schemas=[], frames=[], calls=[], seconds=_CHECK_SECONDS)

@@ -162,6 +162,12 @@ async def _seed(house: House) -> None:
     ):
         answer = await house.ask(method, path, "admin", orjson.dumps(body))
         assert answer.status < 300, (path, answer.body)
+    script = {"name": "oil", "hook_type": "transform", "source": "def transform(frame):\n    pass\n"}
+    made = await house.ask("POST", "/api/fleet/scripts", "admin", orjson.dumps(script))
+    for device in (OWN, FOREIGN):
+        path = f"/api/fleet/scripts/{made.json['id']}/assignment"
+        wanted = orjson.dumps({"devices": [device], "mode": "add"})
+        assert (await house.ask("PUT", path, "admin", wanted)).status == 200
 
 
 # --- asking -------------------------------------------------------------------------------------------------
@@ -286,7 +292,12 @@ async def test_everybody_gets_what_the_route_says_and_nothing_else(
 async def test_who_is_not_limited_does_see_the_foreign_device(furnished: Furnished, tmp_path: Path) -> None:
     """Or its absence in limited lists would prove nothing."""
     async with house_on(furnished.foundation, tmp_path / "data", FakeClock()) as house:
-        for path in ("/api/fleet/devices", "/api/fleet/commands", "/api/fleet/provision/pre-registered"):
+        for path in (
+            "/api/fleet/devices",
+            "/api/fleet/commands",
+            "/api/fleet/provision/pre-registered",
+            "/api/fleet/scripts",
+        ):
             answer = await house.ask("GET", path, "admin")
             assert FOREIGN.encode() in answer.body, path
 
