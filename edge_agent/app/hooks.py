@@ -7,38 +7,51 @@ An agent without scripts imports nothing of the room `hooks` and asks nobody at 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
-
-import structlog
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from edge_agent.app.compiled import Compiled
 from edge_agent.app.hook_trial import compile_local, compile_sent
 from edge_agent.buffer.errors import NotStored
-from edge_agent.buffer.store import Store
 from edge_agent.config.scripts import LocalScript
 from edge_agent.contracts.clock import Clock
-from edge_agent.contracts.hooks import HookStage, LinkChange
+from edge_agent.contracts.hooks import FrameHooks, HookStage, LinkChange
 from edge_agent.contracts.status import LatestValue
 from edge_agent.wire.messages import HooksReport
 from edge_agent.wire.scripts import OnFailure, Script
 
 if TYPE_CHECKING:
     from edge_agent.app.hook_sources import Sources
-    from edge_agent.hooks.stage import Stage
-
-logger = structlog.stdlib.get_logger(__name__)
-
 # Of a flush interval: what one call may take where its script does not say.
 CALL_SHARE: Final = 0.25
 
 Links = Callable[[], Sequence[LinkChange]]
 
 
+class HookedStore(Protocol):
+    """What of the buffer is needed here. `buffer.store.Store` implements it."""
+
+    hooks: FrameHooks | None
+
+    @property
+    def hook_states(self) -> Mapping[str, bytes]: ...
+    async def flush(self) -> None: ...
+    def keep_failing(self, patterns: Mapping[str, bool]) -> None: ...
+
+
+def _types() -> "tuple[Callable[[Clock, Sources, Mapping[str, bytes]], HookStage], type[Sources]]":
+    from edge_agent.app.hook_sources import Sources
+    from edge_agent.hooks.stage import Stage
+
+    return Stage, Sources
+
+
 class HookRoom:
     """One change at a time. `told` completes a report with what became of the centre's scripts."""
 
-    def __init__(self, store: Store, clock: Clock, flush_seconds: float) -> None:
+    def __init__(self, store: HookedStore, clock: Clock, flush_seconds: float, types: Any = _types) -> None:
+        """types: what a stage and its sources are made with, called once there are scripts."""
         self._store = store
+        self._types = types
         self._links: Links = list
         self._clock = clock
         self._call_seconds = CALL_SHARE * flush_seconds
@@ -107,7 +120,7 @@ class HookRoom:
         self._store.keep_failing(stage.failed())
 
     async def _made(self) -> "tuple[HookStage, Sources]":
-        stage_type, sources_type = await asyncio.to_thread(_types)
+        stage_type, sources_type = await asyncio.to_thread(self._types)
         sources = sources_type(self._links, self._clock)
         return stage_type(self._clock, sources, self._store.hook_states), sources
 
@@ -150,13 +163,6 @@ def failing(scripts: Sequence[Script]) -> dict[str, bool]:
 
 def _joined(one: Mapping[str, bool], other: Mapping[str, bool]) -> dict[str, bool]:
     return {pattern: one.get(pattern, False) or other.get(pattern, False) for pattern in {**one, **other}}
-
-
-def _types() -> "tuple[type[Stage], type[Sources]]":
-    from edge_agent.app.hook_sources import Sources
-    from edge_agent.hooks.stage import Stage
-
-    return Stage, Sources
 
 
 def _as_it_is(report: HooksReport) -> HooksReport:
