@@ -64,7 +64,7 @@ def allowed_calls_alone() -> Callable[[], None]:
 
 
 def libseccomp() -> ModuleType:
-    """pyseccomp, without what it does to find its library: it runs ldconfig and compilers, which takes as long
+    """pyseccomp without what it does to find its library: it runs ldconfig and compilers, which takes as long
     as all else until a worker is ready, and not every container has one of them."""
     import ctypes.util
 
