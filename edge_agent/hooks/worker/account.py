@@ -4,6 +4,7 @@ What is made of values that are not good is not good: an output gets the worst q
 has read until it is set, unless the script says which quality it has or what it was made of.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from edge_agent.hooks.worker.cells import NULL, QUALITY
@@ -105,6 +106,22 @@ class Account:
         more = ", …" if len(self._outputs.names) > 5 else ""
         return KeyError(f"{name!r} is not declared in OUTPUTS, which has {known or 'nothing'}{more}")
 
+    def alone(self, name: str, make: Callable[[], Any]) -> None:
+        """Sets an output that is made of what `make` reads and of nothing else."""
+        before, self._read = self._read, 0
+        try:
+            value = make()
+        except TypeError as error:
+            if not self._read & NULL or not is_of_none(error):
+                raise
+            value = None
+        finally:
+            own, self._read = self._read, max(before, self._read)
+        place = self._outputs.index.get(name)
+        if place is None:
+            raise self._undeclared(name)
+        self._put(place, value, own)
+
     def without_value(self) -> bool:
         """Whether the call has read a value that there is not; then every output not yet set has none, for
         the same reason."""
@@ -117,6 +134,11 @@ class Account:
 
     def encoded(self) -> Encoded:
         return self._outputs.encode(self._values, self._codes)
+
+
+def is_of_none(error: TypeError) -> bool:
+    """Whether somebody computed with None."""
+    return "NoneType" in str(error)
 
 
 def _code(label: str) -> int:

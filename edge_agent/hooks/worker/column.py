@@ -88,13 +88,12 @@ class Column:
                 map(operation, others, self._values) if mirrored else map(operation, self._values, others)
             )
         except (TypeError, *_NO_RESULT):
-            each = (lambda mine, its: operation(its, mine)) if mirrored else operation
-            return self._one_by_one(each, [other] * len(self), None)
+            return self._one_by_one(_mirror(operation) if mirrored else operation, [other] * len(self), None)
         return Column(self.names, values, self._codes, self._reads)
 
     def _with_some(self, operation: Operation, other: Any, mirrored: bool) -> "Column":
         """Where not every element is good: some may have no value."""
-        each = (lambda mine, its: operation(its, mine)) if mirrored else operation
+        each = _mirror(operation) if mirrored else operation
         try:
             values = [None if value is None else each(value, other) for value in self._values]
         except (TypeError, *_NO_RESULT):
@@ -327,6 +326,10 @@ def _power(base: Any, exponent: Any) -> Any:
     if isinstance(value, complex):
         raise ValueError("no real number")
     return value
+
+
+def _mirror(operation: Operation) -> Operation:
+    return lambda mine, its: operation(its, mine)
 
 
 def _invert(value: Any) -> Any:

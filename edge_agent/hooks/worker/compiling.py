@@ -2,12 +2,14 @@
 
 import ast
 import copy
+from collections.abc import Set
 from dataclasses import dataclass
 from types import CodeType
 from typing import Any, Final
 
 from RestrictedPython.transformer import RestrictingNodeTransformer
 
+from edge_agent.hooks.worker import alone
 from edge_agent.hooks.worker.modules import MODULES
 
 FRAME_POINTS: Final = ("transform", "before_forward")
@@ -55,7 +57,7 @@ def compile_script(hook: str, point: str, source: str) -> Compiled:
     if inputs and point in FRAME_POINTS:
         line, _ = _assigned(tree, "INPUTS") or (None, None)
         raise Refused((line, f"{point} is given its frame's own tags: INPUTS are for the other points"))
-    policy = _Policy()
+    policy = _Policy(alone.mark(tree, point))
     try:
         policy.visit(tree)
         if policy.found:
@@ -165,11 +167,13 @@ def _inputs(tree: ast.Module) -> list[str]:
 
 
 class _Policy(RestrictingNodeTransformer):
-    """RestrictedPython's rules with messages for people, and three things more: print as it is in Python,
-    annotated assignments, and `frame["x"] += 1`."""
+    """RestrictedPython's rules with messages for people, and more: print as it is in Python, annotated
+    assignments, `frame["x"] += 1`, and lines that stand alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, lines: Set[ast.AST]) -> None:
+        """lines: assignments that stand alone (`alone`)."""
         super().__init__()
+        self._alone = lines
         self.found: list[tuple[int, str]] = []
 
     def error(self, node: ast.AST, info: str) -> None:
@@ -186,6 +190,16 @@ class _Policy(RestrictingNodeTransformer):
         if node.id == "print" and isinstance(node.ctx, ast.Load):
             return node
         return super().visit_Name(node)
+
+    def visit_Assign(self, node: ast.Assign) -> Any:  # noqa: N802
+        if node not in self._alone:
+            return super().visit_Assign(node)
+        target = node.targets[0]
+        assert isinstance(target, ast.Subscript)
+        key, value = self.visit(target.slice), self.visit(node.value)
+        return alone.wrapped(
+            ast.copy_location(ast.Assign([ast.Subscript(target.value, key, ast.Store())], value), node)
+        )
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:  # noqa: N802
         if node.value is None:

@@ -28,7 +28,9 @@ def raised(error: BaseException, hook: str, source: Sequence[str]) -> dict[str, 
     while step is not None:
         code = step.tb_frame.f_code
         if code.co_filename == name:
-            places.append((step.tb_lineno, code.co_name))
+            place = (step.tb_lineno, code.co_name)
+            if place[1] != "<lambda>" or not places or places[-1][0] != place[0]:
+                places.append(place)
         step = step.tb_next
     shown = places if len(places) <= _MOST_LINES else places[: _MOST_LINES // 2] + places[-_MOST_LINES // 2 :]
     lines = [f"line {line}, in {function}: {_source_line(source, line)}" for line, function in shown]
@@ -38,11 +40,6 @@ def raised(error: BaseException, hook: str, source: Sequence[str]) -> dict[str, 
         "line": places[-1][0] if places else None,
         "traceback": "\n".join(lines),
     }
-
-
-def is_of_none(error: TypeError) -> bool:
-    """Whether somebody computed with None."""
-    return "NoneType" in str(error)
 
 
 def _source_line(source: Sequence[str], line: int) -> str:

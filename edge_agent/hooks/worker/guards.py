@@ -6,7 +6,7 @@ process it runs in (`worker.sandbox`).
 
 import builtins
 import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from RestrictedPython.Guards import (
@@ -16,6 +16,7 @@ from RestrictedPython.Guards import (
 )
 from RestrictedPython.transformer import INSPECT_ATTRIBUTES
 
+from edge_agent.hooks.worker.account import Account
 from edge_agent.hooks.worker.modules import MODULES
 
 _FORMATTING: Final = frozenset({"format", "format_map"})
@@ -114,6 +115,7 @@ def script_globals(name: str, own: dict[str, Any]) -> dict[str, Any]:
     return {
         "__builtins__": {**BUILTINS, **own},
         "__metaclass__": class_of,
+        "_alone_": _alone,
         "__name__": name,
         "_getattr_": getattr_of,
         "_getitem_": operator.getitem,
@@ -124,6 +126,14 @@ def script_globals(name: str, own: dict[str, Any]) -> dict[str, Any]:
         "_apply_": _apply,
         **{module: MODULES[module] for module in ("datetime", "json", "math", "re", "statistics")},
     }
+
+
+def _alone(given: Any, name: str, make: Callable[[], Any]) -> None:
+    if isinstance(given, Account):
+        given.alone(name, make)
+    else:
+        # The script called its own function with something else.
+        given[name] = make()
 
 
 def _apply(function: Any, *arguments: Any, **named: Any) -> Any:

@@ -142,7 +142,7 @@ class Outputs:
     def _store(self, place: int, value: Any, row: bytearray) -> bool:
         output = self.all[place]
         if not output.type.size:
-            return _is_text(output.type, value)
+            return _is_text(output, value)
         if output.elements == 1:
             data = _single(output.type, value)
         elif isinstance(value, list | tuple) and len(value) == output.elements:
@@ -240,9 +240,13 @@ def _single(type_: ValueType, value: Any) -> bytes | None:
         return None
 
 
-def _is_text(type_: ValueType, value: Any) -> bool:
-    if type_ is ValueType.STRING and not (isinstance(value, str) and len(value) <= MAX_TEXT_CHARACTERS):
-        return False
+def _is_text(output: Output, value: Any) -> bool:
+    if output.type is ValueType.STRING:
+        texts = [value] if output.elements == 1 else value
+        if not isinstance(texts, list | tuple) or len(texts) != output.elements:
+            return False
+        if not all(isinstance(text, str) and len(text) <= MAX_TEXT_CHARACTERS for text in texts):
+            return False
     try:
         check_json(value)
     except (WireError, RecursionError):
