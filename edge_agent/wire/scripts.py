@@ -64,7 +64,7 @@ class Script(Message):
     name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=51)]
     hook_type: HookPoint
     source: Annotated[str, Field(min_length=1, max_length=MAX_SOURCE_BYTES)]
-    groups: Annotated[list[Text], Field(max_length=1_000)] = ["*"]
+    groups: list[Text] = Field(default_factory=lambda: ["*"], max_length=1_000)
     keep_raw: bool = False
     on_failure: OnFailure = OnFailure.RAW
     timeout_ms: Annotated[int, Field(ge=1, le=60_000)] | None = None
@@ -72,7 +72,7 @@ class Script(Message):
     schedule: Text = ""
     timezone: Annotated[str, Field(max_length=64)] = "UTC"
     version: Number = 0
-    signatures: Annotated[list[Signature], Field(max_length=16)] = []
+    signatures: list[Signature] = Field(default_factory=list, max_length=16)
 
     @property
     def canonical(self) -> bytes:
@@ -103,4 +103,4 @@ def covers(patterns: Iterable[str], connection: str, group: str) -> bool:
 class ScriptSet(Message):
     """What the centre serves a device: all of its scripts, in the order in which they are run."""
 
-    scripts: Annotated[list[Script], Field(max_length=MAX_SCRIPTS)] = []
+    scripts: list[Script] = Field(default_factory=list, max_length=MAX_SCRIPTS)
