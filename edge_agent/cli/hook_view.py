@@ -38,7 +38,8 @@ def render(answer: "DryRunAnswer", file: str, palette: Palette, *, everything: b
 
 def _output(output: "DryOutput", file: str, palette: Palette, *, everything: bool) -> list[str]:
     name = f"{output.connection}.{output.group}" if output.connection else output.group
-    took = f"{output.milliseconds:.3f} ms" if output.milliseconds is not None else "not run on this group"
+    took = "no answer" if output.error is not None else "not run on this group"
+    took = took if output.milliseconds is None else f"{output.milliseconds:.3f} ms"
     lines = [f"{palette.paint(printable(name), 'bold')}  {figures.time(output.time)}  {took}"]
     rows = [_row(tag, output) for tag in _tags(output, everything=everything)]
     if rows:

@@ -18,7 +18,7 @@ from edge_agent.hooks.layers import lacking
 from edge_agent.hooks.link import Link, Worker
 from edge_agent.hooks.merge import Merged
 from edge_agent.hooks.process import WorkerProcess
-from edge_agent.hooks.runner import Failure, Given, Outputs, Ran, Runner, frame_of
+from edge_agent.hooks.runner import Given, Outputs, Ran, Runner, frame_of
 from edge_agent.hooks.samples import Sampled, shown
 from edge_agent.hooks.trial import not_confined
 from edge_agent.hooks.worker.patterns import matcher
@@ -77,7 +77,7 @@ class Step:
     schema: Schema
     frame: Frame
     ran: Ran | None = None
-    failure: Failure | None = None
+    error: DryError | None = None
     made: tuple[str, ...] = ()
 
 
@@ -116,13 +116,17 @@ class _Trial:
         except ScriptRefused as refused:
             report.stop(_error(self._script, "refused", "", str(refused), refused.line))
         except WorkerGone as gone:
-            report.stop(_error(self._script, "killed", type(gone).__name__, str(gone), None))
+            report.stop(_killed(self._script, gone))
         return report.finished(layers)
 
     async def _round(self, outputs: Outputs) -> None:
         state = orjson.dumps(dict(self._order.state)) if self._order.state else b""
         for index, (schema, frame) in enumerate(self._order.samples):
-            step = await self._frame(outputs, schema, frame, state)
+            try:
+                step = await self._frame(outputs, schema, frame, state)
+            except WorkerGone as gone:
+                self._report.add(index, self._failed(schema, frame, gone), schema, frame)
+                raise
             state = state if step.ran is None else step.ran.state
             self._report.add(index, step, schema, frame)
         for index, given in enumerate(self._order.calls):
@@ -162,10 +166,17 @@ class _Trial:
             names = tuple(name for name, *_ in derived.outputs())
             return Step(derived.schema, result.frame, ran, None, names)
         assert result is not None, "it was run"
-        if self._script.hook_type.has_frames:
-            withhold = self._script.on_failure is OnFailure.WITHHOLD
-            frame = mark_failed(frame, schema.tag_count, withhold=withhold)
-        return Step(schema, frame, ran, result)
+        error = _error(self._script, "failed", result.kind, result.message, result.line, result.traceback)
+        return Step(schema, self._marked(schema, frame), ran, error)
+
+    def _failed(self, schema: Schema, frame: Frame, gone: WorkerGone) -> Step:
+        return Step(schema, self._marked(schema, frame), None, _killed(self._script, gone))
+
+    def _marked(self, schema: Schema, frame: Frame) -> Frame:
+        """As a frame goes on that the script failed on; what other points are shown is not theirs."""
+        if not self._script.hook_type.has_frames:
+            return frame
+        return mark_failed(frame, schema.tag_count, withhold=self._script.on_failure is OnFailure.WITHHOLD)
 
     def _seconds(self) -> float:
         """What the next call may take. Raises TimedOut where there is no time left."""
@@ -210,6 +221,10 @@ def _error(
     )
 
 
+def _killed(script: Script, gone: WorkerGone) -> DryError:
+    return _error(script, "killed", type(gone).__name__, str(gone), None)
+
+
 class _Report:
     """Collects what is shown, as far as it fits, and times of all calls."""
 
@@ -235,20 +250,14 @@ class _Report:
     def add(self, index: int, step: Step, before: Schema | None, frame: Frame) -> None:
         if step.ran is not None:
             self._seconds.append(step.ran.seconds)
-        error = None
-        if step.failure is not None:
-            failure = step.failure
-            error = _error(
-                self._script, "failed", failure.kind, failure.message, failure.line, failure.traceback
-            )
-            self._error = self._error or error
+        self._error = self._error or step.error
         if not self.shows:
             return
         if step.ran is not None:
             self._say(index, step.ran)
-            if step.failure is None and step.schema.tag_count:
+            if step.error is None and step.schema.tag_count:
                 self._schemas[step.schema.hash] = step.schema
-        self._show(self._output(index, step, before, frame, error))
+        self._show(self._output(index, step, before, frame))
 
     def _say(self, index: int, ran: Ran) -> None:
         self._prints = (self._prints + ran.prints)[-_MOST_PRINTS:]
@@ -257,12 +266,10 @@ class _Report:
                 DryAlert(code=alert.code, message=alert.message, data=alert.data, index=index)
             )
 
-    def _output(
-        self, index: int, step: Step, source: Schema | None, frame: Frame, error: DryError | None
-    ) -> DryOutput:
+    def _output(self, index: int, step: Step, source: Schema | None, frame: Frame) -> DryOutput:
         before: dict[str, DryValue] = {} if source is None else shown(source, frame)
         computed = not self._script.hook_type.has_frames and step.ran is not None
-        after = {} if computed and step.failure is not None else shown(step.schema, step.frame)
+        after = {} if computed and step.error is not None else shown(step.schema, step.frame)
         place = step.schema if source is None else source
         return DryOutput(
             index=index,
@@ -275,7 +282,7 @@ class _Report:
             dropped=[] if computed else [name for name in before if name not in after],
             prints="" if step.ran is None else step.ran.prints,
             milliseconds=None if step.ran is None else round(step.ran.seconds * 1_000, 4),
-            error=error,
+            error=step.error,
         )
 
     def _show(self, output: DryOutput) -> None:

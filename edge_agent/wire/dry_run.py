@@ -51,9 +51,9 @@ class DryRun(Message):
     """
 
     script: Script
-    schemas: Annotated[list[dict[str, JsonValue]], Field(default_factory=list, max_length=1_000)]
-    frames: Annotated[list[DryFrame], Field(default_factory=list, max_length=MAX_FRAMES)]
-    calls: Annotated[list[dict[str, JsonValue]], Field(default_factory=list, max_length=MAX_CALLS)]
+    schemas: list[dict[str, JsonValue]] = Field(default_factory=list, max_length=1_000)
+    frames: list[DryFrame] = Field(default_factory=list, max_length=MAX_FRAMES)
+    calls: list[dict[str, JsonValue]] = Field(default_factory=list, max_length=MAX_CALLS)
     state: dict[str, JsonValue] = Field(default_factory=dict)
     repeat: Annotated[int, Field(ge=1, le=MAX_REPEAT)] = 1
     seconds: Annotated[float, Field(gt=0, le=MAX_SECONDS)] = 10.0
