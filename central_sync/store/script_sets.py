@@ -19,7 +19,7 @@ from central_sync.store.targets import limits_sql, part_sql
 from edge_agent.wire.scripts import MAX_SCRIPTS
 
 # Devices that are settled in the transaction of a change, and in one of the worker's.
-AT_ONCE: Final = 500
+AT_ONCE: Final = 200
 _TOO_MANY_QUIET_MS: Final = 86_400_000
 _SERVED: Final = (
     "SELECT script.no, script.version, body, signatures FROM script_device AS held "
