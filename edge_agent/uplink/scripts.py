@@ -123,6 +123,8 @@ def _problems(script: Script, rules: Rules) -> Iterator[str]:
         yield "has no version"
     if len(script.source.encode()) > MAX_SOURCE_BYTES:
         yield f"is longer than {MAX_SOURCE_BYTES >> 10} KiB"
+    if not all(text.isprintable() for text in (*script.groups, script.worker)):
+        yield "has control characters in its settings"
     if not script.groups:
         yield "is for no groups"
     if (script.hook_type is HookPoint.ON_SCHEDULE) != bool(script.schedule):

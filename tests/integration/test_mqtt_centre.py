@@ -170,6 +170,18 @@ async def test_a_config_comes_once_and_its_tag_says_that_it_is_the_same(house: H
         assert (small.status, small.json["code"]) == (413, "answer_too_large")
 
 
+async def test_scripts_come_once_too_and_their_tag_says_that_they_are_the_same(house: House) -> None:
+    script = {"name": "oil", "hook_type": "transform", "source": "def transform(frame):\n    pass\n"}
+    made = await house.http("POST", "/api/fleet/scripts", script)
+    async with house.device(KNOWN) as device:
+        assert (await device.ask(Channel.REQUESTS, what="scripts")).status == 404
+        await house.http("PUT", f"/api/fleet/scripts/{made['id']}/assignment", {"devices": [KNOWN]})
+        found = await device.ask(Channel.REQUESTS, what="scripts")
+        assert (found.status, [each["name"] for each in found.json["scripts"]]) == (200, ["oil"])
+        same = await device.ask(Channel.REQUESTS, what="scripts", etag=found.said["etag"])
+        assert (same.status, same.body) == (304, b"")
+
+
 async def test_the_broker_says_who_it_is_and_the_centre_whether_it_may(house: House) -> None:
     """A device that nobody registered makes none by coming, and one out of service stays out."""
     async with house.device(STRANGER) as stranger:

@@ -79,6 +79,8 @@ def test_local_names_win() -> None:
         (a_set(a_script(hook_type="before_poll")), r"scripts\.0\.hook_type"),
         (a_set(a_script(), a_script()), "oil is there twice"),
         (a_set(a_script(version=0)), "oil: has no version"),
+        (a_set(a_script(groups=["press\n1.*"])), "oil: has control characters"),
+        (a_set(a_script(worker="a\x1b[2J")), "oil: has control characters"),
         (a_set(a_script(groups=[])), "oil: is for no groups"),
         (a_set(a_script(schedule="0 6 * * *")), "oil: a schedule belongs to on_schedule"),
         (a_set(a_script(hook_type="on_schedule")), "oil: a schedule belongs to on_schedule"),
