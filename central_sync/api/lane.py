@@ -1,5 +1,5 @@
-"""The short way for what a fleet sends most: heartbeats that say nothing new, and polls of a config that is
-still the same (docs/decisions/0024-quiet-heartbeats.md).
+"""The short way for what a fleet sends most: heartbeats that say nothing new, and polls of a config or of
+scripts that are still the same (docs/decisions/0024-quiet-heartbeats.md).
 
 A connection begins here. A request that came whole in one piece, of exactly these two kinds, with plain
 headers, from a credential in memory and about a device in the roll is answered at once: no task, no router,
@@ -22,8 +22,10 @@ from central_sync.api.authentication import Gate
 from central_sync.api.lateness import Lateness
 from central_sync.api.problems import of_refusal
 from central_sync.api.server import Network, common_headers, is_proxy
+from central_sync.services.configs.service import no_config
 from central_sync.services.devices.service import DeviceService
-from central_sync.services.errors import NotFound, Refusal
+from central_sync.services.errors import Refusal
+from central_sync.services.scripts.service import no_scripts
 
 # Longer heads are aiohttp's.
 MAX_HEAD_BYTES: Final = 8_192
@@ -31,8 +33,8 @@ MAX_BODY_BYTES: Final = 64 << 10
 # A fleet that comes back after an outage knocks all at once.
 BACKLOG: Final = 4_096
 _REQUEST: Final = re.compile(
-    rb"(?:POST /api/fleet/edge/([a-z0-9-]{1,51})/heartbeat|GET /api/fleet/edge/([a-z0-9-]{1,51})/config) "
-    rb"HTTP/1\.1"
+    rb"(?:POST /api/fleet/edge/([a-z0-9-]{1,51})/heartbeat|"
+    rb"GET /api/fleet/edge/([a-z0-9-]{1,51})/(config|scripts)) HTTP/1\.1"
 )
 # Headers that change nothing here. One that is not among them, or comes twice, is aiohttp's affair.
 _PLAIN: Final = frozenset({
@@ -78,7 +80,7 @@ class QuickAnswers:
         body = data[end + 4 :]
         if match[1] is not None:
             return self._heartbeat(match[1].decode(), headers, body)
-        return self._poll(match[2].decode(), headers, body)
+        return self._poll(match[2].decode(), match[3] == b"scripts", headers, body)
 
     def _is_from(self, device: str, headers: dict[bytes, bytes]) -> bool:
         match = _BEARER.fullmatch(headers.get(b"authorization", b"").decode("latin-1"))
@@ -99,24 +101,25 @@ class QuickAnswers:
         text = answer.model_dump_json().encode()
         return self._whole(b"200 OK", b"Content-Type: application/json\r\n", text, self._next_id())
 
-    def _poll(self, device: str, headers: dict[bytes, bytes], body: bytes) -> bytes | None:
+    def _poll(self, device: str, of_scripts: bool, headers: dict[bytes, bytes], body: bytes) -> bytes | None:
         if body or b"content-length" in headers or b"content-type" in headers:
             return None
         known = self._devices.desired(device)
         if known is None or not self._is_from(device, headers):
             return None
-        if known.config_etag is None:
-            return self._no_config(device)
+        etag = known.scripts_etag if of_scripts else known.config_etag
+        if etag is None:
+            return self._nothing(no_scripts(device) if of_scripts else no_config(device))
         match = _ETAG.fullmatch(headers.get(b"if-none-match", b""))
-        if match is None or match[1].decode() != known.config_etag:
+        if match is None or match[1].decode() != etag:
             return None
         lines = self._common(self._next_id())
         return b"HTTP/1.1 304 Not Modified\r\nETag: %b\r\n%b\r\n" % (match[0], lines)
 
-    def _no_config(self, device: str) -> bytes:
+    def _nothing(self, refusal: Refusal) -> bytes:
         name = self._next_id()
-        detail = f"the centre has no config for {device}"
-        response = of_refusal(NotFound("no_config", detail, request_id=name))
+        refusal.extra["request_id"] = name
+        response = of_refusal(refusal)
         assert isinstance(response.body, bytes)
         kind = f"Content-Type: {response.headers['Content-Type']}\r\n"
         return self._whole(b"404 Not Found", kind.encode(), response.body, name)

@@ -151,6 +151,10 @@ class ConfigStore(Protocol):
     async def version_before(self, device: str, version: int) -> int | None: ...
 
 
+def no_config(device: str) -> NotFound:
+    return NotFound("no_config", f"the centre has no config for {device}")
+
+
 def envelope(version: int, sections: bytes) -> bytes:
     """The canonical bytes of a `ConfigEnvelope` around canonical sections."""
     return b'{"sections":%s,"version":%d}' % (sections, version)
@@ -206,7 +210,7 @@ class ConfigService:
         """Raises NotFound where the centre wants nothing of this device."""
         row = await self._store.config(device)
         if row is None:
-            raise NotFound("no_config", f"the centre has no config for {device}")
+            raise no_config(device)
         return row
 
     async def etag(self, device: str) -> str | None:

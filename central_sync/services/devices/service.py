@@ -301,7 +301,8 @@ class DeviceService:
         await self._store.settle()
 
     def desired(self, device: str) -> Entry | None:
-        """What is known of the config that the centre wants on a device; None: nobody knows."""
+        """What is known of the config and the scripts that the centre wants on a device; None: nobody
+        knows."""
         return self._store.roll.get(device)
 
     def _answer(

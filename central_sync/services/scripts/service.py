@@ -340,8 +340,12 @@ class ScriptService:
         """Raises NotFound where the device never had a script; the agent keeps what it has."""
         found = await self._store.served(device)
         if found is None:
-            raise NotFound("no_scripts", f"the centre has no scripts for {device}")
+            raise no_scripts(device)
         return found
+
+
+def no_scripts(device: str) -> NotFound:
+    return NotFound("no_scripts", f"the centre has no scripts for {device}")
 
 
 def script_of(body: ScriptBody) -> Script:

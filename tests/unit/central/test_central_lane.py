@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import re
 import sqlite3
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,9 +18,12 @@ from central_sync.services.live import Hub
 from edge_agent.wire.messages import ConnectionReport, Heartbeat
 from tests.unit.central.conftest import House, OpenHouse
 from tests.unit.central.edge import Edge
+from tests.unit.central.fake_agent import TAKES_ALL, fake_agent
+from tests.unit.central.test_scripts import assign, make, served
 
 BEAT = "/api/fleet/edge/dev-1/heartbeat"
 POLL = "/api/fleet/edge/dev-1/config"
+SCRIPTS_POLL = "/api/fleet/edge/dev-1/scripts"
 PUT = "/api/fleet/edge/dev-1/config"
 
 
@@ -125,6 +129,26 @@ async def test_a_device_without_a_config_gets_the_same_404_either_way(open_house
     async with open_house() as house:
         await settled(house)
         assert b"no_config" in await both_ways(house, f"GET {POLL}")
+
+
+async def test_a_poll_of_the_same_scripts_is_304_either_way_and_new_ones_are_sent(
+    open_house: OpenHouse, tmp_path: Path
+) -> None:
+    async with open_house(agent_command=fake_agent(tmp_path, TAKES_ALL)) as house:
+        edge = await settled(house)
+        assert b"no_scripts" in await both_ways(house, f"GET {SCRIPTS_POLL}")
+        script = await make(house)
+        await assign(house, script, devices=["dev-1"])
+        await house.beat(edge)
+        known = f"If-None-Match: {(await served(house)).headers['ETag']}"
+        assert (await both_ways(house, f"GET {SCRIPTS_POLL}", b"", known)).startswith(b"HTTP/1.1 304")
+        await assign(house, script, devices=[])
+        answer = await send(house, request(house, f"GET {SCRIPTS_POLL}", b"", "dev-1", known))
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b'{"scripts":[]}' in answer
+        # One does not stand for the other.
+        await house.beat(edge)
+        assert b"no_config" in await both_ways(house, f"GET {POLL}", b"", known)
 
 
 @pytest.mark.parametrize("who", ["dev-2", "admin"])
