@@ -33,6 +33,11 @@ class Merged:
 
 def merge(derived: Derived, frame: Frame, result: dict[str, Any], values: bytes | memoryview) -> Merged:
     """The frame with what the hook made of it. values: its outputs' row, empty or whole. Raises BadReply."""
+    if values and _is_plain(derived, frame, result):
+        _check_values(derived, values)
+        row, added = _row(derived, frame.row, values), derived.added
+        made = Frame(frame.n, frame.mono_ns, frame.wall_ms, row, frame.read + added, frame.suppressed)
+        return Merged(made, added, 0)
     quality = _quality(derived, result.get("q"))
     texts = _texts(derived, result.get("x"), quality)
     _check_values(derived, values)
@@ -53,6 +58,21 @@ def merge(derived: Derived, frame: Frame, result: dict[str, Any], values: bytes 
         present, text, _joined(marks), tuple(sorted(source)),
     )  # fmt: skip
     return Merged(made, computed, dropped)
+
+
+def _is_plain(derived: Derived, frame: Frame, result: dict[str, Any]) -> bool:
+    """Whether all is there, nothing is marked and nothing is a text, as in most frames."""
+    return not (
+        frame.quality
+        or frame.source
+        or frame.present is not None
+        or frame.text is not None
+        or derived.texts
+        or "q" in result
+        or "x" in result
+        or "d" in result
+        or result.get("p") != derived.all_present
+    )
 
 
 # --- which tags are there --------------------------------------------------------------------------------
