@@ -98,8 +98,9 @@ async def test_what_was_judged_before_is_judged_here_where_there_is_no_process(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
-    sent = body(a_script())
-    rules = Rules(managed=True)
-    assert (await judge_in_child(sent, rules, is_known=True)).scripts == (a_script(),)
-    with pytest.raises(ChildFailed):
-        await judge_in_child(sent, rules, is_known=False)
+    pem, public = new_key()
+    signed = sign(a_script(), "plant", pem)
+    for rules in (Rules(managed=True), Rules(managed=True, keys={"plant": public})):
+        assert (await judge_in_child(body(signed), rules, is_known=True)).scripts == (signed,)
+        with pytest.raises(ChildFailed):
+            await judge_in_child(body(signed), rules, is_known=False)
