@@ -34,9 +34,12 @@ _PATH_TEXT: Final = {
     "command": "Id of a command.",
     "order": "Id of an order.",
     "mapping": "Id of a mapping.",
+    "script": "Id of a script.",
 }
 _ETAGGED: Final = {
-    "get_config", "get_config_v1", "put_config", "register_device", "device_registry", "patch_device",
+    "get_config", "get_config_v1", "get_scripts", "put_config", "register_device", "device_registry",
+    "patch_device", "create_script", "script", "replace_script", "patch_script", "sign_script",
+    "script_rollback", "assign_script",
 }  # fmt: skip
 _COMMON_ERRORS: Final = {
     401: "no_token, bad_token, expired, no_session",
