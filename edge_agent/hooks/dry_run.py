@@ -324,6 +324,6 @@ def _times(seconds: Sequence[float]) -> DryTimes:
     return DryTimes(
         calls=len(ordered),
         p50_ms=round(ordered[last // 2] * 1_000, 4),
-        p99_ms=round(ordered[last * 99 // 100] * 1_000, 4),
+        p99_ms=round(ordered[-(-last * 99 // 100)] * 1_000, 4),
         total_ms=round(sum(ordered) * 1_000, 4),
     )
