@@ -40,7 +40,10 @@ class Account:
         place = self._outputs.index.get(name)
         if place is None:
             raise self._undeclared(name)
-        self._put(place, value, self._read)
+        if self._read or self._codes is not None:
+            self._put(place, value, self._read)
+        else:
+            self._values[place] = value
 
     def set(self, name: str, value: Any, quality: str | None = None, of: Any = None) -> None:
         """`quality`: which the value has, whatever was read. `of`: the inputs it was made of, by name."""

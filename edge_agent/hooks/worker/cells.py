@@ -11,6 +11,8 @@ NULL: Final = 0x80
 ABSENT: Final = 0x40
 QUALITY: Final = 0x0F
 BAD_VALUE: Final = int(Quality.BAD_VALUE) | NULL
+# Reads of single values after which the whole row is decoded.
+_MANY_READS: Final = 32
 # Partial frames that wait to be looked for in; then they are laid together.
 _MOST_PARTS: Final = 32
 _CODE_OF_DIGIT: Final = bytes.maketrans(b"01", bytes((ABSENT | NULL, 0)))
@@ -27,11 +29,13 @@ class Read(NamedTuple):
 class Cells:
     """One frame. `codes` is a byte a tag; None: every tag is there, good and with its value."""
 
-    __slots__ = ("codes", "layout", "mono", "row", "text", "time", "whole")
+    __slots__ = ("_read", "_values", "codes", "layout", "mono", "row", "text", "time", "whole")
 
     def __init__(self, layout: Layout, head: dict[str, Any], row: Row) -> None:
         self.layout = layout
         self.row = row
+        self._read = 0
+        self._values: list[Any] | None = None
         self.time: int = head["t"]
         self.mono: int = head["m"]
         self.text: Sequence[Any] | None = head.get("x")
@@ -64,10 +68,24 @@ class Cells:
         return self.codes[index] if self.codes is not None else 0
 
     def value(self, index: int) -> Any:
-        """The value of a tag that has one."""
+        """The value of a tag that has one. Who reads many, reads all of them: they are decoded together."""
+        if self._values is not None:
+            return self._values[index]
         if index < self.layout.fixed:
+            self._read += 1
+            if self._read > _MANY_READS:
+                self._values = self._every()
             return self.layout.read(index, self.row)
         return self.text[index - self.layout.fixed] if self.text is not None else None
+
+    def _every(self) -> list[Any]:
+        layout, row = self.layout, self.row
+        values: list[Any] = []
+        for run in layout.runs:
+            values += [layout.read(index, row) for index in range(len(values), run.first)]
+            values += run.values(row, run.first, run.end)
+        values += [layout.read(index, row) for index in range(len(values), layout.fixed)]
+        return values + list(self.text or (None,) * (len(layout.tags) - layout.fixed))
 
     def read(self, index: int) -> Read:
         code = self.code(index)
