@@ -30,3 +30,7 @@ class BadReply(WorkerGone):
 
 class NotConfined(HookFault):
     """The kernel lacks a layer of the sandbox that `hooks.require` names: no hook runs."""
+
+
+class OutOfTime(HookFault):
+    """Others have used up the time that there is: nothing is held against the hook."""

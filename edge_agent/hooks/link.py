@@ -123,6 +123,9 @@ class Link:
     def knows(self, hook: str, schema: Schema | None) -> bool:
         return (hook, "" if schema is None else schema.hash) in self._planned
 
+    def has(self, schema: Schema) -> bool:
+        return schema.hash in self._numbers
+
     def number(self, schema: Schema) -> int:
         return self._numbers[schema.hash]
 

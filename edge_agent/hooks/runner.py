@@ -4,15 +4,16 @@ The stage and `edge-agent hook test` both run scripts with this, so that a dry r
 neither what a script is run on nor what becomes of frames that it failed on.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Final
 
 import orjson
 
 from edge_agent.contracts.clock import Clock
 from edge_agent.hooks.derive import Declared, Derived, computed, declared, derive
-from edge_agent.hooks.errors import BadReply, ScriptRefused
+from edge_agent.hooks.errors import BadReply, OutOfTime, ScriptRefused, TimedOut
 from edge_agent.hooks.link import Link, Said, plain
 from edge_agent.hooks.merge import Merged, merge
 from edge_agent.hooks.protocol import MAX_ALERTS, MAX_PRINT_CHARACTERS, MAX_STATE_BYTES
@@ -39,17 +40,16 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a frame or call has no result. kind: of the exception. killed: the worker is gone.
+    """Why a frame or call has no result. kind: of the exception, or of what befell the worker.
 
-    late: others used the time up; nothing is held against the hook.
+    blameless: it was not run, and that is not the hook's fault.
     """
 
     kind: str
     message: str
     line: int | None = None
     traceback: str = ""
-    killed: bool = False
-    late: bool = False
+    blameless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +102,27 @@ class Outputs:
             raise ScriptRefused(str(found), found.line)
         return found
 
-    def forget(self, schemas: set[str]) -> None:
+    @property
+    def all_derived(self) -> list[Derived]:
+        return [found for found in self._derived.values() if isinstance(found, Derived)]
+
+    def refusal(self, schema: Schema) -> ScriptRefused | None:
+        """Why nothing can be made of frames of a schema."""
+        found = self._derived.get(schema.hash)
+        return found if isinstance(found, ScriptRefused) else None
+
+    def forget(self, schemas: Collection[str]) -> None:
         """Keeps what these schemas, by their hashes, need."""
         self._derived = {name: found for name, found in self._derived.items() if name in schemas}
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """Of a call. most_bytes: of the rows of its answer."""
+
+    seconds: float
+    until: float
+    most_bytes: int
 
 
 class Runner:
@@ -154,23 +172,33 @@ class Runner:
         except Said as said:
             raise self.link.bad(f"a schema is not understood: {said}") from said
 
-    async def frames(self, given: Sequence[Given], state: bytes, seconds: float) -> Ran:
-        """Runs the script on frames, whose schemas are prepared. Raises WorkerGone."""
+    async def frames(self, given: Sequence[Given], state: bytes, seconds: float, until: float = inf) -> Ran:
+        """Runs the script on frames, whose schemas are prepared.
+
+        seconds: that the call may take. until: when there is no more time for it, on the clock. Raises
+        WorkerGone, and OutOfTime where `until` came first.
+        """
         heads = [self._head(each) for each in given]
         blob = b"".join([each.frame.row for each in given])
         most = sum(each.derived.out_bytes for each in given if each.derived is not None)
         head = {"op": "frames", "hook": self.script.name, "frames": heads}
-        return await self._run(head, blob, list(given), state, seconds, most)
+        return await self._run(head, blob, list(given), state, _Limit(seconds, until, most))
 
     async def calls(
-        self, calls: Sequence[dict[str, Any]], frames: Sequence[Frame], state: bytes, seconds: float
+        self,
+        calls: Sequence[dict[str, Any]],
+        frames: Sequence[Frame],
+        state: bytes,
+        seconds: float,
+        until: float = inf,
     ) -> Ran:
-        """Runs it on calls; frames: what each result is laid into (times). Raises WorkerGone."""
+        """Runs it on calls; frames: what each result is laid into (times). Raises as `frames` does."""
         made = None if self.outputs is None else self.outputs.computed
         assert made is not None, "not loaded, or not of a point without frames"
         given = [Given(made.source, frame, made) for frame in frames]
         head = {"op": "calls", "hook": self.script.name, "calls": list(calls)}
-        return await self._run(head, b"", given, state, seconds, made.out_bytes * len(calls))
+        limit = _Limit(seconds, until, made.out_bytes * len(calls))
+        return await self._run(head, b"", given, state, limit)
 
     def _head(self, given: Given) -> dict[str, Any]:
         frame = given.frame
@@ -189,15 +217,24 @@ class Runner:
         return head
 
     async def _run(
-        self, head: dict[str, Any], blob: bytes, given: list[Given], state: bytes, seconds: float, most: int
+        self, head: dict[str, Any], blob: bytes, given: list[Given], state: bytes, limit: "_Limit"
     ) -> Ran:
         async with self.link.lock:
+            began = self._clock.monotonic()
+            seconds = min(limit.seconds, limit.until - began)
+            if seconds <= 0:
+                raise OutOfTime("others have used up the time of this flush")
+            if not self.link.is_alive:
+                raise OutOfTime("its worker ended while it waited for its turn")
             if state != self._there:
                 head["state"] = orjson.loads(state or b"{}")
             self._there = None
-            began = self._clock.monotonic()
             try:
-                answer, data = await self.link.ask(head, blob, seconds=seconds, most_bytes=most)
+                answer, data = await self.link.ask(head, blob, seconds=seconds, most_bytes=limit.most_bytes)
+            except TimedOut:
+                if seconds < limit.seconds:
+                    raise OutOfTime("the time of this flush was over before its own") from None
+                raise
             except Said as said:
                 failure = Failure(said.kind, said.message, said.line, said.traceback)
                 failed = [None if each.derived is None else failure for each in given]

@@ -1,0 +1,176 @@
+"""A worker process and the hooks that live in it: begun, taught, and begun again when it is gone.
+
+What takes long (a process, compiling, the schemas of large groups) happens beside the flushes, so that
+nobody waits for it longer than he wants to.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from typing import Final
+
+import structlog
+
+from edge_agent.contracts.clock import Clock
+from edge_agent.hooks.errors import ScriptRefused, WorkerGone
+from edge_agent.hooks.hook import Hook
+from edge_agent.hooks.layers import lacking
+from edge_agent.hooks.link import Link, Worker
+from edge_agent.hooks.runner import Failure, Runner
+from edge_agent.runtime.backoff import Backoff
+from edge_agent.wire.schema import Schema
+
+logger = structlog.stdlib.get_logger(__name__)
+
+Start = Callable[[], Awaitable[Worker]]
+
+# A process that cannot be started, or that ends while scripts are compiled, is tried again after these.
+_FIRST_SECONDS: Final = 0.2
+_MOST_SECONDS: Final = 30.0
+
+
+class Place:
+    """One process. Its own task runs as long as there is something to do, and `close` ends it."""
+
+    def __init__(
+        self, hooks: Sequence[Hook], start: Start, clock: Clock, require: Collection[str],
+        on_failure: Callable[[Hook], None],
+    ) -> None:  # fmt: skip
+        """on_failure: what becomes of a hook that ended its worker while it was compiled."""
+        self.hooks = list(hooks)
+        self.layers: dict[str, str] = {}
+        self._start = start
+        self._clock = clock
+        self._require = require
+        self._on_failure = on_failure
+        self._backoff = Backoff(_FIRST_SECONDS, _MOST_SECONDS, jitter=0)
+        self._worker: Worker | None = None
+        self._to_study: dict[tuple[str, str], tuple[Hook, Schema]] = {}
+        self._studied = asyncio.Event()
+        self._task: asyncio.Future[None] | None = None
+        self._retry_at = 0.0
+        self._closed = False
+
+    @property
+    def is_alive(self) -> bool:
+        return self._worker is not None and self._worker.fault is None
+
+    # --- the process -----------------------------------------------------------------------------
+
+    async def begin(self) -> None:
+        """A process that has compiled its hooks. Raises nothing: what cannot run says so itself."""
+        if self._worker is not None:
+            worker, self._worker = self._worker, None
+            await worker.close()
+        try:
+            worker = await self._start()
+        except WorkerGone as gone:
+            self._later(str(gone))
+            return
+        self._worker = worker
+        self.layers = dict(worker.layers)
+        if missing := lacking(worker.layers, self._require):
+            said = "; ".join(f"{layer}: {why}" for layer, why in missing.items())
+            for hook in self.hooks:
+                hook.blocked = f"hooks.require names what is not on here ({said})"
+            return
+        link = Link(worker)
+        for hook in self.hooks:
+            await self._load(hook, link)
+            if not self.is_alive:
+                self._later(f"{hook.name} ended it")
+                return
+        self._backoff.reset()
+
+    async def _load(self, hook: Hook, link: Link) -> None:
+        if hook.refused is not None or not hook.breaker.allows(self._clock.monotonic()):
+            return
+        runner = Runner(hook.script, link, self._clock)
+        try:
+            outputs = await runner.load(hook.outputs)
+        except ScriptRefused as refused:
+            hook.cannot(str(refused), refused.line)
+        except WorkerGone as gone:
+            hook.killed(Failure(type(gone).__name__, str(gone)))
+            self._on_failure(hook)
+        else:
+            hook.blocked = ""
+            hook.loaded(runner, outputs)
+            self.study((hook, derived.source) for derived in outputs.all_derived)
+
+    def _later(self, why: str) -> None:
+        for hook in self.hooks:
+            hook.runner = None
+        self._retry_at = self._clock.monotonic() + self._backoff.next()
+        logger.warning("no worker for hooks", hooks=[hook.name for hook in self.hooks], error=why[:500])
+
+    # --- what it does beside the flushes -----------------------------------------------------------
+
+    def mend(self) -> None:
+        """Begins another process where this one is gone, and tries again to load what was off."""
+        if self._closed or (self._task is not None and not self._task.done()):
+            return
+        due = self._clock.monotonic() >= self._retry_at
+        if (not self.is_alive and due and self._has_work()) or self._to_study or self._is_due():
+            self._task = asyncio.ensure_future(self._work())
+
+    def _has_work(self) -> bool:
+        now = self._clock.monotonic()
+        return any(hook.refused is None and hook.breaker.allows(now) for hook in self.hooks)
+
+    def _is_due(self) -> bool:
+        """Whether a hook that was off when the process began may try again."""
+        now = self._clock.monotonic()
+        waiting = [hook for hook in self.hooks if hook.runner is None and hook.refused is None]
+        return self.is_alive and any(hook.breaker.allows(now) and not hook.blocked for hook in waiting)
+
+    async def _work(self) -> None:
+        if not self.is_alive or self._is_due():
+            await self.begin()
+        await self._study_all()
+
+    def study(self, wanted: Iterable[tuple[Hook, Schema]]) -> None:
+        """Hooks will be given frames of these schemas. `mend` sees to it."""
+        for hook, schema in wanted:
+            self._to_study[hook.name, schema.hash] = (hook, schema)
+            self._studied.clear()
+
+    async def studied(self, seconds: float) -> None:
+        """Returns when there is nothing more to learn, or after so long."""
+        self.mend()
+        if self._task is not None and not self._task.done() and seconds > 0:
+            await asyncio.wait([self._task], timeout=seconds)
+
+    async def _study_all(self) -> None:
+        while self._to_study and self.is_alive:
+            key = next(iter(self._to_study))
+            hook, schema = self._to_study[key]
+            try:
+                await self._study(hook, schema)
+            except WorkerGone as gone:
+                logger.warning("a worker for hooks ended over a schema", hook=hook.name, error=str(gone))
+                return
+            self._to_study.pop(key, None)
+
+    async def _study(self, hook: Hook, schema: Schema) -> None:
+        runner, outputs = hook.runner, hook.outputs
+        if runner is None or outputs is None:
+            return
+        if not hook.script.hook_type.has_frames:
+            await runner.learn(schema)
+            return
+        try:
+            known = outputs.known(schema)
+            derived = await asyncio.to_thread(outputs.derive, schema) if known is None else known
+        except ScriptRefused as refused:
+            hook.told(Failure("ScriptRefused", str(refused)))
+            return
+        await runner.prepare(derived)
+
+    async def close(self) -> None:
+        self._closed = True
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        if self._worker is not None:
+            await self._worker.close()

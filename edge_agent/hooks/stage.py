@@ -1,0 +1,426 @@
+"""All hooks of an agent, as a flush asks them: implements contracts.hooks.HookStage.
+
+Order in a flush: transform → on_connect, on_alert, on_schedule → on_cycle → before_forward; hooks that share
+no group run at the same time, others in the order of the config. Whatever a hook or its worker does, each
+frame that came in goes out once, with its number.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+import structlog
+
+from edge_agent.contracts.clock import Clock
+from edge_agent.contracts.hooks import Frames, Hooked, HookSources, Records
+from edge_agent.contracts.status import LatestValue
+from edge_agent.hooks.errors import OutOfTime, WorkerGone
+from edge_agent.hooks.flow import (
+    MAX_CALLS,
+    Flow,
+    Item,
+    Sums,
+    Wanted,
+    alert_calls,
+    covered,
+    cycle,
+    dependencies,
+    link_calls,
+    tick_calls,
+)
+from edge_agent.hooks.hook import Hook
+from edge_agent.hooks.latest import Group, Made, Values
+from edge_agent.hooks.merge import Merged
+from edge_agent.hooks.place import Place, Start
+from edge_agent.hooks.process import WorkerProcess
+from edge_agent.hooks.runner import Failure, Given, Ran, frame_of, parts
+from edge_agent.runtime.logging import OutageLog
+from edge_agent.wire.messages import HooksReport
+from edge_agent.wire.schema import Schema
+from edge_agent.wire.scripts import HookPoint, Script, covers
+
+logger = structlog.stdlib.get_logger(__name__)
+
+# What hooks may make of one flush: a script must not fill the memory of the gateway with outputs.
+MAX_MADE_BYTES: Final = 32 << 20
+# States of hooks that are gone, in case they come back.
+_KEPT_STATES: Final = 128
+_UNPREPARED: Final = Failure("NotReady", "its worker is still being told of this group", blameless=True)
+_TOO_MUCH: Final = Failure("TooMuch", "hooks have made more of this flush than fits", blameless=True)
+
+States = Callable[[], Mapping[str, bytes]]
+Asked = Callable[[], Awaitable[Ran]]
+
+
+class Stage:
+    """One `apply` at a time. Nothing of it raises."""
+
+    def __init__(
+        self, clock: Clock, sources: HookSources, states: States, start: Start = WorkerProcess.start
+    ) -> None:
+        """states: what the buffer has kept of hooks, by name; asked at the first flush that needs it."""
+        self._clock = clock
+        self._sources = sources
+        self._saved = states
+        self._start = start
+        self._turn = asyncio.Lock()
+        self._hooks: list[Hook] = []
+        self._places: dict[str, Place] = {}
+        self._require: tuple[str, ...] = ()
+        self._call_seconds = 0.0
+        self._wanted: dict[str, Wanted] = {}
+        self._primed: dict[str, Any] = {}
+        self._parted: dict[str, bytes] = {}
+        self._numbers: dict[str, int] = {}
+        self._sums: dict[str, Sums] = {}
+        self._values = Values()
+        self._made = Made()
+        self._outages = OutageLog(logger, clock)
+        self._flow: Flow | None = None
+
+    # --- which scripts run -------------------------------------------------------------------------
+
+    async def replace(self, scripts: Sequence[Script], require: Collection[str], call_seconds: float) -> None:
+        same = {(hook.name, hook.script.sha256): hook for hook in self._hooks}
+        again = tuple(require) != self._require
+        hooks = [self._hook(script, same.get((script.name, script.sha256))) for script in scripts]
+        groups: dict[str, list[Hook]] = {}
+        for hook in hooks:
+            groups.setdefault(hook.script.worker or f"={hook.name}", []).append(hook)
+        places: dict[str, Place] = {}
+        fresh: list[Place] = []
+        for key, own in groups.items():
+            place = self._places.get(key)
+            if place is None or place.hooks != own or again:
+                place = Place(own, self._start, self._clock, require, self._blame)
+                fresh.append(place)
+            places[key] = place
+        await asyncio.gather(*(place.begin() for place in fresh))
+        async with self._turn:
+            before, self._places = self._places, places
+            self._part(hooks)
+            self._hooks, self._require, self._call_seconds = hooks, tuple(require), call_seconds
+            self._wanted = {
+                hook.name: Wanted(hook.outputs.inputs) for hook in hooks if hook.outputs is not None
+            }
+        kept = set(places.values())
+        await asyncio.gather(*(place.close() for place in before.values() if place not in kept))
+
+    def _hook(self, script: Script, same: Hook | None) -> Hook:
+        if same is None:
+            return Hook(script, self._clock)
+        same.script = script
+        return same
+
+    def _part(self, hooks: Sequence[Hook]) -> None:
+        """A state belongs to a name: a new version has that of the one before."""
+        left = {hook.name: hook.state for hook in self._hooks if hook.state is not None}
+        for hook in hooks:
+            if hook.state is None:
+                hook.state = left.get(hook.name, self._parted.get(hook.name))
+        names = {hook.name for hook in hooks}
+        self._parted = {name: state for name, state in (self._parted | left).items() if name not in names}
+        for name in list(self._parted)[:-_KEPT_STATES]:
+            del self._parted[name]
+        for gone in left.keys() - names:
+            self._outages.forget(gone)
+
+    async def close(self) -> None:
+        async with self._turn:
+            await asyncio.gather(*(place.close() for place in self._places.values()))
+
+    # --- a flush -----------------------------------------------------------------------------------
+
+    async def apply(self, frames: Frames, records: Records, seconds: float) -> Hooked:
+        async with self._turn:
+            flow = self._flow = Flow.of(frames, self._clock.monotonic() + seconds)
+            before = {hook.name: self._state(hook) for hook in self._hooks}
+            try:
+                await self._run(flow, records)
+            except Exception:  # the boundary of hooks: a fault of ours must not cost the samples either
+                logger.exception("hooks could not be run")
+                flow = self._given_up(frames, flow)
+            self._note_sums(flow)
+            states = {hook.name: hook.state or b"" for hook in self._hooks if hook.state != before[hook.name]}
+            return flow.hooked(frames, records, states)
+
+    async def _run(self, flow: Flow, records: Records) -> None:
+        for place in self._places.values():
+            place.mend()
+        await self._chain(flow, HookPoint.TRANSFORM)
+        primers = self._primers()
+        for group, lane in flow.lanes.items():
+            self._note(group, lane)
+        links, ticks = self._sources.links(), self._sources.ticks()
+        now_ms = self._clock.wall_ms()
+        await self._called(flow, HookPoint.ON_CONNECT, lambda _: link_calls(links))
+        await self._called(flow, HookPoint.ON_ALERT, lambda _: alert_calls(records, flow.events, links))
+        await self._called(flow, HookPoint.ON_SCHEDULE, lambda hook: tick_calls(hook, ticks, now_ms))
+        cycles = [
+            self._cycle(flow, hook, primers.get(hook.name, [])) for hook in self._of(HookPoint.ON_CYCLE)
+        ]
+        await asyncio.gather(*cycles)
+        await self._chain(flow, HookPoint.BEFORE_FORWARD)
+        for group, lane in flow.lanes.items():
+            for item in lane:
+                self._made.note(group, item.raw, item.schema, item.frame)
+
+    def _given_up(self, frames: Frames, broken: Flow) -> Flow:
+        """All frames as they came, marked where a hook had a say in them."""
+        flow = Flow.of(frames, broken.until)
+        for hook in self._hooks:
+            if hook.script.hook_type.has_frames:
+                for group in covered(hook, flow.lanes):
+                    for item in flow.lanes[group]:
+                        flow.take(hook, item, item.schema, _TOO_MUCH)
+        flow.events = broken.events
+        return flow
+
+    def _of(self, point: HookPoint) -> list[Hook]:
+        return [hook for hook in self._hooks if hook.script.hook_type is point]
+
+    def _state(self, hook: Hook) -> bytes:
+        if hook.state is None:
+            saved = self._saved().get(hook.name, b"")
+            try:
+                hook.state = saved if saved and isinstance(orjson.loads(saved), dict) else b""
+            except ValueError:
+                hook.state = b""
+        return hook.state
+
+    # --- points with frames ------------------------------------------------------------------------
+
+    async def _chain(self, flow: Flow, point: HookPoint) -> None:
+        hooks = self._of(point)
+        lanes = [covered(hook, flow.lanes) for hook in hooks]
+        if len(hooks) == 1:
+            await self._framed(flow, hooks[0], lanes[0])
+            return
+        done: list[asyncio.Future[None]] = []
+        for hook, own, earlier in zip(hooks, lanes, dependencies(hooks, lanes), strict=True):
+            waits = [done[index] for index in earlier]
+            done.append(asyncio.ensure_future(self._after(waits, flow, hook, own)))
+        await asyncio.gather(*done)
+
+    async def _after(
+        self, earlier: Sequence["asyncio.Future[None]"], flow: Flow, hook: Hook, own: Collection[Group]
+    ) -> None:
+        if earlier:
+            await asyncio.wait(earlier)
+        await self._framed(flow, hook, own)
+
+    async def _framed(self, flow: Flow, hook: Hook, own: Collection[Group]) -> None:
+        """Lets the hook make something of all frames of these groups."""
+        items = [item for group, lane in flow.lanes.items() if group in own for item in lane]
+        if not items:
+            return
+        unable = hook.unable()
+        if unable is None:
+            await self._prepare(flow, hook, {item.schema.hash: item.schema for item in items}.values())
+        given: list[Given] = []
+        ready: list[Item] = []
+        for item in items:
+            derived = None if hook.outputs is None else hook.outputs.known(item.schema)
+            if unable is None and derived is not None and self._knows(hook, item.schema):
+                given.append(Given(item.schema, item.frame, derived))
+                ready.append(item)
+            else:
+                flow.take(hook, item, item.schema, unable or self._unready(hook, item.schema))
+        at = 0
+        for part in parts(given):
+            results = await self._asked(flow, hook, len(part), self._frames_of(flow, hook, part))
+            for one, item, result in zip(part, ready[at : at + len(part)], results, strict=True):
+                assert one.derived is not None
+                assert result is not None
+                flow.take(hook, item, one.derived.schema, result)
+            at += len(part)
+
+    def _frames_of(self, flow: Flow, hook: Hook, part: Sequence[Given]) -> Asked:
+        assert hook.runner is not None, "a hook without a runner is not able"
+        runner, seconds = hook.runner, hook.seconds(self._call_seconds)
+        return lambda: runner.frames(part, hook.state or b"", seconds, flow.until)
+
+    @staticmethod
+    def _knows(hook: Hook, schema: Schema) -> bool:
+        runner = hook.runner
+        return runner is not None and runner.link.knows(hook.name, schema)
+
+    @staticmethod
+    def _unready(hook: Hook, schema: Schema) -> Failure:
+        refused = None if hook.outputs is None else hook.outputs.refusal(schema)
+        return _UNPREPARED if refused is None else Failure("ScriptRefused", str(refused), blameless=True)
+
+    async def _prepare(self, flow: Flow, hook: Hook, schemas: Iterable[Schema]) -> None:
+        """Waits for what the worker must know, as long as the call that follows has its time left."""
+        runner, outputs = hook.runner, hook.outputs
+        if runner is None or outputs is None:
+            return
+        if hook.script.hook_type.has_frames:
+            unknown = [each for each in schemas if not runner.link.knows(hook.name, each)]
+            unknown = [each for each in unknown if outputs.refusal(each) is None]
+        else:
+            unknown = [each for each in schemas if not runner.link.has(each)]
+        if unknown:
+            place = self._place(hook)
+            place.study((hook, each) for each in unknown)
+            left = flow.until - self._clock.monotonic() - hook.seconds(self._call_seconds)
+            await place.studied(left)
+
+    def _place(self, hook: Hook) -> Place:
+        return self._places[hook.script.worker or f"={hook.name}"]
+
+    # --- points without frames -----------------------------------------------------------------------
+
+    async def _called(
+        self, flow: Flow, point: HookPoint, calls_of: Callable[[Hook], list[dict[str, Any]]]
+    ) -> None:
+        await asyncio.gather(*(self._calls(flow, hook, calls_of(hook)) for hook in self._of(point)))
+
+    async def _calls(self, flow: Flow, hook: Hook, calls: list[dict[str, Any]]) -> None:
+        del calls[MAX_CALLS:]
+        wanted = self._wanted.get(hook.name)
+        if not calls or hook.unable() is not None or wanted is None or hook.runner is None:
+            return
+        values = wanted.values(self._values)
+        mono_ns = self._clock.mono_ns()
+        frames = [frame_of(call["t"], mono_ns) for call in calls]
+        told = [{**call, "v": values} for call in calls]
+        runner, seconds = hook.runner, hook.seconds(self._call_seconds)
+        state = hook.state or b""
+        results = await self._asked(
+            flow, hook, len(calls), lambda: runner.calls(told, frames, state, seconds, flow.until)
+        )
+        self._compute(flow, hook, results)
+
+    async def _cycle(self, flow: Flow, hook: Hook, before: Sequence[tuple[Schema, Any]]) -> None:
+        wanted = self._wanted.get(hook.name)
+        if hook.unable() is not None or wanted is None or hook.outputs is None:
+            return
+        given = cycle(hook, flow.lanes, wanted, before)
+        if not any(each.derived is not None for each in given):
+            self._primed.pop(hook.name, None)
+            return
+        await self._prepare(flow, hook, {each.schema.hash: each.schema for each in given}.values())
+        runner = hook.runner
+        known = [each for each in given if runner is not None and runner.link.has(each.schema)]
+        for part in parts(known):
+            results = await self._asked(flow, hook, len(part), self._frames_of(flow, hook, part))
+            self._compute(flow, hook, results)
+        self._primed[hook.name] = runner
+
+    def _compute(self, flow: Flow, hook: Hook, results: Sequence[Merged | Failure | None]) -> None:
+        """Outputs of a hook without frames become frames of connection `hooks`, each that has any."""
+        computed = None if hook.outputs is None else hook.outputs.computed
+        made = [each for each in results if isinstance(each, Merged) and each.computed]
+        if computed is None or not made:
+            return
+        number = self._numbers.get(hook.name, 1)
+        self._numbers[hook.name] = flow.compute(computed.schema, made, computed.source, number)
+        group = (computed.schema.connection, computed.schema.group)
+        self._note(group, flow.lanes[group][-len(made) :])
+
+    def _primers(self) -> dict[str, list[tuple[Schema, Any]]]:
+        """For each on_cycle hook with a new worker: the newest frames from before this flush."""
+        primers: dict[str, list[tuple[Schema, Any]]] = {}
+        for hook in self._of(HookPoint.ON_CYCLE):
+            wanted = self._wanted.get(hook.name)
+            if wanted is not None and self._primed.get(hook.name) is not hook.runner:
+                primers[hook.name] = [
+                    (values.schema, frame)
+                    for group, values in self._values.groups.items()
+                    if wanted.indices(values.schema) or covers(hook.script.groups, *group)
+                    for frame in values.frames
+                ]
+        return primers
+
+    def _note(self, group: Group, lane: Sequence[Item]) -> None:
+        """Values for those who ask for them: nobody else pays."""
+        if any(not hook.script.hook_type.has_frames for hook in self._hooks):
+            for item in lane:
+                self._values.note(group, item.schema, item.frame)
+
+    # --- asking, and what is held against whom -----------------------------------------------------------
+
+    async def _asked(
+        self, flow: Flow, hook: Hook, size: int, ask: Asked
+    ) -> Sequence[Merged | Failure | None]:
+        """The results of one call, of `size` frames or calls."""
+        unable = hook.unable()
+        if unable is None and flow.made_bytes > MAX_MADE_BYTES:
+            unable = _TOO_MUCH
+        if unable is not None:
+            return [unable] * size
+        try:
+            ran = await ask()
+        except OutOfTime as error:
+            self._place(hook).mend()
+            return [Failure("OutOfTime", str(error), blameless=True)] * size
+        except WorkerGone as gone:
+            failure = Failure(type(gone).__name__, str(gone))
+            hook.killed(failure)
+            self._blame(hook)
+            self._place(hook).mend()
+            return [failure] * size
+        hook.state = ran.state
+        failures = [result for result in ran.results if isinstance(result, Failure)]
+        hook.called(ran.seconds, ran.prints, failures)
+        if len(failures) < sum(1 for result in ran.results if result is not None):
+            self._praise(hook)
+        elif failures:
+            self._blame(hook)
+        now_ms = self._clock.wall_ms()
+        for alert in ran.alerts:
+            flow.raised(hook, alert, now_ms, None)
+        return ran.results
+
+    def _blame(self, hook: Hook) -> None:
+        if hook.failed():
+            self._outages.down(hook.name, "a hook is off", hook=hook.name, error=hook.error[:500])
+            if self._flow is not None:
+                message = f"{hook.name} is off: {hook.error}"
+                self._flow.befell(hook, "hook_off", message, self._clock.wall_ms())
+
+    def _praise(self, hook: Hook) -> None:
+        if hook.succeeded():
+            self._outages.back(hook.name, "a hook is on again", hook=hook.name)
+            if self._flow is not None:
+                self._flow.befell(hook, "hook_on", f"{hook.name} is on again", self._clock.wall_ms())
+
+    # --- telling -------------------------------------------------------------------------------------
+
+    def _note_sums(self, flow: Flow) -> None:
+        for connection, sums in flow.sums.items():
+            known = self._sums.setdefault(connection, Sums())
+            known.computed += sums.computed
+            known.dropped += sums.dropped
+
+    def adjusted(self) -> dict[str, tuple[int, int]]:
+        """By connection, how many samples hooks of this run have computed and dropped."""
+        return {connection: (sums.computed, sums.dropped) for connection, sums in self._sums.items()}
+
+    def failed(self) -> Mapping[str, bool]:
+        found: dict[str, bool] = {}
+        for hook in self._hooks:
+            if hook.script.hook_type.has_frames:
+                for pattern in hook.script.groups:
+                    found[pattern] = found.get(pattern, False) or hook.withholds
+        return found
+
+    def report(self) -> HooksReport:
+        layers = next((place.layers for place in self._places.values() if place.layers), {})
+        return HooksReport(hooks=[hook.report() for hook in self._hooks], layers=layers)
+
+    def latest(self, connection: str | None = None) -> list[LatestValue]:
+        return self._made.latest(connection)
+
+    def expect(self, schemas: Sequence[Schema]) -> None:
+        """Frames of these will come: workers are told of them beforehand."""
+        for schema in schemas:
+            for hook in self._hooks:
+                if hook.script.hook_type.has_frames and covers(
+                    hook.script.groups, schema.connection, schema.group
+                ):
+                    self._place(hook).study([(hook, schema)])
+                    self._place(hook).mend()
+                    break
