@@ -7,6 +7,7 @@ and the smallest request that succeeds. A route without a scene fails.
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -17,15 +18,18 @@ from central_sync.api.server import ROUTES
 from central_sync.services.access.roles import Scope
 from tests.unit.central.config_samples import connection, sections
 from tests.unit.central.conftest import Answer, House, OpenHouse
+from tests.unit.central.fake_agent import TAKES_ALL, fake_agent
 from tests.unit.central.hands import command, order
 from tests.unit.central.test_central_people import PASSWORD, add_user, log_in, send
 from tests.unit.central.test_enrolment import Box, prepare
+from tests.unit.central.test_scripts import body as script_body
+from tests.unit.central.test_scripts import make as make_script
 from tests.unit.central.test_tag_templates import TEMPLATE, made, with_press
 
 OPERATORS: Final = {Scope.VIEWER, Scope.OPERATOR, Scope.ENGINEER, Scope.ADMIN}
 CHANGING: Final = [route for route in ROUTES if route.method != "GET" and route.scope in OPERATORS]
 # What answers a question with POST changes nothing.
-QUESTIONS: Final = {"validate_config"}
+QUESTIONS: Final = {"validate_config", "dry_run_script"}
 # An account and the link to set its password are two things, and come together.
 TWO: Final = {"create_user"}
 PRESS: Final = sections(connection("press1"))
@@ -177,6 +181,20 @@ async def one_credential(house: House) -> Ask:
     return Ask({"id": "dev-1", "credential": house.tokens["dev-1"].split("_")[1]})
 
 
+def about_script(given: Any = None, version: str = "1") -> Scene:
+    """Of two versions, the second in force."""
+
+    async def scene(house: House) -> Ask:
+        place = {"script": (await make_script(house))["id"], "version": version}
+        changed = orjson.dumps(script_body(source="def transform(frame):\n    pass\n"))
+        path = f"/api/fleet/scripts/{place['script']}"
+        assert (await house.ask("PUT", path, "admin", changed)).status == 201
+        return Ask(place, given)
+
+    return scene
+
+
+SIGNATURES: Final = {"signatures": [{"key": "plant", "signature": "c2ln"}]}
 DEVICE: Final = {"devices": ["dev-1"]}
 SCENES: Final[dict[str, Scene]] = {
     "logout": logging_out,
@@ -213,6 +231,14 @@ SCENES: Final[dict[str, Scene]] = {
     "create_v1_mapping": plain(body=MAPPING),
     "replace_v1_mapping": replacing_mapping,
     "delete_v1_mapping": deleting_mapping,
+    "create_script": plain(body=script_body()),
+    "replace_script": about_script(script_body()),
+    "patch_script": about_script({"enabled": False}),
+    "delete_script": about_script(),
+    "sign_script": about_script(SIGNATURES, version="2"),
+    "script_rollback": about_script(),
+    "assign_script": about_script(DEVICE),
+    "dry_run_script": plain(body={"script": script_body()}),
 }
 
 
@@ -237,8 +263,12 @@ async def entries(house: House) -> list[Any]:
 
 
 @pytest.mark.parametrize("route", CHANGING, ids=lambda route: route.name)
-async def test_a_change_leaves_exactly_one_entry(open_house: OpenHouse, route: Route[Any]) -> None:
-    async with open_house(enrolment={"pending": True}) as house:
+async def test_a_change_leaves_exactly_one_entry(
+    open_house: OpenHouse, tmp_path: Path, route: Route[Any]
+) -> None:
+    # That they are judged has tests of its own.
+    quick = {"agent_command": fake_agent(tmp_path, TAKES_ALL)} if route.tag == "scripts" else {}
+    async with open_house(enrolment={"pending": True}, **quick) as house:
         ask = await SCENES[route.name](house)
         before = await entries(house)
         answer = await perform(house, route, ask)

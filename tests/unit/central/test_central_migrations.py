@@ -102,6 +102,28 @@ async def test_the_api_answers_as_before_and_goes_on(version: int, tmp_path: Pat
     assert verdict.wrong is None
 
 
+@pytest.mark.parametrize("version", [number for number, _ in database.migrations()[:-1]])
+def test_a_database_of_any_version_becomes_the_newest(version: int, tmp_path: Path) -> None:
+    """Of those between the golden ones, too: each migration finds what the one before it left."""
+    made, fresh = tmp_path / "made", tmp_path / "fresh"
+    made.mkdir()
+    with closing(database.connect(made / database.DATABASE_NAME)) as connection:
+        connection.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID")
+        for number, sql in database.migrations():
+            if number <= version:
+                connection.executescript(sql)
+        database.write_meta(connection, "version", version)
+        connection.execute("INSERT INTO device (id, created, state_since) VALUES ('dev-1', 1, 1)")
+    shapes = []
+    for data in (made, fresh):
+        with closing(database.connect(database.prepare(data))) as connection:
+            sql = "SELECT type, name, sql FROM sqlite_schema ORDER BY type, name"
+            shapes.append(connection.execute(sql).fetchall())
+            found = connection.execute("SELECT id, scripts_etag FROM device").fetchall()
+            assert found == ([("dev-1", None)] if data == made else [])
+    assert shapes[0] == shapes[1]
+
+
 def test_a_newer_database_is_refused_and_not_touched(tmp_path: Path) -> None:
     path = database.prepare(tmp_path)
     with closing(sqlite3.connect(path)) as connection, connection:
