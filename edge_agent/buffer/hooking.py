@@ -11,7 +11,8 @@ from edge_agent.contracts.hooks import FrameHooks, Hooked
 
 
 class Hooking:
-    """states: of hooks by name, as they were committed last; those of hooks that are gone are kept."""
+    """states: of hooks by name, as they were committed last; those of hooks that are gone are kept. Others
+    hold it: it stays one object."""
 
     def __init__(self, memory: FrameMemory) -> None:
         self._memory = memory
@@ -35,7 +36,7 @@ class Hooking:
             self._lacking = True
             return
         self._opened = True
-        self.states = begun.hook_states | self.states
+        self._take_over(begun.hook_states)
         self._write(self._failing)
 
     def keep_failing(self, patterns: Mapping[str, bool]) -> None:
@@ -65,4 +66,9 @@ class Hooking:
 
     def stored(self, states: Mapping[str, bytes]) -> None:
         self._lacking = False
-        self.states = {name: state for name, state in {**self.states, **states}.items() if state}
+        self._take_over(states)
+
+    def _take_over(self, states: Mapping[str, bytes]) -> None:
+        self.states.update(states)
+        for name in [name for name, state in self.states.items() if not state]:
+            del self.states[name]

@@ -49,7 +49,6 @@ _KEPT_STATES: Final = 128
 _UNPREPARED: Final = Failure("NotReady", "its worker is still being told of this group", blameless=True)
 _TOO_MUCH: Final = Failure("TooMuch", "hooks have made more of this flush than fits", blameless=True)
 
-States = Callable[[], Mapping[str, bytes]]
 Asked = Callable[[], Awaitable[Ran]]
 
 
@@ -57,9 +56,13 @@ class Stage:
     """One `apply` at a time. Nothing of it raises."""
 
     def __init__(
-        self, clock: Clock, sources: HookSources, states: States, start: Start = WorkerProcess.start
+        self,
+        clock: Clock,
+        sources: HookSources,
+        states: Mapping[str, bytes],
+        start: Start = WorkerProcess.start,
     ) -> None:
-        """states: what the buffer has kept of hooks, by name; asked at the first flush that needs it."""
+        """states: what the buffer has kept of hooks, by name; looked at in the first flush that needs it."""
         self._clock = clock
         self._sources = sources
         self._saved = states
@@ -182,7 +185,7 @@ class Stage:
 
     def _state(self, hook: Hook) -> bytes:
         if hook.state is None:
-            saved = self._saved().get(hook.name, b"")
+            saved = self._saved.get(hook.name, b"")
             try:
                 hook.state = saved if saved and isinstance(orjson.loads(saved), dict) else b""
             except ValueError:
