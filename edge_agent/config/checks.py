@@ -63,18 +63,9 @@ def _repeated(items: Spot, noun: str, seen: dict[str, tuple[Spot, int]] | None =
 def warnings(document: Document, root: Any, place: Place) -> list[Problem]:
     """What works and is unwise. `root` is the tree that the document was made from."""
     return [
-        *_remote_warnings(document, root, place),
         *_central_warnings(document, root, place),
         *_connection_warnings(document, root, place),
     ]
-
-
-def _remote_warnings(document: Document, root: Any, place: Place) -> Iterator[Problem]:
-    for index, section in enumerate(document.remote.manage):
-        if section not in ("connections", "central"):
-            spot = locate(root, ("remote", "manage", index), place)
-            text = f"has no effect: this version of the agent has no {section}"
-            yield Problem(spot.place, spot.path, text)
 
 
 def _central_warnings(document: Document, root: Any, place: Place) -> Iterator[Problem]:

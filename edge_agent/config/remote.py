@@ -41,7 +41,9 @@ def merge_remote(loaded: Loaded, envelope: ConfigEnvelope, lookup: SettingsLooku
     problems += secrets.problems
     validator = Validator(tree, place, lookup, PREFIX, local.secrets.values())
     connections = validator.connections()
-    if loaded.scripts and any(each.name == HOOKS_CONNECTION for each in connections):
+    if (loaded.scripts or "hooks" in local.remote.manage) and any(
+        each.name == HOOKS_CONNECTION for each in connections
+    ):
         problems.append(Problem(place, f"{PREFIX}connections[{HOOKS_CONNECTION}].name", name_taken()))
     central = local.central
     if "central" in tree and "central" in local.remote.manage:
@@ -102,7 +104,7 @@ def central_with(section: Any, own: Mapping[str, Any]) -> Any:
 
 
 def _unmanaged(envelope: ConfigEnvelope, local: Document, place: Place) -> list[Problem]:
-    """Sections that the centre may not send to this device, or that this version does not have."""
+    """Sections that the centre may not send to this device. What it may send beside configs is none."""
     managed: list[str] = list(local.remote.manage)
     problems: list[Problem] = []
     for name in envelope.sections:
@@ -112,7 +114,8 @@ def _unmanaged(envelope: ConfigEnvelope, local: Document, place: Place) -> list[
             text = f"the centre may not manage '{name}' here: remote.manage has {known}{near}"
             problems.append(Problem(place, PREFIX + name, text))
         elif name not in SECTIONS:
-            problems.append(Problem(place, PREFIX + name, f"this version of the agent has no {name}"))
+            text = "is the local file's: a centre sends scripts, and not what is asked of them"
+            problems.append(Problem(place, PREFIX + name, text))
     return problems
 
 

@@ -84,8 +84,13 @@ def lacking_library() -> str:
 
 
 def idle_scripts(document: Document, root: Any, place: Place) -> Iterator[Problem]:
-    """Scripts of groups that there are not: a warning. Others may come from the centre."""
-    if "connections" in document.remote.manage:
+    """Warnings: a centre's scripts that could not run here, and scripts of groups that there are not. Other
+    groups may come from the centre."""
+    managed = document.remote.manage
+    if "hooks" in managed and (lacking := lacking_library()):
+        spot = locate(root, ("remote", "manage", managed.index("hooks")), place)
+        yield Problem(spot.place, spot.path, f"has no effect: {lacking}")
+    if "connections" in managed:
         return
     groups = [
         (connection.name, group.name)

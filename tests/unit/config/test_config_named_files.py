@@ -45,11 +45,3 @@ def test_those_of_connections_count_where_they_are_used(load_text: LoadText) -> 
 @pytest.mark.parametrize("path", ["/nowhere/at/all.pem", '"a\\0b"'])
 def test_no_path_stops_a_load(load_text: LoadText, path: str) -> None:
     assert len(warnings(load_text(DOCUMENT + CENTRAL.replace("ca.pem", path), files={"t": "secret"}))) == 1
-
-
-def test_hooks_are_managed_in_vain(load_text: LoadText) -> None:
-    text = DOCUMENT + CENTRAL + "remote: {manage: [connections, hooks]}\n"
-    loaded = load_text(text, files={"t": "secret", "ca.pem": ""})
-    assert [str(each) for each in loaded.warnings] == [
-        "config.yaml:11:32: remote.manage[1]: has no effect: this version of the agent has no hooks"
-    ]

@@ -169,8 +169,16 @@ def test_a_section_that_is_not_handed_over_is_refused(load_text: LoadText) -> No
     ]
 
 
-def test_a_section_that_this_version_lacks_is_refused(load_text: LoadText) -> None:
-    assert errors(load_text(MANAGED), envelope(hooks={})) == ["hooks: this version of the agent has no hooks"]
+def test_what_is_asked_of_scripts_is_never_the_centres_to_say(load_text: LoadText) -> None:
+    (problem,) = errors(load_text(MANAGED), envelope(hooks={"require_signature": {}}))
+    assert problem.startswith("hooks: is the local file's: a centre sends scripts")
+
+
+def test_where_a_centre_may_send_scripts_none_of_its_connections_has_their_name(load_text: LoadText) -> None:
+    named = envelope(connections=[connection(name="hooks")])
+    (problem,) = errors(load_text(MANAGED), named)
+    assert problem.startswith("connections[hooks].name: the connection 'hooks' is that of computed tags")
+    merge_remote(load_text(MANAGED.replace("connections, hooks", "connections")), named, lookup)
 
 
 def test_all_problems_at_once_each_with_its_path(load_text: LoadText) -> None:
