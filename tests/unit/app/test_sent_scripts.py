@@ -46,7 +46,7 @@ def test_keys_names_and_workers_are_those_of_the_local_file(tmp_path: Path) -> N
     found = rules_of(compiled(tmp_path, remote={"manage": ["hooks"]}, hooks=hooks))
     assert found.managed
     assert list(found.keys) == ["plant"]
-    assert (found.names, found.workers) == ({"own", "alone"}, {"shared"})
+    assert (sorted(found.names), sorted(found.workers)) == (["alone", "own"], ["shared"])
     assert not found.has_hooks_connection
 
 
