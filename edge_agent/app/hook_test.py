@@ -169,7 +169,7 @@ def _read_json(path: Path) -> Any:
 
 _LINK: Final[Mapping[str, Any]] = {"connection": "press1", "driver": "modbus", "address": "192.0.2.10:502"}
 _MADE_UP_CALLS: Final[Mapping[HookPoint, tuple[Mapping[str, Any], ...]]] = {
-    HookPoint.ON_CONNECT: ({**_LINK, "state": "connected"}, {**_LINK, "state": "down"}),
+    HookPoint.ON_CONNECT: ({**_LINK, "state": "connected"},),
     HookPoint.ON_ALERT: (
         {"code": "connection_down", "message": "press1: no answer", "connection": "press1", "data": {}},
     ),

@@ -13,7 +13,9 @@ import orjson
 from edge_agent.contracts.clock import Clock
 from edge_agent.contracts.errors import Unavailable
 from edge_agent.hooks.derive import Derived
-from edge_agent.hooks.errors import ScriptRefused, TimedOut, WorkerGone
+from edge_agent.hooks.errors import OutOfTime, ScriptRefused, WorkerGone
+from edge_agent.hooks.flow import Wanted
+from edge_agent.hooks.latest import Values
 from edge_agent.hooks.layers import lacking
 from edge_agent.hooks.link import Link, Worker
 from edge_agent.hooks.merge import Merged
@@ -21,7 +23,6 @@ from edge_agent.hooks.process import WorkerProcess
 from edge_agent.hooks.runner import Given, Outputs, Ran, Runner, frame_of
 from edge_agent.hooks.samples import Sampled, shown
 from edge_agent.hooks.trial import not_confined
-from edge_agent.hooks.worker.patterns import matcher
 from edge_agent.model.failed import mark_failed
 from edge_agent.runtime.clock import SystemClock
 from edge_agent.wire.dry_run import (
@@ -34,7 +35,6 @@ from edge_agent.wire.dry_run import (
     DryValue,
 )
 from edge_agent.wire.frame import Frame
-from edge_agent.wire.quality import Quality
 from edge_agent.wire.schema import Schema
 from edge_agent.wire.scripts import HOOKS_CONNECTION, HookPoint, OnFailure, Script, covers
 
@@ -42,7 +42,6 @@ from edge_agent.wire.scripts import HOOKS_CONNECTION, HookPoint, OnFailure, Scri
 _OUTPUT_BYTES: Final = MAX_ANSWER_BYTES * 3 // 4
 _MOST_PRINTS: Final = 20_000
 _MOST_ALERTS: Final = 200
-_QUALITIES: Final = {quality.label: int(quality) for quality in Quality}
 
 Start = Callable[[], Awaitable[Worker]]
 
@@ -117,6 +116,9 @@ class _Trial:
             report.stop(_error(self._script, "refused", "", str(refused), refused.line))
         except WorkerGone as gone:
             report.stop(_killed(self._script, gone))
+        except OutOfTime:
+            why = f"not all of it was run in {self._order.seconds:g} s"
+            report.stop(_error(self._script, "killed", "OutOfTime", why, None))
         return report.finished(layers)
 
     async def _round(self, outputs: Outputs) -> None:
@@ -129,8 +131,9 @@ class _Trial:
                 raise
             state = state if step.ran is None else step.ran.state
             self._report.add(index, step, schema, frame)
+        wanted = Wanted(outputs.inputs)
         for index, given in enumerate(self._order.calls):
-            call = _call(given, outputs, self._order.samples)
+            call = _call(given, wanted, self._order.samples)
             step = await self._call(outputs, call, state)
             assert step.ran is not None
             state = step.ran.state
@@ -144,20 +147,24 @@ class _Trial:
                 return Step(schema, frame)
             derived = outputs.derive(schema)
             await self._runner.prepare(derived)
-            ran = await self._runner.frames([Given(schema, frame, derived)], state, self._seconds())
+            ran = await self._frames(Given(schema, frame, derived), state)
             return self._step(ran, derived, schema, frame)
-        if self._script.hook_type is not HookPoint.ON_CYCLE:
+        looked_at = bool(Wanted(outputs.inputs).indices(schema))
+        if self._script.hook_type is not HookPoint.ON_CYCLE or not (meant or looked_at):
             return Step(schema, frame)
         await self._runner.learn(schema)
         made = outputs.computed if meant else None
-        ran = await self._runner.frames([Given(schema, frame, made)], state, self._seconds())
+        ran = await self._frames(Given(schema, frame, made), state)
         return Step(schema, frame) if made is None else self._step(ran, made, made.schema, frame)
+
+    async def _frames(self, given: Given, state: bytes) -> Ran:
+        return await self._runner.frames([given], state, self._order.call_seconds, self._ends)
 
     async def _call(self, outputs: Outputs, call: dict[str, Any], state: bytes) -> Step:
         made = outputs.computed
         assert made is not None, "a point with calls has outputs without a schema"
         frame = frame_of(call["t"], call["t"] * 1_000_000)
-        ran = await self._runner.calls([call], [frame], state, self._seconds())
+        ran = await self._runner.calls([call], [frame], state, self._order.call_seconds, self._ends)
         return self._step(ran, made, made.schema, frame)
 
     def _step(self, ran: Ran, derived: Derived, schema: Schema, frame: Frame) -> Step:
@@ -178,34 +185,19 @@ class _Trial:
             return frame
         return mark_failed(frame, schema.tag_count, withhold=self._script.on_failure is OnFailure.WITHHOLD)
 
-    def _seconds(self) -> float:
-        """What the next call may take. Raises TimedOut where there is no time left."""
-        left = self._ends - self._clock.monotonic()
-        if left <= 0:
-            raise TimedOut(f"not all of it was run in {self._order.seconds:g} s")
-        return min(self._order.call_seconds, left)
-
 
 # --- calls ---------------------------------------------------------------------------------------------
 
 
-def _call(given: Mapping[str, Any], outputs: Outputs, samples: Sequence[Sampled]) -> dict[str, Any]:
+def _call(given: Mapping[str, Any], wanted: Wanted, samples: Sequence[Sampled]) -> dict[str, Any]:
     """As the worker is told of it: with the newest values that INPUTS name."""
+    values = Values()
+    for schema, frame in samples:
+        values.note((schema.connection, schema.group), schema, frame)
     last = max((frame.wall_ms for _, frame in samples), default=0)
     time = given.get("time", last)
     time = time if type(time) is int and time >= 0 else last
-    return {"scheduled": time, **given, "t": time, "v": _latest(outputs, samples)}
-
-
-def _latest(outputs: Outputs, samples: Sequence[Sampled]) -> dict[str, list[Any]]:
-    matchers = [matcher(pattern) for pattern in outputs.inputs]
-    found: dict[str, list[Any]] = {}
-    for schema, frame in samples:
-        for tag, value in shown(schema, frame).items():
-            name = f"{schema.connection}.{tag}"
-            if any(matches(name) for matches in matchers):
-                found[name] = [value.value, _QUALITIES[value.quality], frame.wall_ms]
-    return found
+    return {"scheduled": time, **given, "t": time, "v": wanted.values(values)}
 
 
 # --- the answer ----------------------------------------------------------------------------------------
