@@ -7,6 +7,7 @@ process it runs in (`worker.sandbox`).
 import builtins
 import operator
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any, Final
 
 from RestrictedPython.Guards import (
@@ -25,6 +26,7 @@ _MORE_BUILTINS: Final = (
     "all", "any", "bytes", "dict", "enumerate", "filter", "frozenset", "iter", "list", "map", "max", "min",
     "next", "object", "reversed", "set", "sorted", "sum", "tuple", "zip",
 )  # fmt: skip
+_OF_DATETIME: Final = {name: import_module(name) for name in ("_strptime", "time")}
 _NOTHING: Final = object()
 _SIMPLE: Final = frozenset({list, dict})
 
@@ -81,7 +83,8 @@ def delattr_of(value: Any, name: str) -> None:
 
 
 def import_of(name: str, *_: object, **__: object) -> Any:
-    module = MODULES.get(name)
+    # The interpreter asks here on behalf of `strftime` and `strptime`; a script that did is not compiled.
+    module = _OF_DATETIME.get(name) or MODULES.get(name)
     if module is None:
         raise ImportError(f"scripts cannot import {name!r}: there are {', '.join(MODULES)}")
     return module

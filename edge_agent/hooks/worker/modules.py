@@ -6,12 +6,8 @@ import math
 import re
 import statistics
 from collections.abc import Mapping
-from importlib import import_module
 from types import ModuleType
 from typing import Any, Final, NoReturn
-
-# `datetime` imports it when it is first needed, and nothing can be imported by then.
-import_module("_strptime")
 
 
 class Namespace:
