@@ -15,6 +15,7 @@ from central_sync.api.route import Answer, Body, Call, NoQuery, Query, Route
 from central_sync.services.access.roles import Scope
 from central_sync.services.errors import NotFound
 from central_sync.services.scripts.dry_run import DryRunBody, DryRunResult
+from central_sync.services.scripts.hook_types import HookTypes, hook_types
 from central_sync.services.scripts.views import (
     MAX_NOTE,
     AssignmentBody,
@@ -93,6 +94,10 @@ def _tagged(view: ScriptView, status: int = 200) -> web.Response:
 
 def _written(stored: ScriptWritten) -> web.Response:
     return _tagged(stored, 201 if stored.created_version else 200)
+
+
+async def types(_call: Call[NoQuery]) -> web.Response:
+    return model(hook_types())
 
 
 async def scripts(call: Call[ScriptsQuery]) -> web.Response:
@@ -219,6 +224,11 @@ ROUTES: Final[list[Route[Any]]] = [
             400: "bad_body, bad_key, bad_script", 409: "name_taken, too_many_scripts, key_reused",
             413: "too_large",
         },
+    ),
+    Route(
+        "GET", f"{_PATH}/hook-types", "hook_types", Scope.VIEWER, "scripts",
+        "The types of hooks: when each is run, on what, and an example",
+        types, NoQuery, {200: Answer("All of them.", HookTypes)},
     ),
     Route(
         "POST", f"{_PATH}/dry-run", "dry_run_script", Scope.ENGINEER, "scripts",

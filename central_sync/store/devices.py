@@ -16,6 +16,7 @@ from central_sync.services.views import EventView
 from central_sync.store import listing, rows
 from central_sync.store.schemas import SchemaCache
 from edge_agent.wire.quality import Quality
+from edge_agent.wire.scripts import HOOKS_CONNECTION
 
 
 def account(connection: sqlite3.Connection, device: str) -> DeviceAccount | None:
@@ -67,23 +68,21 @@ def events(
 
 def slots(
     connection: sqlite3.Connection, model: ReadModel, schemas: SchemaCache, device_no: int
-) -> list[Slot]:
-    """The slots that count: for each (connection, group) the one of the schema that spoke last."""
+) -> list[list[Slot]]:
+    """Of each (connection, group) its schemas, the one that spoke last first: its tags are the group's."""
     sql = (
         "SELECT schema.hash FROM device_schema JOIN schema ON schema.no = schema_no "
         "WHERE device_no = ? AND used = 1"
     )
     names = [row[0] for row in connection.execute(sql, (device_no,))]
     held = model.slots(device_no, names)
-    newest: dict[tuple[str, str], Slot] = {}
+    groups: dict[tuple[str, str], list[Slot]] = {}
     for name in names:
         slot = held.get(name) or _saved(connection, schemas, device_no, name)
         if slot is None:
             continue
-        place = (slot.schema.connection, slot.schema.group)
-        if place not in newest or newest[place].key < slot.key:
-            newest[place] = slot
-    return [newest[place] for place in sorted(newest)]
+        groups.setdefault((slot.schema.connection, slot.schema.group), []).append(slot)
+    return [sorted(groups[place], key=lambda slot: slot.key, reverse=True) for place in sorted(groups)]
 
 
 def _saved(connection: sqlite3.Connection, schemas: SchemaCache, device_no: int, name: str) -> Slot | None:
@@ -94,23 +93,37 @@ def _saved(connection: sqlite3.Connection, schemas: SchemaCache, device_no: int,
 
 
 def latest_items(
-    found: list[Slot], connection: str | None, after: Sequence[str | int] | None, limit: int
+    found: list[list[Slot]], connection: str | None, after: Sequence[str | int] | None, limit: int
 ) -> list[dict[str, Any]]:
     """Items behind the key `after`, ordered by connection, group and tag; only these are decoded."""
     items: list[dict[str, Any]] = []
-    for slot in found:
+    for slot, *others in found:
         place = (slot.schema.connection, slot.schema.group)
         if connection not in (None, place[0]) or (after and place < (after[0], after[1])):
             continue
         for name, index in sorted((slot.schema.tags[index].name, index) for index in slot.tags()):
             if after and (*place, name) <= tuple(after):
                 continue
-            item = slot.item(index)
+            item = _newest_item(slot, index, others)
             if item is not None:
                 items.append(item)
             if len(items) == limit:
                 return items
     return items
+
+
+def _newest_item(slot: Slot, index: int, others: Sequence[Slot]) -> dict[str, Any] | None:
+    """A group whose hook fails now and then speaks in two schemas by turns, and partial frames of the one
+    leave values of the other in force."""
+    if slot.base is not None and not slot.newer:
+        return slot.item(index)
+    best, at, found = slot, index, slot.find(index)
+    for other in others:
+        place = other.schema.index(slot.schema.tags[index].name)
+        theirs = None if place is None else other.find(place)
+        if place is not None and theirs is not None and (found is None or theirs[0] > found[0]):
+            best, at, found = other, place, theirs
+    return best.item(at)
 
 
 def live_connections(connection: sqlite3.Connection, device_no: int) -> frozenset[str] | None:
@@ -121,7 +134,9 @@ def live_connections(connection: sqlite3.Connection, device_no: int) -> frozense
         return None
     if state == DeviceState.OFFLINE:
         return frozenset()
-    return frozenset(entry["name"] for entry in orjson.loads(beat)["connections"])
+    report = orjson.loads(beat)
+    computed = [HOOKS_CONNECTION] if report.get("hooks") else []
+    return frozenset([entry["name"] for entry in report["connections"]] + computed)
 
 
 def mark_stale(items: list[dict[str, Any]], live: frozenset[str] | None) -> list[dict[str, Any]]:
