@@ -126,13 +126,11 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
 
 async def test_what_a_script_makes_reaches_the_centre_and_is_seen_wherever_one_looks(house: House) -> None:
     at, _ = await house.until_value("sum", good)
-    raw, doubled, total, other = [(await house.values(tag))[at][0] for tag in ("t0.raw", "t0", "sum", "t1")]
+    raw, doubled, total, *rest = [
+        (await house.values(tag))[at][0] for tag in ("t0.raw", "t0", "sum", "t1", "t2", "t3")
+    ]
     assert doubled == 2 * raw
-    # What a script sets stands where it reads again.
-    assert total in (raw + (await _rest(house, at)), doubled + (await _rest(house, at)))
-    assert other is not None, "tags that no script names pass through"
-    assert await house.values("t0.raw", "plc01") == {}, "another group is not touched"
-
+    assert total == raw + sum(rest), "tags that no script names pass through, and are read as they were"
     report = await house.until_hook("doubled", lambda each: each.state == "running" and each.calls > 0)
     mark = Script(
         name="doubled", hook_type=HookPoint.TRANSFORM, source=DOUBLED, groups=["plc00.*"], keep_raw=True,
@@ -162,13 +160,8 @@ async def test_what_a_script_makes_reaches_the_centre_and_is_seen_wherever_one_l
     assert (account.gaps, account.duplicates, account.lost) == (0, 0, 0)
 
 
-async def _rest(house: House, at: int) -> int:
-    return sum([(await house.values(tag))[at][0] for tag in ("t1", "t2", "t3")])
-
-
-async def test_a_reload_takes_good_scripts_and_refuses_bad_ones_and_touches_no_connection(
-    house: House,
-) -> None:
+async def test_a_reload_takes_good_scripts_refuses_bad_ones_and_touches_no_connection(house: House) -> None:
+    """One agent for what is seen of a script that fails as well: its start takes most of the time."""
     await house.until_value("sum", good)
     links = {each.name: each.since for each in (await house.rig.status()).connections}
     connects = (await house.rig.plc_counters())["connections"]
@@ -197,6 +190,7 @@ async def test_a_reload_takes_good_scripts_and_refuses_bad_ones_and_touches_no_c
     assert {each.name: each.since for each in (await house.rig.status()).connections} == links
     assert (await house.rig.plc_counters())["connections"] == connects
 
+    await _a_hook_that_fails_marks_its_samples_and_says_so_everywhere(house)
     document = yaml.safe_load(house.rig.config.read_text())
     house.rig.config.write_text(yaml.safe_dump({**document, "hooks": {}}))
     gone = await house.reload()
@@ -211,8 +205,7 @@ async def _sums(house: House) -> list[tuple[int, Any]]:
     return [(at, value) for at, (value, _) in (await house.values("sum")).items()]
 
 
-async def test_a_hook_that_fails_marks_its_samples_and_says_so_everywhere(house: House) -> None:
-    await house.until_value("sum", good)
+async def _a_hook_that_fails_marks_its_samples_and_says_so_everywhere(house: House) -> None:
     house.write("doubled", FAILING)
     assert (await house.reload()).applied
     report = await house.until_hook("doubled", lambda each: each.state == "off")
@@ -240,5 +233,3 @@ async def test_a_hook_that_fails_marks_its_samples_and_says_so_everywhere(house:
     house.write("doubled", DOUBLED)
     assert (await house.reload()).applied
     assert (await house.until_hook("doubled", lambda each: each.state == "running")).error == ""
-    account = await house.rig.finished()
-    assert (account.gaps, account.duplicates, account.lost) == (0, 0, 0)
