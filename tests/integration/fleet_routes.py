@@ -1,7 +1,7 @@
 """Walks the routes of the fleet system that Holdfast follows, on a running service, and writes what it saw.
 
 `python -m tests.integration.fleet_routes > docs/fleet-routes.md` starts centre, agent and PLCs, asks every
-route of provisioning, devices, commands, tag templates, v1 mappings, PLC status, audit, metrics and data in
+route of provisioning, devices, commands, hooks, tag templates, v1 mappings, PLC status, audit, metrics and data in
 its good cases and its refusals, and prints the table. The walk fails where an answer is another than
 expected, or is not one that the OpenAPI document names; a test compares the page with a new walk.
 """
@@ -212,6 +212,66 @@ async def commands(walk: Walk) -> None:
     )
 
 
+async def scripts(walk: Walk) -> None:
+    base, one = "/api/fleet/scripts", "/api/fleet/scripts/{script}"
+    source = f'OUTPUTS = {{"{TAG}_f": "float32"}}\n\n\ndef transform(frame):\n    frame["{TAG}_f"] = 1.5\n'
+    body = {"name": "oil", "hook_type": "transform", "source": source}
+    await walk.ask("GET", f"{base}/hook-types", 200, "the six, with an example each")
+    made = await walk.ask("POST", base, 201, "made", json=body)
+    script, etag = str(made.body["id"]), made.headers["ETag"]
+    await walk.ask("POST", base, 409, "the name is taken", json=body)
+    await walk.ask(
+        "POST", base, 400, "it does not compile", json={**body, "name": "bad", "source": "def transform("}
+    )
+    await walk.ask("POST", base, 403, "as operator", json=body, who="operator")
+    await walk.ask("GET", base, 200, "a page", query="?hook_type=transform")
+    await walk.ask("GET", one, 200, "with its source", script=script)
+    await walk.ask("GET", one, 404, "unknown", script="nobody")
+    served = "/api/fleet/edge/{id}/scripts"
+    await walk.ask("GET", served, 404, "it never had any", original="(new)", who="device")
+    await walk.ask(
+        "PUT", f"{one}/assignment", 200, "to a device", original="(new)", script=script,
+        json={"devices": [DEVICE]}, headers={"If-Match": etag},
+    )  # fmt: skip
+    await walk.ask(
+        "PUT", f"{one}/assignment", 200, "who would get it", original="(new)", script=script,
+        json={"selector": "*"}, query="?dry_run=true",
+    )  # fmt: skip
+    await walk.ask(
+        "PUT", f"{one}/assignment", 412, "read before somebody else wrote", original="(new)", script=script,
+        json={"devices": []}, headers={"If-Match": etag},
+    )  # fmt: skip
+    found = await walk.ask("GET", served, 200, "with its ETag", original="(new)", who="device")
+    known = {"If-None-Match": found.headers["ETag"]}
+    await walk.ask("GET", served, 304, "known by ETag", original="(new)", who="device", headers=known)
+    more = {**body, "source": source + "# changed\n"}
+    await walk.ask("PUT", one, 201, "a version", json=more, script=script)
+    await walk.ask("PUT", one, 200, "the same again", json=more, script=script)
+    await walk.ask(
+        "PATCH", one, 200, "switched off", original="(new)", json={"enabled": False}, script=script
+    )
+    await walk.ask("GET", f"{one}/versions", 200, "newest first", script=script)
+    await walk.ask("GET", f"{one}/versions/{{version}}", 200, "one", script=script, version="1")
+    await walk.ask("GET", f"{one}/versions/{{version}}", 404, "unknown", script=script, version="9")
+    await walk.ask(
+        "PUT", f"{one}/versions/{{version}}/signatures", 200, "made elsewhere", original="(new)",
+        json={"signatures": [{"key": "plant", "signature": "c2ln"}]}, script=script, version="1",
+    )  # fmt: skip
+    await walk.ask("GET", f"{one}/diff", 200, "by lines", original="(new)", script=script)
+    rollback = f"{one}/rollback/{{version}}"
+    await walk.ask("POST", rollback, 201, "a higher version", script=script, version="1")
+    await walk.ask("POST", rollback, 404, "no such version", script=script, version="9")
+    await walk.ask(
+        "POST", f"{base}/dry-run", 200, "on what a device sent last",
+        json={"saved": {"script": script}, "data": {"device": DEVICE, "last": 3}},
+    )  # fmt: skip
+    await walk.ask("POST", f"{base}/dry-run", 400, "no script", json={})
+    await walk.ask("GET", f"{one}/devices", 200, "who has it", original="(new)", script=script)
+    await walk.ask("GET", "/api/fleet/devices/{id}/scripts", 200, "desired and reported", original="(new)")
+    await walk.ask("DELETE", one, 204, "deleted; its versions stay", script=script)
+    await walk.ask("DELETE", one, 404, "it was deleted", script=script)
+
+
 async def templates(walk: Walk) -> None:
     base = "/api/fleet/tag-templates"
     tags = [{"name": "extra{n}", "address": "holding:{base}", "type": "uint16"}]
@@ -299,6 +359,7 @@ AREAS: Final[dict[str, Callable[[Walk], Awaitable[None]]]] = {
     "Config": configs,
     "Devices and data": devices,
     "Commands": commands,
+    "Python hooks": scripts,
     "Tag templates": templates,
     "v1 mappings": mappings,
     "": the_rest,
