@@ -1,8 +1,8 @@
 """Walks the routes of the fleet system that Holdfast follows, on a running service, and writes what it saw.
 
 `python -m tests.integration.fleet_routes > docs/fleet-routes.md` starts centre, agent and PLCs, asks every
-route of provisioning, devices, commands, hooks, tag templates, v1 mappings, PLC status, audit, metrics and data in
-its good cases and its refusals, and prints the table. The walk fails where an answer is another than
+route of provisioning, devices, commands, hooks, tag templates, v1 mappings, PLC status, audit, metrics and
+data in its good cases and its refusals, and prints the table. The walk fails where an answer is another than
 expected, or is not one that the OpenAPI document names; a test compares the page with a new walk.
 """
 
