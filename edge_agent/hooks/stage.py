@@ -218,6 +218,8 @@ class Stage:
         items = [item for group, lane in flow.lanes.items() if group in own for item in lane]
         if not items:
             return
+        # Of several groups, too, in the order in which they were read: a state must not depend on flushes.
+        items.sort(key=lambda item: item.frame.mono_ns)
         unable = hook.unable()
         if unable is None:
             await self._prepare(flow, hook, {item.schema.hash: item.schema for item in items}.values())
