@@ -55,7 +55,7 @@ class Holdfast:
         do("python3", "-m", "venv", PREFIX)
         do(
             f"{PREFIX}/bin/pip", "install", "--quiet", "--no-index", "--find-links=/wheels",
-            "holdfast[central,speed]", timeout=300,
+            "holdfast[central,speed,hooks]", timeout=300,
         )  # fmt: skip
         do(INSTALL, "--agent", "--centre")
         for unit in (AGENT, CENTRE):

@@ -92,7 +92,7 @@ def wheelhouse(directory: Path) -> Path:
     (wheel,) = directory.glob("holdfast-*.whl")
     run(
         *pip, "download", "--only-binary", ":all:", "--python-version", "3.11", "--dest", directory,
-        f"{wheel}[central,speed]", timeout=_BUILD_SECONDS,
+        f"{wheel}[central,speed,hooks]", timeout=_BUILD_SECONDS,
     )  # fmt: skip
     return directory
 
@@ -110,6 +110,8 @@ class Machine:
             f"--bind-ro={wheels}:/wheels", "--link-journal=no", f"--directory={tree}",
             # To read whether the clock is synchronised; containers have no such right by default.
             "--system-call-filter=adjtimex clock_adjtime",
+            # What workers of hooks confine themselves with.
+            "--system-call-filter=seccomp landlock_create_ruleset landlock_restrict_self",
         ]  # fmt: skip
         self._container: subprocess.Popen[bytes] | None = None
         self._leader = 0

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.hooks.layers import LAYERS, ON
 from tests.system.freeze import frozen
 from tests.system.holdfast_machine import (
     AGENT,
@@ -102,6 +103,19 @@ def test_logs_are_found_by_their_fields(running: Holdfast) -> None:
     assert started["SYSLOG_IDENTIFIER"] == AGENT
     assert started["_SYSTEMD_UNIT"] == f"{AGENT}.service"
     assert started["CONNECTIONS"] == "2"
+
+
+def test_hooks_have_every_layer_of_their_sandbox_within_that_of_the_unit(running: Holdfast) -> None:
+    """`privileges` among them: there are none to be dropped, and capset(2) is not needed for that."""
+    hooked = document()
+    script = "OUTPUTS = {'n': 'uint32'}\ndef on_schedule(tick):\n    tick['n'] = 1\n"
+    each = {"name": "yearly", "point": "on_schedule", "schedule": "0 0 1 1 *", "source": script}
+    hooked["hooks"] = {"require": ["rlimits", "no_new_privs", "landlock", "seccomp"], "scripts": [each]}
+    running.configure(hooked)
+    running.machine.do("systemctl", "reload", AGENT)
+    assert running.status()["hooks"]["layers"] == dict.fromkeys(LAYERS, ON)
+    running.configure(document())
+    running.machine.do("systemctl", "reload", AGENT)
 
 
 def test_a_reload_is_taken_over_by_the_same_process(running: Holdfast) -> None:

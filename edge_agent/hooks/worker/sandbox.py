@@ -8,10 +8,12 @@ imported later than `confine` is not found.
 What each layer holds, and what it lets through where it is alone: docs/hooks-sandbox.md.
 """
 
+import contextlib
 import os
 import resource
 from collections.abc import Callable, Collection
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from edge_agent.hooks.layers import LAYERS, ON
@@ -19,6 +21,7 @@ from edge_agent.hooks.worker import landlock, privileges, syscalls
 
 MEMORY_BYTES: Final = 192 << 20
 NICE: Final = 10
+_FIRST_TO_GO: Final = "1000"
 _LIMITS: Final = {
     resource.RLIMIT_AS: MEMORY_BYTES,
     resource.RLIMIT_NPROC: 0,
@@ -41,6 +44,7 @@ def confine(parent: int | None = None, layers: Collection[str] = LAYERS) -> dict
     keeps no other from being taken on: whether that is enough is the agent's to decide.
     """
     _keep_the_channel_alone()
+    _give_way()
     # What a layer needs, libraries or descriptors, it gets before the first of them is on.
     prepare: dict[str, Callable[[], Callable[[], None]]] = {
         "privileges": lambda: privileges.drop,
@@ -71,9 +75,16 @@ def _taken(step: Callable[[], None]) -> str:
     return ON
 
 
+def _give_way() -> None:
+    """No layers, and not everywhere to be had: the agent polls while scripts compute, and it is what must
+    stay where memory is short. A worker is begun again."""
+    with contextlib.suppress(OSError):
+        os.nice(NICE)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO)
+
+
 def _limit() -> None:
-    """Niceness comes with the limits: the agent polls while scripts compute."""
-    os.nice(NICE)
     for which, most in _LIMITS.items():
         hard = resource.getrlimit(which)[1]
         value = most if hard == resource.RLIM_INFINITY else min(most, hard)
