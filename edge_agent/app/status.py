@@ -1,7 +1,7 @@
 """One snapshot of the agent for the local API, and the heartbeat that the centre gets of it."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from edge_agent import __version__
@@ -10,12 +10,26 @@ from edge_agent.buffer.recovery import Identity
 from edge_agent.buffer.store import Store
 from edge_agent.contracts.clock import Clock
 from edge_agent.contracts.outbox import Outbox
-from edge_agent.contracts.status import AgentStatus, CommandStatus, PageReport, SinkReport
+from edge_agent.contracts.status import Accounting, AgentStatus, CommandStatus, PageReport, SinkReport
 from edge_agent.runtime.clock import sync_state
 from edge_agent.runtime.host import HostMeter
 from edge_agent.runtime.supervise import Components
 from edge_agent.wire.messages import ClockReport, ConfigReport, ConnectionReport, Heartbeat, HooksReport
 from edge_agent.wire.version import PROTOCOL_VERSION
+
+
+def with_hooks(read: Sequence[Accounting], adjusted: Mapping[str, tuple[int, int]]) -> list[Accounting]:
+    """The account of connections with what hooks have computed and dropped, and that of computed tags."""
+    known = {entry.connection: entry for entry in read}
+    for connection, (computed, dropped) in adjusted.items():
+        entry = known.get(connection, Accounting(connection=connection))
+        known[connection] = Accounting(
+            connection=connection,
+            read=entry.read + computed,
+            suppressed=entry.suppressed + dropped,
+            framed=entry.framed + computed - dropped,
+        )
+    return list(known.values())
 
 
 def _brief(report: ConnectionReport) -> ConnectionReport:
@@ -47,6 +61,7 @@ class StatusBoard:
     page: Callable[[], PageReport | None]
     commands: Callable[[], list[CommandStatus]]
     hooks: Callable[[], HooksReport | None] = lambda: None
+    adjusted: Callable[[], Mapping[str, tuple[int, int]]] = dict
 
     @property
     def uptime_seconds(self) -> float:
@@ -66,7 +81,7 @@ class StatusBoard:
             buffer=self.store.report(),
             config=self.config(),
             connections=self.connections.reports(),
-            accounting=self.connections.accounting(),
+            accounting=self._accounting(),
             sinks=self.sinks(),
             components=self.components.reports(),
             lateness=self.connections.lateness(),
@@ -76,6 +91,9 @@ class StatusBoard:
             commands=self.commands(),
             hooks=self.hooks(),
         )
+
+    def _accounting(self) -> list[Accounting]:
+        return with_hooks(self.connections.accounting(), self.adjusted())
 
     def heartbeat(self) -> Heartbeat:
         connections = self.connections.reports()
@@ -97,7 +115,7 @@ class StatusBoard:
             connections_total=len(healthy),
             connections=[_brief(report) for report in connections],
             heads=self.outbox.heads(),
-            read_samples=sum(entry.read for entry in self.connections.accounting()),
+            read_samples=sum(entry.read for entry in self._accounting()),
             lost_samples=self.store.lost_samples,
             labels=self.labels,
             metrics_listen=self.metrics_listen,

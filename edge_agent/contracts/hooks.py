@@ -4,7 +4,7 @@ Frames are in the ring when hooks see them, so that a killed agent loses none; w
 committed in their place, in the transaction that also keeps the hook's state (decision 0038).
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -96,6 +96,19 @@ class HookWatch(Protocol):
         """The newest values that hooks made: of replaced tags and of computed ones."""
         ...
 
+    def adjusted(self) -> Mapping[str, tuple[int, int]]:
+        """By connection, how many samples hooks of this run have computed and how many dropped: read grows
+        by the one, suppressed by the other, and framed by their difference."""
+        ...
+
+    def schemas(self) -> list[Schema]:
+        """Of groups that hooks changed, as their frames go on; computed ones among them."""
+        ...
+
+    def latest_of(self, schema: Schema, wanted: Iterable[int]) -> list[LatestValue]:
+        """Newest values of some tags, by their places in one of `schemas`, as they go on."""
+        ...
+
 
 class HookStage(FrameHooks, HookWatch, Protocol):
     """All that `app` asks of the stage. `hooks.stage.Stage` implements it."""
@@ -105,6 +118,10 @@ class HookStage(FrameHooks, HookWatch, Protocol):
         whose digest stays goes on as it is, with its process, breaker and figures. Never raises: what cannot
         run is reported as refused. require: layers of the sandbox without which none runs. call_seconds: what
         one call may take where its script does not say. The caller has told the buffer of the groups."""
+        ...
+
+    def expect(self, schemas: Sequence[Schema]) -> None:
+        """Frames of these will come: what takes long for them is done beside the flushes."""
         ...
 
     async def close(self) -> None:

@@ -20,7 +20,7 @@ from edge_agent.wire.batch import Kind
 from edge_agent.wire.frame import Frame
 from edge_agent.wire.messages import Event
 from edge_agent.wire.schema import Schema
-from edge_agent.wire.scripts import covers
+from edge_agent.wire.scripts import HOOKS_CONNECTION, covers
 
 # Calls of one hook in a flush: an alarm shower beyond is not told.
 MAX_CALLS: Final = 200
@@ -130,6 +130,17 @@ def dependencies(hooks: Sequence[Hook], lanes: Sequence[set[Group]]) -> list[lis
 
 def covered(hook: Hook, groups: Iterable[Group]) -> set[Group]:
     return {group for group in groups if covers(hook.script.groups, *group)}
+
+
+def concerned(hooks: Sequence[Hook], groups: Iterable[Group]) -> set[Group]:
+    """The groups whose frames hooks make or change."""
+    made = set(groups)
+    names = {(HOOKS_CONNECTION, hook.name) for hook in hooks}
+    found = made & names
+    for hook in hooks:
+        if hook.script.hook_type.has_frames:
+            found |= covered(hook, made)
+    return found
 
 
 class Wanted:

@@ -135,23 +135,39 @@ class Made:
         self._failed.pop(group, None)
         known.note(frame)
 
+    @property
+    def groups(self) -> list[Group]:
+        return list(self._values)
+
     def keep(self, groups: Iterable[Group]) -> None:
-        """Forgets all others."""
+        """Forgets all others: hooks have no say in them any more."""
         for group in self._values.keys() - set(groups):
             del self._values[group]
+            del self._raw[group]
             self._failed.pop(group, None)
+            self._indices.pop(group, None)
+
+    def schemas(self) -> list[Schema]:
+        """Of groups that hooks changed, as their frames go on."""
+        return [values.schema for values in self._values.values()]
+
+    def latest_of(self, schema: Schema, wanted: Iterable[int]) -> list[LatestValue]:
+        """Of some tags, by their places in one of `schemas`; nothing where that is another by now."""
+        group = (schema.connection, schema.group)
+        values = self._values.get(group)
+        return [] if values is None or values.schema.hash != schema.hash else self._of(group, values, wanted)
 
     def latest(self, connection: str | None) -> list[LatestValue]:
         """Of tags that are not as they were read. Where a hook fails now, they have no value."""
         found: list[LatestValue] = []
         for group, values in self._values.items():
             if connection is None or group[0] == connection:
-                found += self._of(group, values)
+                found += self._of(group, values, self._changed(group, values.schema))
         return found
 
-    def _of(self, group: Group, values: GroupValues) -> list[LatestValue]:
+    def _of(self, group: Group, values: GroupValues, wanted: Iterable[int]) -> list[LatestValue]:
         tags, failed = values.schema.tags, self._failed.get(group)
-        newest = values.all(self._changed(group, values.schema))
+        newest = values.all(wanted)
         return [
             LatestValue(
                 connection=group[0],

@@ -23,6 +23,7 @@ from edge_agent.hooks.flow import (
     Sums,
     Wanted,
     alert_calls,
+    concerned,
     covered,
     cycle,
     dependencies,
@@ -77,6 +78,8 @@ class Stage:
         self._parted: dict[str, bytes] = {}
         self._numbers: dict[str, int] = {}
         self._sums: dict[str, Sums] = {}
+        # Of each group the schema that it was read with last.
+        self._raw: dict[Group, Schema] = {}
         self._values = Values()
         self._made = Made()
         self._outages = OutageLog(logger, clock)
@@ -107,6 +110,8 @@ class Stage:
             self._wanted = {
                 hook.name: Wanted(hook.outputs.inputs) for hook in hooks if hook.outputs is not None
             }
+            self._made.keep(concerned(hooks, self._made.groups))
+            self.expect(list(self._raw.values()))
         kept = set(places.values())
         await asyncio.gather(*(place.close() for place in before.values() if place not in kept))
 
@@ -138,6 +143,7 @@ class Stage:
     async def apply(self, frames: Frames, records: Records, seconds: float) -> Hooked:
         async with self._turn:
             flow = self._flow = Flow.of(frames, self._clock.monotonic() + seconds)
+            self._raw |= {group: lane[-1].raw for group, lane in flow.lanes.items()}
             before = {hook.name: self._state(hook) for hook in self._hooks}
             try:
                 await self._run(flow, records)
@@ -419,13 +425,22 @@ class Stage:
     def latest(self, connection: str | None = None) -> list[LatestValue]:
         return self._made.latest(connection)
 
+    def schemas(self) -> list[Schema]:
+        return self._made.schemas()
+
+    def latest_of(self, schema: Schema, wanted: Iterable[int]) -> list[LatestValue]:
+        return self._made.latest_of(schema, wanted)
+
     def expect(self, schemas: Sequence[Schema]) -> None:
-        """Frames of these will come: workers are told of them beforehand."""
+        """The first hook of each group is prepared; what comes after it has what that makes of it."""
         for schema in schemas:
-            for hook in self._hooks:
-                if hook.script.hook_type.has_frames and covers(
-                    hook.script.groups, schema.connection, schema.group
-                ):
-                    self._place(hook).study([(hook, schema)])
-                    self._place(hook).mend()
-                    break
+            self._raw[schema.connection, schema.group] = schema
+            group = {(schema.connection, schema.group)}
+            hook = next((hook for hook in self._framing() if covered(hook, group)), None)
+            if hook is not None:
+                self._place(hook).study([(hook, schema)])
+        for place in self._places.values():
+            place.mend()
+
+    def _framing(self) -> list[Hook]:
+        return [*self._of(HookPoint.TRANSFORM), *self._of(HookPoint.BEFORE_FORWARD)]

@@ -121,8 +121,8 @@ class Counting:
         counted = replace(each, row=row, read=each.read + 1)
         made.setdefault(COUNTED.hash, (COUNTED, []))[1].append(counted)
 
-    def failed(self) -> Mapping[tuple[str, str], bool]:
-        return {HOOKED: False}
+    def failed(self) -> Mapping[str, bool]:
+        return {".".join(HOOKED): False}
 
 
 # --- a life, in a process of its own -----------------------------------------------------------------------
