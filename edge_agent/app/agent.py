@@ -18,9 +18,10 @@ from edge_agent.app.clockwatch import ClockWatch
 from edge_agent.app.compiled import Compiled
 from edge_agent.app.connections import ConnectionSet
 from edge_agent.app.ending import WRITER, Ending
-from edge_agent.app.hooks import HookRoom, overlaid
+from edge_agent.app.hooks import HookRoom
 from edge_agent.app.inspection import Inspector
 from edge_agent.app.outcome import judge, report
+from edge_agent.app.seen import Seen
 from edge_agent.app.sent_scripts import judge_in_child, last_good_beside, rules_of
 from edge_agent.app.status import StatusBoard
 from edge_agent.app.transaction import CentreMove, ConfigKeeper
@@ -195,6 +196,7 @@ class Agent:
         crew = ending.crew
         workshop = Workshop(self._clock, self._store, directory=self._directory, state=self._database.parent)
         self._connections = ending.connections = ConnectionSet(crew, workshop, self._store)
+        self._seen = Seen(self._connections, self._hooks)
         self._writer = make_writer(
             lambda: self._keeper.running, self._connections, self._store, self._database, self._clock
         )
@@ -226,6 +228,7 @@ class Agent:
             self._page_report,
             lambda: [] if self._commands is None else self._commands.status(),
             self._hooks.report,
+            self._hooks.adjusted,
         )
 
     async def _resumed(self) -> None:
@@ -277,6 +280,7 @@ class Agent:
             self._database,
             self._keeper,
             self._connections,
+            self._seen,
             self._store,
             self._outbox,
             link,
@@ -316,7 +320,7 @@ class Agent:
         return self._board.status()
 
     def latest(self, connection: str | None = None) -> list[LatestValue]:
-        return overlaid(self._connections.latest(connection), self._hooks.latest(connection))
+        return self._seen.latest(connection)
 
     async def reload(self) -> ReloadResult:
         result = await self._keeper.reload()
@@ -333,9 +337,8 @@ class Agent:
     def _inspector(self) -> Inspector:
         """What the local page sees of this agent."""
         return Inspector(
-            self.status, self._connections, lambda: self._keeper.running, self._database, self._log_ring,
-            self._hooks.latest,
-        )  # fmt: skip
+            self.status, self._seen, lambda: self._keeper.running, self._database, self._log_ring
+        )
 
     def _page_report(self) -> PageReport | None:
         return None if self._page is None else self._page.report()

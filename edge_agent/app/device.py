@@ -16,6 +16,7 @@ import structlog
 from edge_agent import __version__
 from edge_agent.app.centre import CentreLink
 from edge_agent.app.connections import ConnectionSet
+from edge_agent.app.seen import Seen
 from edge_agent.app.tag_readings import TagReadings
 from edge_agent.app.transaction import ConfigKeeper
 from edge_agent.buffer.errors import NotStored
@@ -58,6 +59,7 @@ class AgentDevice:
     database: Path
     keeper: ConfigKeeper
     connections: ConnectionSet
+    seen: Seen
     store: Store
     outbox: Outbox
     link: CentreLink
@@ -160,7 +162,7 @@ class AgentDevice:
     # --- values ----------------------------------------------------------------------------------
 
     async def read_tags(self, names: Sequence[str], seconds: float) -> list[TagReading]:
-        readings = TagReadings(self.connections.schemas(), self.connections.latest_of, self.clock)
+        readings = TagReadings(self.seen.schemas(), self.seen.latest_of, self.clock)
         return await readings.read(names, seconds)
 
     def write_problem(self, tag: str, value: JsonValue) -> tuple[str, str] | None:

@@ -5,7 +5,7 @@ An agent without scripts imports nothing of the room `hooks` and asks nobody at 
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -17,7 +17,8 @@ from edge_agent.contracts.clock import Clock
 from edge_agent.contracts.hooks import FrameHooks, HookStage, LinkChange
 from edge_agent.contracts.status import LatestValue
 from edge_agent.wire.messages import HooksReport
-from edge_agent.wire.scripts import OnFailure, Script
+from edge_agent.wire.schema import Schema
+from edge_agent.wire.scripts import OnFailure, Script, covers
 
 if TYPE_CHECKING:
     from edge_agent.app.hook_sources import Sources
@@ -138,17 +139,26 @@ class HookRoom:
         report = self.told(own)
         return None if self._stage is None and report == HooksReport() else report
 
+    @property
+    def _runs(self) -> HookStage | None:
+        """None where no script runs."""
+        return self._stage if self._store.hooks is not None else None
+
+    def adjusted(self) -> Mapping[str, tuple[int, int]]:
+        return {} if self._stage is None else self._stage.adjusted()
+
     def latest(self, connection: str | None = None) -> list[LatestValue]:
-        return [] if self._stage is None else self._stage.latest(connection)
+        return [] if self._runs is None else self._runs.latest(connection)
 
+    def schemas(self) -> list[Schema]:
+        return [] if self._runs is None else self._runs.schemas()
 
-def overlaid(read: list[LatestValue], made: Sequence[LatestValue]) -> list[LatestValue]:
-    """Values as hooks left them: those that they replaced in their places, computed ones behind."""
-    if not made:
-        return read
-    by_name = {(value.connection, value.group, value.tag): value for value in made}
-    shown = [by_name.pop((value.connection, value.group, value.tag), value) for value in read]
-    return [*shown, *by_name.values()]
+    def latest_of(self, schema: Schema, wanted: Iterable[int]) -> list[LatestValue]:
+        return [] if self._runs is None else self._runs.latest_of(schema, wanted)
+
+    def has_say(self, connection: str, group: str) -> bool:
+        """Whether scripts may change the group's frames or keep them back."""
+        return self._runs is not None and covers(self._runs.failed(), connection, group)
 
 
 def failing(scripts: Sequence[Script]) -> dict[str, bool]:

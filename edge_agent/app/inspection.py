@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from edge_agent.app.compiled import Compiled, unpacked, write_out
-from edge_agent.app.connections import ConnectionSet
-from edge_agent.app.values import Made, TagSearch
+from edge_agent.app.seen import Seen
+from edge_agent.app.values import TagSearch
 from edge_agent.buffer.trend import read_trend
 from edge_agent.config.child import call_in_child
 from edge_agent.config.secrecy import masked_data
@@ -54,18 +54,17 @@ class Inspector:
     def __init__(
         self,
         status: Callable[[], AgentStatus],
-        connections: ConnectionSet,
+        seen: Seen,
         running: Callable[[], Compiled],
         database: Path,
         ring: LogRing,
-        made: Made,
     ) -> None:
-        """running: the config in force. database: the buffer's. made: the newest values of hooks."""
+        """running: the config in force. database: the buffer's."""
         self.status = status
         self._running = running
         self._database = database
         self._ring = ring
-        self._search = TagSearch(connections.schemas, connections.latest_of, made)
+        self._search = TagSearch(seen.schemas, seen.latest_of)
         self._trends = _Turns("trends")
         self._texts = _Turns("configs")
 

@@ -6,7 +6,7 @@ was unpacked is kept for the next look, up to a bound.
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,12 +22,6 @@ _KEPT_TAGS: Final = 5_000
 _NUMBERS: Final = re.compile(r"(\d+)")
 
 Latest = Callable[[Schema, Mapping[int, TagSchema]], list[LatestValue]]
-# The newest values that hooks made, of one connection or of all.
-Made = Callable[[str | None], Sequence[LatestValue]]
-
-
-def _nothing(_: str | None) -> Sequence[LatestValue]:
-    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +33,13 @@ class _Names:
 
 
 class TagSearch:
-    """Answers `ValueQuery`s over the groups that run. `latest` reads the values of some of their tags; what
-    hooks `made` of them stands in their place, and what they computed behind everything."""
+    """Answers `ValueQuery`s over the groups that run. `latest` reads the values of some of their tags."""
 
-    def __init__(
-        self, schemas: Callable[[], Sequence[Schema]], latest: Latest, made: Made = _nothing
-    ) -> None:
+    def __init__(self, schemas: Callable[[], Sequence[Schema]], latest: Latest) -> None:
         self._schemas = schemas
         self._latest = latest
-        self._made = made
         self._names: dict[str, _Names] = {}
         self._kept_names = 0
-        self._exact: dict[str, tuple[str, ...]] = {}
         self._tags: dict[tuple[str, int], TagSchema] = {}
 
     async def find(self, query: ValueQuery) -> ValuePage:
@@ -58,9 +47,6 @@ class TagSearch:
         items: list[LatestValue] = []
         total = 0
         first, last = query.offset, query.offset + min(query.limit, MAX_LIMIT)
-        made = {(value.connection, value.group, value.tag): value for value in self._made(query.connection)}
-        computed = dict(made)
-        touched = {(connection, group) for connection, group, _ in made}
         for schema in self._schemas():
             if query.connection not in (None, schema.connection):
                 continue
@@ -69,15 +55,9 @@ class TagSearch:
             if shown:
                 items += self._values(schema, matching[shown.start : shown.stop])
             total += len(matching)
-            if (schema.connection, schema.group) in touched:
-                for name in self._exact_names(schema):
-                    computed.pop((schema.connection, schema.group, name), None)
             if query.text:
                 await asyncio.sleep(0)
-        items = [made.get((item.connection, item.group, item.tag), item) for item in items]
-        more = _chosen(computed.values(), query.text)
-        items += more[max(0, first - total) : max(0, last - total)]
-        return ValuePage(total=total + len(more), items=items)
+        return ValuePage(total=total, items=items)
 
     def _matching(self, schema: Schema, text: str) -> Sequence[int]:
         """Places of the tags that match, in the order that people read."""
@@ -107,15 +87,6 @@ class TagSearch:
             self._kept_names += len(names)
         return known
 
-    def _exact_names(self, schema: Schema) -> tuple[str, ...]:
-        known = self._exact.get(schema.hash)
-        if known is None:
-            known = tuple(tag["name"] for tag in _described(schema))
-            if sum(map(len, self._exact.values())) + len(known) > _KEPT_NAMES:
-                self._exact.clear()
-            self._exact[schema.hash] = known
-        return known
-
     def _values(self, schema: Schema, places: Sequence[int]) -> list[LatestValue]:
         tags = self._tags_of(schema, places)
         found = self._latest(schema, tags)
@@ -138,16 +109,6 @@ class TagSearch:
             for place in missing:
                 self._tags[name, place] = TagSchema.from_json(described[place])
         return {place: self._tags[name, place] for place in places}
-
-
-def _chosen(values: Iterable[LatestValue], text: str) -> list[LatestValue]:
-    """Those whose name has the text in it, in the order that people read."""
-    wanted = text.casefold().strip()
-    return sorted(
-        (each for each in values if wanted in f"{each.connection}.{each.group}.{each.tag}".casefold()
-         or wanted in f"{each.connection}.{each.tag}".casefold()),
-        key=lambda each: (each.connection, each.group, _natural(each.tag)),
-    )  # fmt: skip
 
 
 class _Lazy(Sequence[int]):

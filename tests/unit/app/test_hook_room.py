@@ -10,7 +10,7 @@ import pytest
 
 from edge_agent.app.compiled import Compiled, compile_file
 from edge_agent.app.hook_sources import Sources
-from edge_agent.app.hooks import HookRoom, failing, overlaid
+from edge_agent.app.hooks import HookRoom, failing
 from edge_agent.contracts.errors import ConfigError
 from edge_agent.contracts.status import LatestValue
 from edge_agent.runtime.manual_clock import ManualClock
@@ -193,16 +193,6 @@ def test_of_two_hooks_on_a_group_the_one_that_withholds_decides() -> None:
     scripts = [sent("a", groups=["p.*", "q.*"]), sent("b", groups=["p.*"], on_failure=OnFailure.WITHHOLD)]
     cycle = Script(name="c", hook_type=HookPoint.ON_CYCLE, source="x", groups=["r.*"])
     assert failing([*scripts, cycle]) == {"p.*": True, "q.*": False}
-
-
-def test_values_are_shown_as_hooks_left_them() -> None:
-    def value(tag: str, shown: object) -> LatestValue:
-        return LatestValue(connection="p", group="g", tag=tag, value=shown, quality="good", time=1)
-
-    read = [value("a", 1), value("b", 2)]
-    shown = overlaid(read, [value("c", 9), value("a", 10)])
-    assert [(each.tag, each.value) for each in shown] == [("a", 10), ("b", 2), ("c", 9)]
-    assert overlaid(read, []) is read
 
 
 def test_the_room_is_imported_without_that_of_the_hooks() -> None:

@@ -75,7 +75,7 @@ def ring() -> LogRing:
 
 @pytest.fixture
 def inspector(running: Compiled, database: Path, ring: LogRing) -> Inspector:
-    return Inspector(no_status, no_connections(), lambda: running, database, ring, lambda _: [])
+    return Inspector(no_status, no_connections(), lambda: running, database, ring)
 
 
 @pytest.mark.parametrize("whole", [False, True])
@@ -102,7 +102,7 @@ def test_a_secret_that_was_logged_all_the_same_is_not_shown(inspector: Inspector
 def test_a_secret_is_found_however_json_writes_it(running: Compiled, database: Path, ring: LogRing) -> None:
     quoted = 'say "\\friend'
     wordy = replace(running, secrets=frozenset({quoted, "271828", "id", "1"}))
-    shown = Inspector(no_status, no_connections(), lambda: wordy, database, ring, lambda _: [])
+    shown = Inspector(no_status, no_connections(), lambda: wordy, database, ring)
     ring.setFormatter(logging.Formatter("%(message)s"))
     line = {
         "event": f"sent {quoted}",

@@ -21,8 +21,7 @@ class Plant:
         self.schemas = list(schemas)
         self.silent: set[str] = set()
         self.read: list[str] = []
-        self.made: list[LatestValue] = []
-        self.search = TagSearch(lambda: self.schemas, self.latest, self.of_hooks)
+        self.search = TagSearch(lambda: self.schemas, self.latest)
 
     def latest(self, group: Schema, wanted: Mapping[int, TagSchema]) -> list[LatestValue]:
         self.read += [tag.name for tag in wanted.values()]
@@ -35,9 +34,6 @@ class Plant:
             )
             for place, tag in wanted.items()
         ]  # fmt: skip
-
-    def of_hooks(self, connection: str | None) -> list[LatestValue]:
-        return [value for value in self.made if connection in (None, value.connection)]
 
     async def names(self, **query: object) -> tuple[int, list[str]]:
         page = await self.search.find(ValueQuery(**query))  # type: ignore[arg-type]
@@ -130,28 +126,3 @@ async def test_a_reload_is_seen_at_once(plant: Plant) -> None:
     await plant.names(text="power")
     plant.schemas[2] = schema("oven", "all", "power", "power_2")
     assert await plant.names(text="power") == (2, ["oven.power", "oven.power_2"])
-
-
-def of_hook(connection: str, group: str, tag: str, value: object) -> LatestValue:
-    return LatestValue(connection=connection, group=group, tag=tag, value=value, quality="good", time=2)
-
-
-async def test_what_a_hook_made_of_a_tag_stands_in_its_place(plant: Plant) -> None:
-    plant.made = [of_hook("press1", "fast", "t2", "hooked")]
-    page = await plant.search.find(ValueQuery(connection="press1", text="t2"))
-    assert (page.total, [item.value for item in page.items]) == (1, ["hooked"])
-
-
-async def test_what_hooks_computed_is_found_behind_the_rest_and_paged(plant: Plant) -> None:
-    plant.made = [
-        of_hook("hooks", "batch-id", "batch", "A7"),
-        of_hook("press1", "fast", "t2.raw", 1),
-        of_hook("press1", "fast", "t10", 3),
-    ]
-    everything = await plant.names()
-    assert everything[0] == 9
-    assert everything[1][7:] == ["hooks.batch", "press1.t2.raw"]
-    assert await plant.names(offset=8) == (9, ["press1.t2.raw"])
-    assert await plant.names(offset=2, limit=2) == (9, everything[1][2:4])
-    assert await plant.names(connection="hooks") == (1, ["hooks.batch"])
-    assert await plant.names(text="press1.t2") == (2, ["press1.t2", "press1.t2.raw"])
