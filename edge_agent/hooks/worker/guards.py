@@ -6,7 +6,7 @@ process it runs in (`worker.sandbox`).
 
 import builtins
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from RestrictedPython.Guards import (
 from RestrictedPython.transformer import INSPECT_ATTRIBUTES
 
 from edge_agent.hooks.worker.account import Account
-from edge_agent.hooks.worker.modules import MODULES
+from edge_agent.hooks.worker.modules import MARKERS, MODULES, Namespace
 
 _FORMATTING: Final = frozenset({"format", "format_map"})
 _REFUSED: Final = INSPECT_ATTRIBUTES | _FORMATTING
@@ -82,12 +82,23 @@ def delattr_of(value: Any, name: str) -> None:
     delattr(write_to(value), name)
 
 
-def import_of(name: str, *_: object, **__: object) -> Any:
-    # The interpreter asks here on behalf of `strftime` and `strptime`; a script that did is not compiled.
-    module = _OF_DATETIME.get(name) or MODULES.get(name)
-    if module is None:
-        raise ImportError(f"scripts cannot import {name!r}: there are {', '.join(MODULES)}")
-    return module
+def importer(own: Mapping[str, Any]) -> Callable[..., Any]:
+    """What `import` does in a script. `own`: what is its alone, of `holdfast_hooks`."""
+    markers = {name: _entry(name, own) for name in MARKERS}
+    modules = {**MODULES, "holdfast_hooks": Namespace("holdfast_hooks", markers)}
+
+    def import_of(name: str, *_: object, **__: object) -> Any:
+        # The interpreter asks here on behalf of `strftime` and `strptime`; a script that did is not compiled.
+        module = _OF_DATETIME.get(name) or modules.get(name)
+        if module is None:
+            raise ImportError(f"scripts cannot import {name!r}: there are {', '.join(MODULES)}")
+        return module
+
+    return import_of
+
+
+def _entry(name: str, own: Mapping[str, Any]) -> Any:
+    return own.get(name) or getattr(MODULES["holdfast_hooks"], name)
 
 
 def class_of(name: str, bases: tuple[type, ...], entries: dict[str, Any]) -> type:
@@ -105,7 +116,6 @@ BUILTINS: Final[dict[str, Any]] = {
     **{name: value for name, value in safe_builtins.items() if not name.startswith("_")},
     **{name: getattr(builtins, name) for name in _MORE_BUILTINS},
     "__build_class__": builtins.__build_class__,
-    "__import__": import_of,
     "delattr": delattr_of,
     "getattr": getattr_of,
     "hasattr": hasattr_of,
@@ -116,7 +126,7 @@ BUILTINS: Final[dict[str, Any]] = {
 def script_globals(name: str, own: dict[str, Any]) -> dict[str, Any]:
     """Globals of one script. `own`: what is its alone, such as print."""
     return {
-        "__builtins__": {**BUILTINS, **own},
+        "__builtins__": {**BUILTINS, **own, "__import__": importer(own)},
         "__metaclass__": class_of,
         "_alone_": _alone,
         "__name__": name,

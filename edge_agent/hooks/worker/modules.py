@@ -52,7 +52,8 @@ _STATISTICS: Final = (
     "fmean geometric_mean harmonic_mean linear_regression correlation covariance mean median median_high "
     "median_low mode multimode pstdev pvariance quantiles stdev variance StatisticsError"
 )
-MARKERS: Final = ("Alert", "Column", "Cycle", "Frame", "Link", "State", "Tick")
+# `alert` is each script's own, by the same name.
+MARKERS: Final = ("alert", "Alert", "Column", "Cycle", "Frame", "Link", "State", "Tick")
 MODULES: Final[dict[str, Namespace]] = {
     "math": _public(math, _MATH),
     "re": _public(re, _RE),
