@@ -7,6 +7,9 @@ from edge_agent.hooks.layers import LAYERS, ON
 from edge_agent.hooks.worker import landlock
 from tests.crash.attacks import layers
 
+# Some 600 attempts and a hundred workers, all before the first test; a busy machine takes twice as long.
+pytestmark = [pytest.mark.slow_limit(120), pytest.mark.timeout(120)]
+
 LEAST_PAYLOADS = 70
 
 

@@ -13,7 +13,6 @@ import os
 import resource
 from collections.abc import Callable, Collection
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from edge_agent.hooks.layers import LAYERS, ON
@@ -21,7 +20,7 @@ from edge_agent.hooks.worker import landlock, privileges, syscalls
 
 MEMORY_BYTES: Final = 192 << 20
 NICE: Final = 10
-_FIRST_TO_GO: Final = "1000"
+_FIRST_TO_GO: Final = b"1000"
 _LIMITS: Final = {
     resource.RLIMIT_AS: MEMORY_BYTES,
     resource.RLIMIT_NPROC: 0,
@@ -81,7 +80,11 @@ def _give_way() -> None:
     with contextlib.suppress(OSError):
         os.nice(NICE)
     with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO)
+        score = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+        try:
+            os.write(score, _FIRST_TO_GO)
+        finally:
+            os.close(score)
 
 
 def _limit() -> None:

@@ -31,6 +31,7 @@ SINCE_ABI: Final = {
     "connect_tcp": 4, "listen_tcp": 4, "use_device": 5, "connect_abstract": 6, "signal_agent": 6,
     "signal_group_of_agent": 6, "signal_thread_of_agent": 6, "signal_agent_by_descriptor": 6,
 }  # fmt: skip
+_SECONDS: Final = 110
 HEAD: Final = "| what is tried | " + " | ".join(COLUMNS) + " |"
 
 
@@ -52,7 +53,7 @@ def measured() -> dict[str, Any]:
             sys.executable, "-m", "tests.crash.attacks.stand", ",".join(payloads()),
             *(f"{name}={','.join(layers)}" for name, layers in COLUMNS.items()),
         ],
-        cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=55,
+        cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=_SECONDS,
     )  # fmt: skip
     assert done.returncode == 0, f"the agent that was attacked ended with {done.returncode}: {done.stderr}"
     found: dict[str, Any] = json.loads(done.stdout)
