@@ -133,7 +133,7 @@ class _Trial:
             self._report.add(index, step, schema, frame)
         wanted = Wanted(outputs.inputs)
         for index, given in enumerate(self._order.calls):
-            call = _call(given, wanted, self._order.samples)
+            call = _call(given, wanted, self._order.samples, self._clock.wall_ms())
             step = await self._call(outputs, call, state)
             assert step.ran is not None
             state = step.ran.state
@@ -189,12 +189,14 @@ class _Trial:
 # --- calls ---------------------------------------------------------------------------------------------
 
 
-def _call(given: Mapping[str, Any], wanted: Wanted, samples: Sequence[Sampled]) -> dict[str, Any]:
+def _call(
+    given: Mapping[str, Any], wanted: Wanted, samples: Sequence[Sampled], now_ms: int
+) -> dict[str, Any]:
     """As the worker is told of it: with the newest values that INPUTS name."""
     values = Values()
     for schema, frame in samples:
         values.note((schema.connection, schema.group), schema, frame)
-    last = max((frame.wall_ms for _, frame in samples), default=0)
+    last = max((frame.wall_ms for _, frame in samples), default=now_ms)
     time = given.get("time", last)
     time = time if type(time) is int and time >= 0 else last
     return {"scheduled": time, **given, "t": time, "v": wanted.values(values)}
