@@ -57,7 +57,7 @@ def values(shown: Sequence[Shown], name: str) -> list[Any]:
 
 
 def test_unit_conversion() -> None:
-    row = {"oil_temp": 25.0, **{f"pressure{n}": float(n) for n in range(1, 5)}}
+    row: dict[str, Any] = {"oil_temp": 25.0, **{f"pressure{n}": float(n) for n in range(1, 5)}}
     broken = at(1, {"pressure2": "bad_comm"}, **{**row, "pressure2": None})
     shown, _ = shown_by("unit_conversion.py", "transform", PRESSES, [at(0, **row), broken], keep_raw=True)
     assert values(shown, "oil_temp") == [77.0, 77.0]
