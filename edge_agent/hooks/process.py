@@ -2,7 +2,7 @@
 
 Whatever comes from it is bounded before it is read, and believed by nobody here: what an answer says is the
 caller's to judge. Any fault ends the process, since nobody knows afterwards what it is. No call blocks the
-loop, and none needs a task or a thread: one reader on a socket, one timer a call.
+loop, and none needs a task or a thread: one reader on a socket, and one timer.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from typing import Any, Final, Self
 
 from edge_agent.hooks.errors import BadReply, TimedOut, WorkerGone
@@ -52,6 +52,9 @@ class WorkerProcess:
         self._unsent: memoryview | None = None
         self._waiter: asyncio.Future[tuple[Any, memoryview]] | None = None
         self._fault: WorkerGone | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._deadline = 0.0
+        self._allowed_seconds = 0.0
         self._buried: asyncio.Future[None] = self._loop.create_future()
         self.pid = process.pid
         self.layers: dict[str, str] = {}
@@ -86,9 +89,9 @@ class WorkerProcess:
         await worker._greet(deadline_seconds)
         return worker
 
-    async def call(
+    def call(
         self, head: Any, blob: bytes = b"", *, deadline_seconds: float, most_answer_bytes: int
-    ) -> tuple[Any, memoryview]:
+    ) -> Coroutine[Any, Any, tuple[Any, memoryview]]:
         """Head and blob of the answer. most_answer_bytes: that its blob may have; a head has its own bound.
 
         Raises TimedOut, WorkerGone and BadReply; the process is gone then, as it is where this is cancelled.
@@ -96,7 +99,7 @@ class WorkerProcess:
         self._number = self._number + 1 & 0xFFFF_FFFF
         message = encode(self._number, head, blob)
         assert len(message) <= MAX_REQUEST_BYTES, "a request is given in parts"
-        return await self._exchange(message, deadline_seconds, most_answer_bytes)
+        return self._exchange(message, deadline_seconds, most_answer_bytes)
 
     @property
     def fault(self) -> WorkerGone | None:
@@ -122,7 +125,7 @@ class WorkerProcess:
         assert self._waiter is None, "one request at a time"
         self._most_bytes = MAX_ANSWER_HEAD_BYTES + most_answer_bytes + 4
         waiter = self._waiter = self._loop.create_future()
-        timer = self._loop.call_later(deadline_seconds, self._too_late, deadline_seconds)
+        self._watch(deadline_seconds)
         try:
             if message:
                 self._send(message)
@@ -133,7 +136,6 @@ class WorkerProcess:
             raise
         finally:
             self._waiter = None
-            timer.cancel()
 
     async def _greet(self, deadline_seconds: float) -> None:
         stream = self._process.stderr
@@ -213,8 +215,26 @@ class WorkerProcess:
 
     # --- the end ----------------------------------------------------------------------------------------
 
-    def _too_late(self, deadline_seconds: float) -> None:
-        self._end(TimedOut(f"it took longer than {deadline_seconds * 1000:g} ms"))
+    def _watch(self, seconds: float) -> None:
+        """A timer outlives the calls that end in time: to set one and cancel it takes a tenth of a call."""
+        self._allowed_seconds = seconds
+        self._deadline = self._loop.time() + seconds
+        if self._timer is None or self._timer.when() > self._deadline:
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._deadline, self._timed)
+
+    def _timed(self) -> None:
+        self._timer = None
+        if self._waiter is None or self._waiter.done():
+            return
+        if self._loop.time() < self._deadline:
+            self._set_timer()  # it was another call's
+        else:
+            self._end(TimedOut(f"it took longer than {self._allowed_seconds * 1000:g} ms"))
 
     def _ended(self) -> None:
         """Its end of the connection is closed; how it ended is known when the kernel has done with it."""
@@ -239,6 +259,9 @@ class WorkerProcess:
             self._channel.close()
             self._unsent = None
             self._received = bytearray()
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
 
     def _kill_all(self) -> None:
         """Its session too, in case a worker that is not confined began others."""
