@@ -15,11 +15,11 @@ from pydantic import ValidationError
 from edge_agent.app import hook_samples
 from edge_agent.app.hook_scripts import Chosen
 from edge_agent.buffer import recorded
-from edge_agent.config.scripts import lacking_library
+from edge_agent.config.scripts import lacking_library, schedule_fault, zone_fault
 from edge_agent.contracts.errors import ConfigError, Unavailable
 from edge_agent.hooks import dry_run
 from edge_agent.hooks.samples import Sampled, frames_of
-from edge_agent.wire.dry_run import MAX_REQUEST_BYTES, DryRun, DryRunAnswer
+from edge_agent.wire.dry_run import MAX_REQUEST_BYTES, DryError, DryRun, DryRunAnswer
 from edge_agent.wire.scripts import HookPoint, Script
 
 _MAX_SMALL_BYTES: Final = 1 << 20
@@ -71,8 +71,13 @@ def answer(request: TextIO) -> DryRunAnswer:
     except UnicodeDecodeError as error:
         raise ConfigError("the request is not UTF-8") from error
     _check_libraries()
+    script = asked.script
+    if fault := zone_fault(script.timezone) or schedule_fault(script.schedule):
+        return DryRunAnswer(
+            ok=False, script=script.mark, error=DryError(kind="refused", type="", message=fault)
+        )
     order = dry_run.Order(
-        script=asked.script,
+        script=script,
         samples=frames_of(asked.frames, asked.schemas),
         calls=asked.calls,
         state=asked.state,

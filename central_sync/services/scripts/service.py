@@ -357,6 +357,8 @@ def script_of(body: ScriptBody) -> Script:
         raise Invalid("bad_script", "schedule: belongs to hook type on_schedule, and that needs one")
     if body.keep_raw and not body.hook_type.has_frames:
         raise Invalid("bad_script", "keep_raw: only transform and before_forward replace tags")
+    if not all(text.isprintable() for text in body.groups):
+        raise Invalid("bad_script", "groups: has characters that cannot be printed")
     keys = [each.key for each in body.signatures]
     if len(set(keys)) < len(keys):
         raise Invalid("bad_script", "signatures: one for each key")

@@ -65,6 +65,13 @@ async def test_a_script_that_no_worker_compiles_is_not_saved(open_house: OpenHou
         answer = await house.ask("POST", SCRIPTS, "admin", orjson.dumps(body(source=bad)))
         assert (answer.status, answer.json["code"]) == (400, "bad_script")
         assert (answer.json["problems"][0]["line"], "line 4" in answer.json["detail"]) == (4, True)
+        for settings, why in (
+            ({"schedule": "bananas"}, "is no schedule"),
+            ({"schedule": "0 6 * * *", "timezone": "Mars/Base"}, "Mars/Base"),
+        ):
+            script = body(hook_type="on_schedule", source="def on_schedule(tick):\n    pass\n", **settings)
+            answer = await house.ask("POST", SCRIPTS, "admin", orjson.dumps(script))
+            assert (answer.status, why in answer.json["detail"]) == (400, True), answer.body
         good = await house.ask("POST", SCRIPTS, "admin", orjson.dumps(body()))
         assert (good.status, good.json["warnings"]) == (201, [])
 

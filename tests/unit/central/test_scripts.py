@@ -242,6 +242,7 @@ async def test_a_centre_that_can_run_no_script_keeps_it_and_says_so(
         ({"hook_type": "on_alert", "keep_raw": True}, "bad_script"),
         ({"source": "\u00e9" * 40_000}, "bad_script"),
         ({"signatures": [{"key": "a", "signature": "x"}] * 2}, "bad_script"),
+        ({"groups": ["press1.\u200b*"]}, "bad_script"),
         ({"name": "Oil"}, "bad_body"),
         ({"groups": []}, "bad_body"),
         ({"tiemout_ms": 5}, "bad_body"),
