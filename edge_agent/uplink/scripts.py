@@ -187,6 +187,8 @@ class ScriptKeeper:
     async def take(self, body: bytes, etag: str) -> None:
         """Runs a new set, or goes on with the one before. Never raises for a bad one. body: as it came."""
         async with self._lock:
+            if etag == self.known_etag:
+                return  # the poll and a command asked at the same time
             self._retry_at = None
             try:
                 judged = await self._judge(body, self._rules(), is_known=False)

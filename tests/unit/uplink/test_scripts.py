@@ -271,6 +271,11 @@ async def test_what_was_refused_is_tried_again_when_the_local_file_changes(bench
     assert (bench.ran, bench.state[0]) == (marks(BAD), "applied")
 
 
+async def test_what_two_asked_for_at_the_same_time_is_taken_once(bench: Bench) -> None:
+    await asyncio.gather(*(bench.keeper.take(a_set(GOOD), "e1") for _ in range(2)))
+    assert len(bench.tried) == 1
+
+
 async def test_an_empty_set_ends_all_that_ran(bench: Bench) -> None:
     await bench.keeper.take(a_set(GOOD), "e1")
     await bench.keeper.take(a_set(), "e2")
