@@ -57,6 +57,26 @@ class HookDesk:
 
         return hook_test.answer(request)
 
+    def points(self) -> list[dict[str, str]]:
+        """What is known of each point."""
+        from edge_agent.hooks.points import POINTS
+
+        return [
+            {
+                "point": str(info.point), "signature": info.signature, "when": info.when,
+                "reads": info.reads, "makes": info.makes, "example": info.example,
+            }
+            for info in POINTS.values()
+        ]  # fmt: skip
+
+    def write_stubs(self, directory: Path) -> Path:
+        """The types of what scripts are given, in place of what may be there. The file."""
+        from edge_agent.hooks.points import STUBS, stubs
+
+        path = directory / STUBS
+        write_atomic(path, stubs().encode(), mode=0o644)
+        return path
+
     def required_keys(self, config: Path) -> Mapping[str, str]:
         """`hooks.require_signature` of a config."""
         return settings.load_config(config).document.hooks.require_signature

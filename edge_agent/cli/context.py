@@ -155,7 +155,8 @@ class HookDesk(Protocol):
     file cannot be read or written, Unavailable where no script can be run.
 
     try_out: samples: frames, from_buffer, calls, state (files), groups (patterns), last, repeat.
-    answer: to a request of a program, as docs/specs/hook-test-v1.md has it.
+    answer: to a request of a program, as docs/specs/hook-test-v1.md has it. points: of each its point,
+    signature, when, reads, makes and example.
     """
 
     def choose(
@@ -170,6 +171,8 @@ class HookDesk(Protocol):
         self, chosen: Any, samples: Mapping[str, Any], warn: Callable[[str], None]
     ) -> "DryRunAnswer": ...
     def answer(self, request: TextIO) -> "DryRunAnswer": ...
+    def points(self) -> Sequence[Mapping[str, str]]: ...
+    def write_stubs(self, directory: Path) -> Path: ...
 
 
 class Client(Protocol):

@@ -131,6 +131,48 @@ def _named_key(text: str) -> tuple[str, str]:
     return name, key
 
 
+# --- points, stubs -------------------------------------------------------------------------------------
+
+
+def _points_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("point", nargs="?", choices=hook_script.POINTS, help="this one alone")
+    parser.add_argument("--json", action="store_true", help="print them as JSON")
+
+
+def _points(args: argparse.Namespace, context: Context) -> int:
+    found = [each for each in context.app.hook_desk().points() if args.point in (None, each["point"])]
+    if args.json:
+        context.print_json(found)
+        return ExitCode.GOOD
+    palette = Palette(context.colours)
+    for number, each in enumerate(found):
+        if number:
+            context.print("")
+        context.print(palette.paint(each["signature"], "bold"))
+        for name in ("when", "reads", "makes"):
+            context.print(f"  {name}: {each[name]}")
+        context.print("")
+        for line in each["example"].splitlines():
+            context.print(f"    {line}".rstrip())
+    return ExitCode.GOOD
+
+
+def _stubs_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "directory", metavar="DIR", help="where the scripts are, or what the editor looks into"
+    )
+    parser.add_argument("--json", action="store_true", help="print the path as JSON")
+
+
+def _stubs(args: argparse.Namespace, context: Context) -> int:
+    written = context.app.hook_desk().write_stubs(Path(args.directory))
+    if args.json:
+        context.print_json({"path": str(written)})
+    else:
+        context.print(f"{printable(str(written))}: from holdfast_hooks import Frame, State")
+    return ExitCode.GOOD
+
+
 # --- parts ---------------------------------------------------------------------------------------------
 
 
@@ -151,6 +193,10 @@ def _passphrase(args: argparse.Namespace) -> bytes | None:
 _KEY_NAME: Final = "the key's name in hooks.require_signature"
 _COMMANDS: Final = (
     ("test", hook_test.ABOUT, hook_test.EXAMPLE, hook_test.run, hook_test.add_arguments),
+    ("points", "tell where scripts are run, what they are given, and an example of each",
+     "edge-agent hook points transform", _points, _points_arguments),
+    ("stubs", "write types of what scripts are given, so that editors complete",
+     "edge-agent hook stubs hooks/", _stubs, _stubs_arguments),
     ("keygen", "make a key that signs scripts", "edge-agent hook keygen plant.pem --name plant-engineering",
      _keygen, _keygen_arguments),
     ("sign", "sign a script with its settings, as a document that the centre takes",

@@ -38,10 +38,12 @@ from edge_agent.wire.frame import Frame
 from edge_agent.wire.schema import Schema
 from edge_agent.wire.scripts import HOOKS_CONNECTION, HookPoint, OnFailure, Script, covers
 
-# The rest is for schemas, prints, alerts and the state.
-_OUTPUT_BYTES: Final = MAX_ANSWER_BYTES * 3 // 4
+# Shares of an answer; what is left is for prints, the state and an error.
+_OUTPUT_BYTES: Final = MAX_ANSWER_BYTES * 5 // 8
+_SCHEMA_BYTES: Final = MAX_ANSWER_BYTES // 8
+_ALERT_BYTES: Final = MAX_ANSWER_BYTES // 16
+_DECLARED_BYTES: Final = MAX_ANSWER_BYTES // 16
 _MOST_PRINTS: Final = 20_000
-_MOST_ALERTS: Final = 200
 
 Start = Callable[[], Awaitable[Worker]]
 
@@ -227,8 +229,11 @@ class _Report:
         self._script = script
         self._declared: list[str] = []
         self._outputs: list[DryOutput] = []
-        self._bytes = 0
         self._left_out = 0
+        self._room = {
+            "outputs": _OUTPUT_BYTES, "schemas": _SCHEMA_BYTES, "alerts": _ALERT_BYTES,
+            "declared": _DECLARED_BYTES,
+        }  # fmt: skip
         self._schemas: dict[str, Schema] = {}
         self._prints = ""
         self._alerts: list[DryAlert] = []
@@ -239,7 +244,9 @@ class _Report:
     def declare(self, outputs: Outputs) -> None:
         for each in outputs.declared:
             count = f"[{each.count}]" if each.count > 1 else ""
-            self._declared.append(f"{each.pattern} {each.type}{count} {each.unit}".rstrip())
+            text = f"{each.pattern} {each.type}{count} {each.unit}".rstrip()
+            if self._fits("declared", text):
+                self._declared.append(text)
 
     def add(self, index: int, step: Step, before: Schema | None, frame: Frame) -> None:
         if step.ran is not None:
@@ -249,16 +256,29 @@ class _Report:
             return
         if step.ran is not None:
             self._say(index, step.ran)
-            if step.error is None and step.schema.tag_count:
-                self._schemas[step.schema.hash] = step.schema
+            known = step.schema.hash in self._schemas
+            if step.error is None and step.schema.tag_count and not known:
+                self._take_schema(step.schema)
         self._show(self._output(index, step, before, frame))
 
     def _say(self, index: int, ran: Ran) -> None:
         self._prints = (self._prints + ran.prints)[-_MOST_PRINTS:]
-        for alert in ran.alerts[: _MOST_ALERTS - len(self._alerts)]:
-            self._alerts.append(
-                DryAlert(code=alert.code, message=alert.message, data=alert.data, index=index)
-            )
+        for alert in ran.alerts:
+            shown_alert = DryAlert(code=alert.code, message=alert.message, data=alert.data, index=index)
+            if self._fits("alerts", shown_alert.model_dump_json()):
+                self._alerts.append(shown_alert)
+
+    def _take_schema(self, schema: Schema) -> None:
+        if self._fits("schemas", schema.canonical.decode()):
+            self._schemas[schema.hash] = schema
+
+    def _fits(self, part: str, text: str) -> bool:
+        """Takes the room that a part of the answer has for this, if there is enough."""
+        size = len(text.encode("utf-8", "replace")) + 1
+        if size > self._room[part]:
+            return False
+        self._room[part] -= size
+        return True
 
     def _output(self, index: int, step: Step, source: Schema | None, frame: Frame) -> DryOutput:
         before: dict[str, DryValue] = {} if source is None else shown(source, frame)
@@ -280,8 +300,8 @@ class _Report:
         )
 
     def _show(self, output: DryOutput) -> None:
-        self._bytes += len(output.model_dump_json())
-        if self._bytes > _OUTPUT_BYTES:
+        # The first that does not fit is the last that is looked at: what is shown has no holes.
+        if self._left_out or not self._fits("outputs", output.model_dump_json()):
             self._left_out += 1
         else:
             self._outputs.append(output)

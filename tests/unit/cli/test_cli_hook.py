@@ -162,3 +162,22 @@ def test_a_private_key_is_private_whatever_the_umask(real: Any, tmp_path: Path) 
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "k.pem").stat().st_mode) == 0o600
+
+
+def test_points_are_told_with_an_example_of_each(real: Any, tmp_path: Path) -> None:
+    assert real("hook", "points") == 0
+    assert real.out.startswith("def on_connect(link: Link, state: State) -> None\n  when: ")
+    assert real("hook", "points", "--json") == 0
+    found = {each["point"]: each for each in json.loads(real.out)}
+    assert set(found) == set(HookPoint)
+    assert real("hook", "points", "transform", "--json") == 0
+    assert json.loads(real.out) == [found["transform"]]
+
+
+def test_stubs_are_written_for_editors_and_again_over_older_ones(real: Any, tmp_path: Path) -> None:
+    (tmp_path / "holdfast_hooks.pyi").write_text("older")
+    assert real("hook", "stubs", ".", "--json") == 0
+    assert json.loads(real.out) == {"path": "holdfast_hooks.pyi"}
+    assert "class Frame" in (tmp_path / "holdfast_hooks.pyi").read_text()
+    assert real("hook", "stubs", "nowhere") == 2
+    assert "nowhere" in real.err

@@ -206,15 +206,20 @@ async def test_a_call_cannot_look_at_what_inputs_do_not_name() -> None:
 
 async def test_an_answer_is_bounded_and_says_what_was_left_out() -> None:
     source = (
-        'OUTPUTS = {"t[001..500]": "string"}\ndef transform(frame):\n'
-        '    frame.set_columns("t*", "x" * 1_000)\n    print("y" * 5_000)\n'
+        f'OUTPUTS = {{"t[001..500]_{"한" * 300}": "string"}}\ndef transform(frame):\n'
+        '    frame.set_columns("t*", "글" * 300)\n    print("y" * 5_000)\n'
+        '    for number in range(20):\n        alert("many", data="한" * 600)\n'
     )
-    found = await answer(source, samples(*({"a": at} for at in range(20))))
+    given = [each for at in range(10) for each in samples({"a": at}, {"a": at}, group=f"g{at}")]
+    found = await answer(source, given)
     assert found.ok
-    assert len(found.model_dump_json()) < MAX_ANSWER_BYTES
+    assert len(found.model_dump_json().encode()) < MAX_ANSWER_BYTES
     assert 0 < len(found.outputs) < 20
     assert len(found.outputs) + found.left_out == 20
+    assert [each.index for each in found.outputs] == list(range(len(found.outputs)))
     assert len(found.prints) <= 20_000
+    assert found.alerts
+    assert found.schemas
 
 
 async def test_where_the_sandbox_lacks_what_is_required_nothing_is_run() -> None:
