@@ -220,8 +220,13 @@ class Store:
         self.memory.record(kind, record)
 
     async def announce(self, schemas: list[Schema]) -> None:
-        """They are committed with the first frames; until then the ring keeps them. Never raises."""
+        """They are committed with the first frames; until then the ring keeps them. Never raises.
+
+        Hooks are prepared for them meanwhile, so that the first frames need not go on without.
+        """
         self.memory.announce(schemas)
+        if self.hooks is not None:
+            await self.hooks.expect(schemas)
 
     # --- committing ------------------------------------------------------------------------------
 

@@ -80,6 +80,11 @@ class FrameHooks(Protocol):
         before it, marked `bad_hook` (without a value where the hook withholds)."""
         ...
 
+    async def expect(self, schemas: Sequence[Schema]) -> None:
+        """Frames of these will come. Returns when hooks are prepared for them, after some seconds whether or
+        not they are. Never raises."""
+        ...
+
     def failed(self) -> Mapping[str, bool]:
         """Patterns of CONNECTION.GROUP whose frames hooks change or may keep back; True: their samples are
         withheld where a hook fails. The buffer keeps them beside the ring (`Store.keep_failing`), so that
@@ -118,10 +123,6 @@ class HookStage(FrameHooks, HookWatch, Protocol):
         whose digest stays goes on as it is, with its process, breaker and figures. Never raises: what cannot
         run is reported as refused. require: layers of the sandbox without which none runs. call_seconds: what
         one call may take where its script does not say. The caller has told the buffer of the groups."""
-        ...
-
-    def expect(self, schemas: Sequence[Schema]) -> None:
-        """Frames of these will come: what takes long for them is done beside the flushes."""
         ...
 
     async def close(self) -> None:

@@ -48,7 +48,7 @@ class Sums:
 
 @dataclass(slots=True)
 class Flow:
-    """One flush. until: when its time is over, monotonic seconds. events: alerts of hooks, and of what befell
+    """One flush. until: when its time is over, monotonic seconds. events: alerts of hooks, and what befell
     them. sums: by connection."""
 
     until: float
@@ -99,15 +99,6 @@ class Flow:
         )
         self.events.append(event.model_dump(mode="json"))
 
-    def befell(self, hook: Hook, code: str, message: str, now_ms: int) -> None:
-        event = Event(
-            time=max(0, now_ms),
-            code=code,
-            message=message[:1_000],
-            data={"hook": hook.name, "sha256": hook.script.sha256, "error": hook.error},
-        )
-        self.events.append(event.model_dump(mode="json"))
-
     def hooked(self, frames: Frames, records: Records, states: Mapping[str, bytes]) -> Hooked:
         """What is committed. frames, records: that the flush took."""
         made: Frames = {}
@@ -119,6 +110,17 @@ class Flow:
             told[Kind.EVENT] = [*records.get(Kind.EVENT, []), *self.events]
         schemas = [schema for name, (schema, _) in made.items() if name not in frames]
         return Hooked(made, told, schemas, dict(states))
+
+
+def befell(hook: Hook, code: str, message: str, now_ms: int) -> dict[str, Any]:
+    """The record of a hook that is off, or on again."""
+    event = Event(
+        time=max(0, now_ms),
+        code=code,
+        message=message[:1_000],
+        data={"hook": hook.name, "sha256": hook.script.sha256, "error": hook.error},
+    )
+    return event.model_dump(mode="json")
 
 
 def dependencies(hooks: Sequence[Hook], lanes: Sequence[set[Group]]) -> list[list[int]]:

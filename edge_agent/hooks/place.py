@@ -5,7 +5,8 @@ nobody waits for it longer than he wants to.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import structlog
@@ -45,7 +46,9 @@ class Place:
         self._backoff = Backoff(_FIRST_SECONDS, _MOST_SECONDS, jitter=0)
         self._worker: Worker | None = None
         self._to_study: dict[tuple[str, str], tuple[Hook, Schema]] = {}
-        self._studied = asyncio.Event()
+        self._calls = 0
+        self._free = asyncio.Event()
+        self._free.set()
         self._task: asyncio.Future[None] | None = None
         self._retry_at = 0.0
         self._closed = False
@@ -132,7 +135,18 @@ class Place:
         """Hooks will be given frames of these schemas. `mend` sees to it."""
         for hook, schema in wanted:
             self._to_study[hook.name, schema.hash] = (hook, schema)
-            self._studied.clear()
+
+    @contextmanager
+    def calling(self) -> Iterator[None]:
+        """While a flush asks the worker, it is taught nothing: that would take the time of the call."""
+        self._calls += 1
+        self._free.clear()
+        try:
+            yield
+        finally:
+            self._calls -= 1
+            if not self._calls:
+                self._free.set()
 
     async def studied(self, seconds: float) -> None:
         """Returns when there is nothing more to learn, or after so long."""
@@ -142,6 +156,7 @@ class Place:
 
     async def _study_all(self) -> None:
         while self._to_study and self.is_alive:
+            await self._free.wait()
             key = next(iter(self._to_study))
             hook, schema = self._to_study[key]
             try:

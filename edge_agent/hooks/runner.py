@@ -27,6 +27,8 @@ _PART_BYTES: Final = 2 << 20
 _PART_HEAD_BYTES: Final = 384 << 10
 _PART_FRAMES: Final = 1_000
 _MOST_ALERT_BYTES: Final = 8_192
+# Of what a call may take: with less time than that left in a flush, none begins.
+_LEAST_SHARE: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +224,8 @@ class Runner:
         async with self.link.lock:
             began = self._clock.monotonic()
             seconds = min(limit.seconds, limit.until - began)
-            if seconds <= 0:
+            if seconds < _LEAST_SHARE * limit.seconds:
+                # To be cut off costs the worker: better not to begin.
                 raise OutOfTime("others have used up the time of this flush")
             if not self.link.is_alive:
                 raise OutOfTime("its worker ended while it waited for its turn")

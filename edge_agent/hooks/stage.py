@@ -23,6 +23,7 @@ from edge_agent.hooks.flow import (
     Sums,
     Wanted,
     alert_calls,
+    befell,
     concerned,
     covered,
     cycle,
@@ -45,6 +46,8 @@ logger = structlog.stdlib.get_logger(__name__)
 
 # What hooks may make of one flush: a script must not fill the memory of the gateway with outputs.
 MAX_MADE_BYTES: Final = 32 << 20
+# What a connection's begin and a change of scripts wait for workers to learn the groups.
+PREPARE_SECONDS: Final = 5.0
 # States of hooks that are gone, in case they come back.
 _KEPT_STATES: Final = 128
 _UNPREPARED: Final = Failure("NotReady", "its worker is still being told of this group", blameless=True)
@@ -83,7 +86,8 @@ class Stage:
         self._values = Values()
         self._made = Made()
         self._outages = OutageLog(logger, clock)
-        self._flow: Flow | None = None
+        # Of what befell hooks, to be told with the next flush.
+        self._events: list[dict[str, Any]] = []
 
     # --- which scripts run -------------------------------------------------------------------------
 
@@ -93,7 +97,7 @@ class Stage:
         hooks = [self._hook(script, same.get((script.name, script.sha256))) for script in scripts]
         groups: dict[str, list[Hook]] = {}
         for hook in hooks:
-            groups.setdefault(hook.script.worker or f"={hook.name}", []).append(hook)
+            groups.setdefault(_key(hook.script), []).append(hook)
         places: dict[str, Place] = {}
         fresh: list[Place] = []
         for key, own in groups.items():
@@ -103,15 +107,13 @@ class Stage:
                 fresh.append(place)
             places[key] = place
         await asyncio.gather(*(place.begin() for place in fresh))
+        await self._teach(hooks, places, list(self._raw.values()))
         async with self._turn:
             before, self._places = self._places, places
             self._part(hooks)
             self._hooks, self._require, self._call_seconds = hooks, tuple(require), call_seconds
-            self._wanted = {
-                hook.name: Wanted(hook.outputs.inputs) for hook in hooks if hook.outputs is not None
-            }
+            self._wanted = {}
             self._made.keep(concerned(hooks, self._made.groups))
-            self.expect(list(self._raw.values()))
         kept = set(places.values())
         await asyncio.gather(*(place.close() for place in before.values() if place not in kept))
 
@@ -142,7 +144,8 @@ class Stage:
 
     async def apply(self, frames: Frames, records: Records, seconds: float) -> Hooked:
         async with self._turn:
-            flow = self._flow = Flow.of(frames, self._clock.monotonic() + seconds)
+            flow = Flow.of(frames, self._clock.monotonic() + seconds)
+            flow.events, self._events = self._events, flow.events
             self._raw |= {group: lane[-1].raw for group, lane in flow.lanes.items()}
             before = {hook.name: self._state(hook) for hook in self._hooks}
             try:
@@ -151,6 +154,8 @@ class Stage:
                 logger.exception("hooks could not be run")
                 flow = self._given_up(frames, flow)
             self._note_sums(flow)
+            flow.events += self._events
+            self._events = []
             states = {hook.name: hook.state or b"" for hook in self._hooks if hook.state != before[hook.name]}
             return flow.hooked(frames, records, states)
 
@@ -186,8 +191,14 @@ class Stage:
         flow.events = broken.events
         return flow
 
+    def _wanted_by(self, hook: Hook) -> Wanted | None:
+        """What its INPUTS name; None before its worker has told."""
+        if hook.name not in self._wanted and hook.outputs is not None:
+            self._wanted[hook.name] = Wanted(hook.outputs.inputs)
+        return self._wanted.get(hook.name)
+
     def _of(self, point: HookPoint) -> list[Hook]:
-        return [hook for hook in self._hooks if hook.script.hook_type is point]
+        return _of(self._hooks, point)
 
     def _state(self, hook: Hook) -> bytes:
         if hook.state is None:
@@ -279,7 +290,7 @@ class Stage:
             await place.studied(left)
 
     def _place(self, hook: Hook) -> Place:
-        return self._places[hook.script.worker or f"={hook.name}"]
+        return self._places[_key(hook.script)]
 
     # --- points without frames -----------------------------------------------------------------------
 
@@ -290,7 +301,7 @@ class Stage:
 
     async def _calls(self, flow: Flow, hook: Hook, calls: list[dict[str, Any]]) -> None:
         del calls[MAX_CALLS:]
-        wanted = self._wanted.get(hook.name)
+        wanted = self._wanted_by(hook)
         if not calls or hook.unable() is not None or wanted is None or hook.runner is None:
             return
         values = wanted.values(self._values)
@@ -305,7 +316,7 @@ class Stage:
         self._compute(flow, hook, results)
 
     async def _cycle(self, flow: Flow, hook: Hook, before: Sequence[tuple[Schema, Any]]) -> None:
-        wanted = self._wanted.get(hook.name)
+        wanted = self._wanted_by(hook)
         if hook.unable() is not None or wanted is None or hook.outputs is None:
             return
         given = cycle(hook, flow.lanes, wanted, before)
@@ -335,7 +346,7 @@ class Stage:
         """For each on_cycle hook with a new worker: the newest frames from before this flush."""
         primers: dict[str, list[tuple[Schema, Any]]] = {}
         for hook in self._of(HookPoint.ON_CYCLE):
-            wanted = self._wanted.get(hook.name)
+            wanted = self._wanted_by(hook)
             if wanted is not None and self._primed.get(hook.name) is not hook.runner:
                 primers[hook.name] = [
                     (values.schema, frame)
@@ -363,7 +374,8 @@ class Stage:
         if unable is not None:
             return [unable] * size
         try:
-            ran = await ask()
+            with self._place(hook).calling():
+                ran = await ask()
         except OutOfTime as error:
             self._place(hook).mend()
             return [Failure("OutOfTime", str(error), blameless=True)] * size
@@ -388,15 +400,14 @@ class Stage:
     def _blame(self, hook: Hook) -> None:
         if hook.failed():
             self._outages.down(hook.name, "a hook is off", hook=hook.name, error=hook.error[:500])
-            if self._flow is not None:
-                message = f"{hook.name} is off: {hook.error}"
-                self._flow.befell(hook, "hook_off", message, self._clock.wall_ms())
+            message = f"{hook.name} is off: {hook.error}"
+            self._events.append(befell(hook, "hook_off", message, self._clock.wall_ms()))
 
     def _praise(self, hook: Hook) -> None:
         if hook.succeeded():
             self._outages.back(hook.name, "a hook is on again", hook=hook.name)
-            if self._flow is not None:
-                self._flow.befell(hook, "hook_on", f"{hook.name} is on again", self._clock.wall_ms())
+            message = f"{hook.name} is on again"
+            self._events.append(befell(hook, "hook_on", message, self._clock.wall_ms()))
 
     # --- telling -------------------------------------------------------------------------------------
 
@@ -431,16 +442,29 @@ class Stage:
     def latest_of(self, schema: Schema, wanted: Iterable[int]) -> list[LatestValue]:
         return self._made.latest_of(schema, wanted)
 
-    def expect(self, schemas: Sequence[Schema]) -> None:
-        """The first hook of each group is prepared; what comes after it has what that makes of it."""
-        for schema in schemas:
-            self._raw[schema.connection, schema.group] = schema
-            group = {(schema.connection, schema.group)}
-            hook = next((hook for hook in self._framing() if covered(hook, group)), None)
-            if hook is not None:
-                self._place(hook).study([(hook, schema)])
-        for place in self._places.values():
-            place.mend()
+    async def expect(self, schemas: Sequence[Schema]) -> None:
+        self._raw |= {(schema.connection, schema.group): schema for schema in schemas}
+        await self._teach(self._hooks, self._places, schemas)
 
-    def _framing(self) -> list[Hook]:
-        return [*self._of(HookPoint.TRANSFORM), *self._of(HookPoint.BEFORE_FORWARD)]
+    async def _teach(
+        self, hooks: Sequence[Hook], places: Mapping[str, Place], schemas: Iterable[Schema]
+    ) -> None:
+        """Each worker in the order of the hooks, since one is given what the one before makes of a schema."""
+        until = self._clock.monotonic() + PREPARE_SECONDS
+        ahead = list(schemas)
+        for hook in [*_of(hooks, HookPoint.TRANSFORM), *_of(hooks, HookPoint.BEFORE_FORWARD)]:
+            own = [each for each in ahead if covers(hook.script.groups, each.connection, each.group)]
+            place = places[_key(hook.script)]
+            place.study((hook, each) for each in own)
+            await place.studied(until - self._clock.monotonic())
+            made = {} if hook.outputs is None else {each.hash: hook.outputs.known(each) for each in own}
+            ahead = [each if (known := made.get(each.hash)) is None else known.schema for each in ahead]
+
+
+def _of(hooks: Sequence[Hook], point: HookPoint) -> list[Hook]:
+    return [hook for hook in hooks if hook.script.hook_type is point]
+
+
+def _key(script: Script) -> str:
+    """Of the process that it lives in."""
+    return script.worker or f"={script.name}"

@@ -121,6 +121,9 @@ class Counting:
         counted = replace(each, row=row, read=each.read + 1)
         made.setdefault(COUNTED.hash, (COUNTED, []))[1].append(counted)
 
+    async def expect(self, schemas: Sequence[Schema]) -> None:
+        """It is always prepared."""
+
     def failed(self) -> Mapping[str, bool]:
         return {".".join(HOOKED): False}
 
