@@ -99,6 +99,13 @@ class Flow:
         )
         self.events.append(event.model_dump(mode="json"))
 
+    def add_sums(self, sums: dict[str, Sums]) -> None:
+        """Adds its sums to those of a run."""
+        for connection, own in self.sums.items():
+            known = sums.setdefault(connection, Sums())
+            known.computed += own.computed
+            known.dropped += own.dropped
+
     def hooked(self, frames: Frames, records: Records, states: Mapping[str, bytes]) -> Hooked:
         """What is committed. frames, records: that the flush took."""
         made: Frames = {}
@@ -110,6 +117,19 @@ class Flow:
             told[Kind.EVENT] = [*records.get(Kind.EVENT, []), *self.events]
         schemas = [schema for name, (schema, _) in made.items() if name not in frames]
         return Hooked(made, told, schemas, dict(states))
+
+
+def given_up(frames: Frames, broken: Flow, hooks: Sequence[Hook]) -> Flow:
+    """All frames as they came, marked where a hook had a say in them."""
+    flow = Flow.of(frames, broken.until)
+    failure = Failure("InvariantBroken", "hooks could not be run", blameless=True)
+    for hook in hooks:
+        if hook.script.hook_type.has_frames:
+            for group in covered(hook, flow.lanes):
+                for item in flow.lanes[group]:
+                    flow.take(hook, item, item.schema, failure)
+    flow.events = broken.events
+    return flow
 
 
 def befell(hook: Hook, code: str, message: str, now_ms: int) -> dict[str, Any]:

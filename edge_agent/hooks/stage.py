@@ -6,7 +6,7 @@ frame that came in goes out once, with its number.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -15,7 +15,7 @@ import structlog
 from edge_agent.contracts.clock import Clock
 from edge_agent.contracts.hooks import Frames, Hooked, HookSources, Records
 from edge_agent.contracts.status import LatestValue
-from edge_agent.hooks.errors import OutOfTime, WorkerGone
+from edge_agent.hooks.asking import Asked, Asking
 from edge_agent.hooks.flow import (
     MAX_CALLS,
     Flow,
@@ -23,11 +23,11 @@ from edge_agent.hooks.flow import (
     Sums,
     Wanted,
     alert_calls,
-    befell,
     concerned,
     covered,
     cycle,
     dependencies,
+    given_up,
     link_calls,
     tick_calls,
 )
@@ -36,24 +36,18 @@ from edge_agent.hooks.latest import Group, Made, Values
 from edge_agent.hooks.merge import Merged
 from edge_agent.hooks.place import Place, Start
 from edge_agent.hooks.process import WorkerProcess
-from edge_agent.hooks.runner import Failure, Given, Ran, frame_of, parts
-from edge_agent.runtime.logging import OutageLog
+from edge_agent.hooks.runner import Failure, Given, frame_of, parts
 from edge_agent.wire.messages import HooksReport
 from edge_agent.wire.schema import Schema
 from edge_agent.wire.scripts import HookPoint, Script, covers
 
 logger = structlog.stdlib.get_logger(__name__)
 
-# What hooks may make of one flush: a script must not fill the memory of the gateway with outputs.
-MAX_MADE_BYTES: Final = 32 << 20
 # What a connection's begin and a change of scripts wait for workers to learn the groups.
 PREPARE_SECONDS: Final = 5.0
 # States of hooks that are gone, in case they come back.
 _KEPT_STATES: Final = 128
 _UNPREPARED: Final = Failure("NotReady", "its worker is still being told of this group", blameless=True)
-_TOO_MUCH: Final = Failure("TooMuch", "hooks have made more of this flush than fits", blameless=True)
-
-Asked = Callable[[], Awaitable[Ran]]
 
 
 class Stage:
@@ -85,9 +79,7 @@ class Stage:
         self._raw: dict[Group, Schema] = {}
         self._values = Values()
         self._made = Made()
-        self._outages = OutageLog(logger, clock)
-        # Of what befell hooks, to be told with the next flush.
-        self._events: list[dict[str, Any]] = []
+        self._asking = Asking(clock)
 
     # --- which scripts run -------------------------------------------------------------------------
 
@@ -103,7 +95,7 @@ class Stage:
         for key, own in groups.items():
             place = self._places.get(key)
             if place is None or place.hooks != own or again:
-                place = Place(own, self._start, self._clock, require, self._blame)
+                place = Place(own, self._start, self._clock, require, self._asking.blame)
                 fresh.append(place)
             places[key] = place
         await asyncio.gather(*(place.begin() for place in fresh))
@@ -134,7 +126,7 @@ class Stage:
         for name in list(self._parted)[:-_KEPT_STATES]:
             del self._parted[name]
         for gone in left.keys() - names:
-            self._outages.forget(gone)
+            self._asking.forget(gone)
 
     async def close(self) -> None:
         async with self._turn:
@@ -145,17 +137,16 @@ class Stage:
     async def apply(self, frames: Frames, records: Records, seconds: float) -> Hooked:
         async with self._turn:
             flow = Flow.of(frames, self._clock.monotonic() + seconds)
-            flow.events, self._events = self._events, flow.events
+            flow.events = self._asking.take_events()
             self._raw |= {group: lane[-1].raw for group, lane in flow.lanes.items()}
             before = {hook.name: self._state(hook) for hook in self._hooks}
             try:
                 await self._run(flow, records)
             except Exception:  # the boundary of hooks: a fault of ours must not cost the samples either
                 logger.exception("hooks could not be run")
-                flow = self._given_up(frames, flow)
-            self._note_sums(flow)
-            flow.events += self._events
-            self._events = []
+                flow = given_up(frames, flow, self._hooks)
+            flow.add_sums(self._sums)
+            flow.events += self._asking.take_events()
             states = {hook.name: hook.state or b"" for hook in self._hooks if hook.state != before[hook.name]}
             return flow.hooked(frames, records, states)
 
@@ -179,17 +170,6 @@ class Stage:
         for group, lane in flow.lanes.items():
             for item in lane:
                 self._made.note(group, item.raw, item.schema, item.frame)
-
-    def _given_up(self, frames: Frames, broken: Flow) -> Flow:
-        """All frames as they came, marked where a hook had a say in them."""
-        flow = Flow.of(frames, broken.until)
-        for hook in self._hooks:
-            if hook.script.hook_type.has_frames:
-                for group in covered(hook, flow.lanes):
-                    for item in flow.lanes[group]:
-                        flow.take(hook, item, item.schema, _TOO_MUCH)
-        flow.events = broken.events
-        return flow
 
     def _wanted_by(self, hook: Hook) -> Wanted | None:
         """What its INPUTS name; None before its worker has told."""
@@ -251,7 +231,9 @@ class Stage:
                 flow.take(hook, item, item.schema, unable or self._unready(hook, item.schema))
         at = 0
         for part in parts(given):
-            results = await self._asked(flow, hook, len(part), self._frames_of(flow, hook, part))
+            results = await self._asking.ask(
+                flow, hook, self._place(hook), len(part), self._frames_of(flow, hook, part)
+            )
             for one, item, result in zip(part, ready[at : at + len(part)], results, strict=True):
                 assert one.derived is not None
                 assert result is not None
@@ -310,8 +292,12 @@ class Stage:
         told = [{**call, "v": values} for call in calls]
         runner, seconds = hook.runner, hook.seconds(self._call_seconds)
         state = hook.state or b""
-        results = await self._asked(
-            flow, hook, len(calls), lambda: runner.calls(told, frames, state, seconds, flow.until)
+        results = await self._asking.ask(
+            flow,
+            hook,
+            self._place(hook),
+            len(calls),
+            lambda: runner.calls(told, frames, state, seconds, flow.until),
         )
         self._compute(flow, hook, results)
 
@@ -327,7 +313,9 @@ class Stage:
         runner = hook.runner
         known = [each for each in given if runner is not None and runner.link.has(each.schema)]
         for part in parts(known):
-            results = await self._asked(flow, hook, len(part), self._frames_of(flow, hook, part))
+            results = await self._asking.ask(
+                flow, hook, self._place(hook), len(part), self._frames_of(flow, hook, part)
+            )
             self._compute(flow, hook, results)
         self._primed[hook.name] = runner
 
@@ -362,60 +350,7 @@ class Stage:
             for item in lane:
                 self._values.note(group, item.schema, item.frame)
 
-    # --- asking, and what is held against whom -----------------------------------------------------------
-
-    async def _asked(
-        self, flow: Flow, hook: Hook, size: int, ask: Asked
-    ) -> Sequence[Merged | Failure | None]:
-        """The results of one call, of `size` frames or calls."""
-        unable = hook.unable()
-        if unable is None and flow.made_bytes > MAX_MADE_BYTES:
-            unable = _TOO_MUCH
-        if unable is not None:
-            return [unable] * size
-        try:
-            with self._place(hook).calling():
-                ran = await ask()
-        except OutOfTime as error:
-            self._place(hook).mend()
-            return [Failure("OutOfTime", str(error), blameless=True)] * size
-        except WorkerGone as gone:
-            failure = Failure(type(gone).__name__, str(gone))
-            hook.killed(failure)
-            self._blame(hook)
-            self._place(hook).mend()
-            return [failure] * size
-        hook.state = ran.state
-        failures = [result for result in ran.results if isinstance(result, Failure)]
-        hook.called(ran.seconds, ran.prints, failures)
-        if len(failures) < sum(1 for result in ran.results if result is not None):
-            self._praise(hook)
-        elif failures:
-            self._blame(hook)
-        now_ms = self._clock.wall_ms()
-        for alert in ran.alerts:
-            flow.raised(hook, alert, now_ms, None)
-        return ran.results
-
-    def _blame(self, hook: Hook) -> None:
-        if hook.failed():
-            self._outages.down(hook.name, "a hook is off", hook=hook.name, error=hook.error[:500])
-            message = f"{hook.name} is off: {hook.error}"
-            self._events.append(befell(hook, "hook_off", message, self._clock.wall_ms()))
-
-    def _praise(self, hook: Hook) -> None:
-        if hook.succeeded():
-            self._outages.back(hook.name, "a hook is on again", hook=hook.name)
-            message = f"{hook.name} is on again"
-            self._events.append(befell(hook, "hook_on", message, self._clock.wall_ms()))
-
     # --- telling -------------------------------------------------------------------------------------
-
-    def _note_sums(self, flow: Flow) -> None:
-        for connection, sums in flow.sums.items():
-            known = self._sums.setdefault(connection, Sums())
-            known.computed += sums.computed
-            known.dropped += sums.dropped
 
     def adjusted(self) -> dict[str, tuple[int, int]]:
         """By connection, how many samples hooks of this run have computed and dropped."""
