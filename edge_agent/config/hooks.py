@@ -4,14 +4,15 @@ The local file alone has it: a centre sends scripts (`remote.manage: [hooks]`), 
 required of them (DESIGN §3, 11).
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
 from edge_agent.config.base import Settings
 from edge_agent.config.units import Duration, between
-from edge_agent.wire.scripts import MAX_SCRIPTS, HookPoint, OnFailure
+from edge_agent.wire.scripts import KEY_KIND, MAX_SCRIPTS, HookPoint, OnFailure, key_bytes
 
+MAX_KEY_NAME: Final = 64
 Layer = Literal["rlimits", "no_new_privs", "landlock", "seccomp"]
 
 
@@ -87,6 +88,18 @@ class HooksSettings(Settings):
         default_factory=list, max_length=MAX_SCRIPTS, description="Scripts, in the order in which they run.",
         json_schema_extra={"x-sample-empty": True},
     )  # fmt: skip
+
+    @model_validator(mode="after")
+    def _keys_are_some(self) -> "HooksSettings":
+        for name, text in self.require_signature.items():
+            if not 1 <= len(name) <= MAX_KEY_NAME:
+                raise ValueError(f"require_signature: a key's name has 1 to {MAX_KEY_NAME} characters")
+            if key_bytes(text) is None:
+                raise ValueError(
+                    f"require_signature: {name} is no public key: `edge-agent hook keygen` prints one, as "
+                    f"{KEY_KIND} and 32 bytes in base64"
+                )
+        return self
 
     @model_validator(mode="after")
     def _each_once(self) -> "HooksSettings":

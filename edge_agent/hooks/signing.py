@@ -12,14 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 from edge_agent.contracts.errors import ConfigError
 from edge_agent.hooks.errors import ScriptRefused
-from edge_agent.wire.scripts import SIGNED_PREFIX, Script, Signature
+from edge_agent.wire.scripts import KEY_KIND, SIGNED_PREFIX, Script, Signature, key_bytes
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-# Before a public key in the config, so that another kind can stand beside it one day.
-KIND: Final = "ed25519:"
-_KEY_BYTES: Final = 32
 _MISSING: Final = "signatures need the library 'cryptography': pip install 'holdfast[hooks]'"
 
 
@@ -104,13 +101,11 @@ def _public(name: str, text: str) -> "Ed25519PublicKey":
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     except ImportError as error:
         raise ConfigError(_MISSING) from error
-    try:
-        data = base64.b64decode(text.removeprefix(KIND), validate=True)
-    except (binascii.Error, ValueError):
-        data = b""
-    if not text.startswith(KIND) or len(data) != _KEY_BYTES:
+    data = key_bytes(text)
+    if data is None:
         raise ConfigError(
-            f"the public key {name} is not {KIND} and 32 bytes in base64: `edge-agent hook keygen` prints one"
+            f"the public key {name} is not {KEY_KIND} and 32 bytes in base64: `edge-agent hook keygen` "
+            "prints one"
         )
     return Ed25519PublicKey.from_public_bytes(data)
 
@@ -136,4 +131,4 @@ def _private(pem: bytes, passphrase: bytes | None) -> "Ed25519PrivateKey":
 
 
 def _public_text(key: "Ed25519PrivateKey") -> str:
-    return KIND + base64.b64encode(key.public_key().public_bytes_raw()).decode()
+    return KEY_KIND + base64.b64encode(key.public_key().public_bytes_raw()).decode()

@@ -4,6 +4,8 @@ A script is its source and the settings that decide what it is run on. Its diges
 version can be mistaken for another; a signature is made over the same bytes.
 """
 
+import base64
+import binascii
 import hashlib
 from collections.abc import Iterable
 from enum import StrEnum
@@ -19,6 +21,9 @@ MAX_SOURCE_BYTES: Final = 64 << 10
 MAX_SCRIPTS: Final = 64
 # Before the canonical bytes where they are signed, so that a signature is of use for nothing else.
 SIGNED_PREFIX: Final = b"holdfast hook v1\n"
+# Before a public key, so that another kind can stand beside it one day.
+KEY_KIND: Final = "ed25519:"
+_KEY_BYTES: Final = 32
 # The connection that computed tags of hooks belong to which no group's frames carry; its group is the hook.
 HOOKS_CONNECTION: Final = "hooks"
 
@@ -45,6 +50,15 @@ class OnFailure(StrEnum):
 
     RAW = "raw"
     WITHHOLD = "withhold"
+
+
+def key_bytes(text: str) -> bytes | None:
+    """Of a public key as configs have it: `ed25519:` and base64. None: it is none."""
+    try:
+        data = base64.b64decode(text.removeprefix(KEY_KIND), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return data if text.startswith(KEY_KIND) and len(data) == _KEY_BYTES else None
 
 
 class Signature(Message):

@@ -4,6 +4,7 @@ import pickle
 from pathlib import Path
 
 import pytest
+import yaml
 
 from edge_agent.config.diff import diff
 from edge_agent.config.errors import ConfigErrors
@@ -99,3 +100,30 @@ def test_another_text_of_a_script_is_another_config(load_text: LoadText) -> None
     assert diff(before, after).hooks == ("oil",)
     assert not diff(before, after).is_empty
     assert diff(before, before).hooks == ()
+
+
+GOOD_KEY = "ed25519:" + "A" * 43 + "="
+
+
+@pytest.mark.parametrize(
+    ("keys", "error"),
+    [
+        ({"plant": "A" * 43 + "="}, "plant is no public key"),
+        ({"plant": "ed25519:AAAA"}, "plant is no public key"),
+        ({"plant": "ed25519:not base64"}, "plant is no public key"),
+        ({"plant": "rsa:" + "A" * 43 + "="}, "plant is no public key"),
+        ({"": GOOD_KEY}, "name has 1 to 64 characters"),
+        ({"p" * 65: GOOD_KEY}, "name has 1 to 64 characters"),
+    ],
+)
+def test_a_key_that_could_never_check_anything_is_an_error(
+    errors_of: ErrorsOf, keys: dict[str, str], error: str
+) -> None:
+    hooks = yaml.safe_dump({"hooks": {"require_signature": keys}})
+    (found,) = errors_of(DOCUMENT + hooks)
+    assert error in found
+
+
+def test_a_public_key_is_taken_as_it_is(load_text: LoadText) -> None:
+    hooks = yaml.safe_dump({"hooks": {"require_signature": {"plant": GOOD_KEY}}})
+    assert load_text(DOCUMENT + hooks).document.hooks.require_signature == {"plant": GOOD_KEY}
