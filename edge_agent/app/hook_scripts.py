@@ -22,18 +22,22 @@ from edge_agent.config.scripts import (
 from edge_agent.contracts.errors import ConfigError
 from edge_agent.wire.scripts import MAX_SOURCE_BYTES, HookPoint, Script
 
+# Of a script that is tried and not scheduled.
+_ANY_TIME: Final = "* * * * *"
 # Settings and base64 take more room than the source.
 _MAX_DOCUMENT_BYTES: Final = 4 * MAX_SOURCE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What was said about the script. given: settings as the section `hooks` calls them, of a plain file."""
+    """What was said about the script. given: settings as the section `hooks` calls them, of a plain file.
+    trial: it is to be tried alone, so that no schedule has to be known."""
 
     file: Path | None = None
     config: Path | None = None
     hook: str | None = None
     given: dict[str, Any] = field(default_factory=dict)
+    trial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ def choose(wish: Wish) -> Chosen:
         assert loaded is not None
         return Chosen(known, loaded, (wish.file, *loaded.files))
     watched = (wish.file,) if loaded is None else (wish.file, *loaded.files)
-    return Chosen(_from_file(wish.file, wish.given), loaded, watched)
+    return Chosen(_from_file(wish.file, wish.given, trial=wish.trial), loaded, watched)
 
 
 def _configured(wish: Wish, loaded: Loaded | None) -> Chosen:
@@ -96,13 +100,15 @@ def _of_file(loaded: Loaded, file: Path) -> LocalScript | None:
     return found[0] if found else None
 
 
-def _from_file(file: Path, given: dict[str, Any]) -> LocalScript:
+def _from_file(file: Path, given: dict[str, Any], *, trial: bool) -> LocalScript:
     source, why = text_of(file)
     if source is None:
         raise ConfigError(f"{file}: cannot be read: {why}")
     if len(source.encode()) > MAX_SOURCE_BYTES:
         raise ConfigError(f"{file}: is longer than {MAX_SOURCE_BYTES >> 10} KiB")
     said = {"name": _name_of(file), "point": given.get("point") or _point_of(file, source), **given}
+    if trial and said["point"] == HookPoint.ON_SCHEDULE:
+        said = {"schedule": _ANY_TIME, **said}
     try:
         hook = HookSettings.model_validate({**said, "file": str(file)})
     except ValidationError as error:

@@ -160,7 +160,13 @@ class HookDesk(Protocol):
     """
 
     def choose(
-        self, *, file: Path | None, config: Path | None, hook: str | None, given: Mapping[str, Any]
+        self,
+        *,
+        file: Path | None,
+        config: Path | None,
+        hook: str | None,
+        given: Mapping[str, Any],
+        trial: bool,
     ) -> ChosenScript: ...
     def new_key(self, file: Path, passphrase: bytes | None) -> str: ...
     def sign(self, script: "Script", key: str, private: Path, passphrase: bytes | None) -> "Script": ...

@@ -105,7 +105,7 @@ def _verify(args: argparse.Namespace, context: Context) -> int:
         raise UsageError("--key and -c exclude each other")
     keys = dict(_named_key(text) for text in args.key)
     keys = keys or dict(desk.required_keys(config_path.existing(args.config, context.environ)))
-    script = desk.choose(file=Path(args.file), config=None, hook=None, given={}).script
+    script = desk.choose(file=Path(args.file), config=None, hook=None, given={}, trial=False).script
     signer = desk.signer(script, keys)
     signatures = [each.key for each in script.signatures]
     if args.json:

@@ -43,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser, *, nargs: str = "?") -> None:
     given.add_argument("--timezone", metavar="ZONE", help="of the schedule, as Asia/Seoul")
 
 
-def chosen(args: argparse.Namespace, context: Context) -> ChosenScript:
-    """What the arguments name. Raises UsageError where they do not."""
+def chosen(args: argparse.Namespace, context: Context, *, trial: bool = False) -> ChosenScript:
+    """What the arguments name; trial: to be tried alone. Raises UsageError where they do not."""
     if (args.file is None) == (args.hook is None):
         raise UsageError("name one script: FILE, or --hook NAME of the config")
     named = args.config is not None or args.hook is not None
@@ -53,6 +53,7 @@ def chosen(args: argparse.Namespace, context: Context) -> ChosenScript:
         config=config_path.existing(args.config, context.environ) if named else None,
         hook=args.hook,
         given=_given(args),
+        trial=trial,
     )
 
 

@@ -71,7 +71,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if args.request is not None:
         return _of_request(args, context)
     if not args.watch:
-        chosen = hook_script.chosen(args, context)
+        chosen = hook_script.chosen(args, context, trial=True)
         return _show(_tried(chosen, args, context), chosen.file, args, context)
     return _watch(args, context)
 
@@ -123,7 +123,7 @@ def _watch(args: argparse.Namespace, context: Context) -> int:
     while True:
         before = _saved(watched)
         try:
-            chosen = hook_script.chosen(args, context)
+            chosen = hook_script.chosen(args, context, trial=True)
             given = (args.frames, args.calls, args.state)
             watched = [*chosen.watched, *(Path(name) for name in given if name)]
             before = _saved(watched)
