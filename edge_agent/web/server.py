@@ -27,6 +27,7 @@ from edge_agent.runtime import health
 from edge_agent.web import metrics
 from edge_agent.web.errors import BadListenAddress, SocketTaken
 from edge_agent.web.routes import ROUTES
+from edge_agent.wire.scripts import HOOKS_CONNECTION
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -121,7 +122,10 @@ class _Api:
 
     async def latest(self, request: web.Request) -> web.StreamResponse:
         connection = request.query.get("connection")
-        names = [report.name for report in self._control.status().connections]
+        status = self._control.status()
+        names = [report.name for report in status.connections]
+        if status.hooks is not None and status.hooks.hooks:
+            names.append(HOOKS_CONNECTION)
         if connection and connection not in names:
             known = ", ".join(names) or "none"
             raise web.HTTPNotFound(text=f"there is no connection {connection!r}; there are: {known}")

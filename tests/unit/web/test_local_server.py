@@ -46,6 +46,19 @@ async def test_latest_values_are_sent_whole_in_however_many_pieces(
         assert [LatestValue.model_validate(item) for item in items] == agent.values
 
 
+async def test_values_that_hooks_computed_are_of_a_connection_of_their_own(
+    http: aiohttp.ClientSession, agent: Any, ill: AgentStatus
+) -> None:
+    agent.values = [_value("press1", "oil", 1), _value("hooks", "batch", 2)]
+    async with http.get("/latest", params={"connection": "hooks"}) as response:
+        assert response.status == 404
+    agent.shown = ill
+    queries: list[dict[str, str]] = [{"connection": "hooks"}, {}]
+    for query in queries:
+        async with http.get("/latest", params=query) as response:
+            assert (await response.json())["items"][-1]["value"] == 2
+
+
 async def test_latest_values_of_one_connection(http: aiohttp.ClientSession, agent: Any) -> None:
     agent.values = [_value("press1", "a"), _value("unlisted", "b")]
     async with http.get("/latest", params={"connection": "press1"}) as response:
