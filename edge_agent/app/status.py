@@ -119,5 +119,14 @@ class StatusBoard:
             lost_samples=self.store.lost_samples,
             labels=self.labels,
             metrics_listen=self.metrics_listen,
-            hooks=self.hooks(),
+            hooks=without_prints(self.hooks()),
         )
+
+
+def without_prints(report: HooksReport | None) -> HooksReport | None:
+    """What scripts print may be what another one redacts before it leaves the device, and 4 KiB of each in
+    every heartbeat is much for a mobile link."""
+    if report is None:
+        return None
+    hooks = [hook.model_copy(update={"prints": ""}) for hook in report.hooks]
+    return report.model_copy(update={"hooks": hooks})

@@ -196,7 +196,7 @@ class HookReport(Message):
     why is in `error`), starting.
 
     calls, failures: in this run. p50_ms, p99_ms: of its latest calls, there and back. since: of the state.
-    origin: local or centre.
+    origin: local or centre. prints: on the device alone, not in a heartbeat.
     """
 
     name: Text
