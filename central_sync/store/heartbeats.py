@@ -78,7 +78,7 @@ def heartbeat(
         ),
     )  # fmt: skip
     keep_labels(connection, device_no, message.labels)
-    script_sets.settle(connection, now)
+    script_sets.settle_device(connection, device_no, now)
     points = [*(earlier.points if earlier else []), figures(message, now)]
     series.append(connection, device_no, points, message.version)
     new = DeviceState.DEGRADED if is_double else health.state_of(message, last_loss, now)

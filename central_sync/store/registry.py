@@ -81,7 +81,7 @@ def patch(
         (wanted.name, wanted.notes, number),
     )
     set_labels(connection, number, before.labels, labels)
-    script_sets.settle(connection, change.now)
+    script_sets.settle_device(connection, number, change.now)
     return _recorded(connection, "device.patch", before, change)
 
 

@@ -96,8 +96,19 @@ def settle(connection: sqlite3.Connection, now: int, limit: int = AT_ONCE) -> in
     """Works out at most `limit` devices; how many it were."""
     sql = "SELECT device_no FROM script_stale LIMIT ?"
     numbers = [row[0] for row in connection.execute(sql, (limit,))]
-    if not numbers:
-        return 0
+    if numbers:
+        _work_out(connection, numbers, now)
+    return len(numbers)
+
+
+def settle_device(connection: sqlite3.Connection, device_no: int, now: int) -> None:
+    """This one alone: whoever changed its labels has no time for others."""
+    sql = "SELECT 1 FROM script_stale WHERE device_no = ?"
+    if connection.execute(sql, (device_no,)).fetchone():
+        _work_out(connection, [device_no], now)
+
+
+def _work_out(connection: sqlite3.Connection, numbers: list[int], now: int) -> None:
     holders = ", ".join("?" * len(numbers))
     sql = "SELECT no, scope, labels, selector, deleted FROM script WHERE deleted IS NULL"
     wanted: set[tuple[int, int]] = set()
@@ -116,7 +127,6 @@ def settle(connection: sqlite3.Connection, now: int, limit: int = AT_ONCE) -> in
     connection.executemany("INSERT INTO script_device VALUES (?, ?)", sorted(wanted - held))
     _write_etags(connection, numbers, {device for device, _ in held | wanted}, now)
     connection.execute(f"DELETE FROM script_stale WHERE device_no IN ({holders})", numbers)  # noqa: S608
-    return len(numbers)
 
 
 def _write_etags(connection: sqlite3.Connection, numbers: list[int], having: set[int], now: int) -> None:
