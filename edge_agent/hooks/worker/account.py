@@ -69,14 +69,14 @@ class Account:
 
     def set_columns(self, pattern: str, values: Any, quality: str | None = None) -> None:
         """Sets the outputs that the pattern stands for, in their order: a column, a list, or one value for
-        all. A column brings the quality of its elements."""
+        all. A column brings the quality of its elements, which is no better than what else was read."""
         outputs = self._outputs
         places = outputs.choose(pattern)
         if not places:
             raise self._undeclared(pattern)
         codes: bytes | None = None
         if isinstance(values, Column):
-            items, codes = values._values, values._codes
+            items, codes = values._values, self._no_better(values._codes, len(values))
         elif isinstance(values, list | tuple):
             items, codes = list(values), self._same(len(values))
         else:
@@ -97,6 +97,12 @@ class Account:
     def _same(self, count: int) -> bytes | None:
         return bytes((self._read,)) * count if self._read else None
 
+    def _no_better(self, codes: bytes | None, count: int) -> bytes | None:
+        """A column may have been computed with any number that was read, or chosen by it."""
+        if not self._read:
+            return codes
+        return bytes(max(code, self._read) for code in codes or bytes(count))
+
     def _put_codes(self, first: int, codes: bytes | None, count: int) -> None:
         if codes is None and self._codes is None:
             return
@@ -110,7 +116,7 @@ class Account:
         return KeyError(f"{name!r} is not declared in OUTPUTS, which has {known or 'nothing'}{more}")
 
     def alone(self, name: str, make: Callable[[], Any]) -> None:
-        """Sets an output that is made of what `make` reads and of nothing else."""
+        """Sets an output that is made of what `make` reads alone, as nothing else is."""
         before, self._read = self._read, 0
         try:
             value = make()
@@ -119,7 +125,7 @@ class Account:
                 raise
             value = None
         finally:
-            own, self._read = self._read, max(before, self._read)
+            own, self._read = self._read, before
         place = self._outputs.index.get(name)
         if place is None:
             raise self._undeclared(name)

@@ -2,7 +2,8 @@
 
 `frame["oil_f"] = frame["oil"] * 1.8 + 32` is made of nothing but what that line reads, so that its quality
 is that of what it read, and a missing value spoils that output alone. A line that uses what the script has
-kept before (a variable, the state, a global that can change) may be made of anything that was read.
+kept before (a variable, the state, a global that can change) may be made of anything that was read, and so
+may one that is run or not, depending on what was read.
 """
 
 import ast
@@ -24,6 +25,7 @@ _CONSTANT: Final = (
     ast.operator,
     ast.expr_context,
 )
+_JUMPS: Final = (ast.Return, ast.Break, ast.Continue)
 _BINDS: Final = (ast.NamedExpr, ast.Yield, ast.YieldFrom, ast.Await)
 
 
@@ -36,13 +38,38 @@ def mark(tree: ast.Module, point: str) -> set[ast.Assign]:
     if bound[given] > 1:
         return set()
     steady = _steady(tree, functions) - set(bound)
-    loops = _loops(function, steady, bound)
-    known = steady | loops | {given}
-    return {
-        node
-        for node in ast.walk(function)
-        if isinstance(node, ast.Assign) and _sets(node, given) and _made_of(node, known, bound)
-    }
+    steady |= _loops(function, steady, bound, given)
+    known = steady | {given}
+    found: set[ast.Assign] = set()
+    waiting: list[ast.stmt] = list(function.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Assign) and _sets(node, given) and _made_of(node, known, bound):
+            found.add(node)
+        elif _always_the_same(node, steady, bound, given):
+            waiting += [part for part in ast.iter_child_nodes(node) if isinstance(part, ast.stmt)]
+        elif any(isinstance(part, _JUMPS) for part in ast.walk(node)):
+            # Whether what follows is reached depends on what was read.
+            return set()
+    return found
+
+
+def _always_the_same(node: ast.stmt, steady: set[str], bound: Counter[str], given: str) -> bool:
+    """Whether which statements within it are run does not depend on what is read."""
+    match node:
+        case ast.If(test=test):
+            return _made_of(test, steady, bound)
+        case ast.For(iter=over):
+            return _made_of(_without_names(over, given), steady, bound)
+    return False
+
+
+def _without_names(node: ast.expr, given: str) -> ast.expr:
+    """`frame.names` is the same at each call: it stands for no value."""
+    match node:
+        case ast.Attribute(value=ast.Name(id=name), attr="names") if name == given:
+            return ast.Constant(())
+    return node
 
 
 def _sets(node: ast.Assign, given: str) -> bool:
@@ -115,11 +142,11 @@ def _keeps(function: ast.FunctionDef) -> bool:
     return any(isinstance(part, kinds) and part is not function for part in ast.walk(function))
 
 
-def _loops(function: ast.FunctionDef, steady: set[str], bound: Counter[str]) -> set[str]:
+def _loops(function: ast.FunctionDef, steady: set[str], bound: Counter[str], given: str) -> set[str]:
     """Variables of loops over what was not read, bound nowhere else."""
     found: set[str] = set()
     for node in ast.walk(function):
-        if isinstance(node, ast.For) and _made_of(node.iter, steady, bound):
+        if isinstance(node, ast.For) and _made_of(_without_names(node.iter, given), steady, bound):
             names = {part.id for part in ast.walk(node.target) if isinstance(part, ast.Name)}
             found |= {name for name in names if bound[name] == 1}
     return found

@@ -41,6 +41,7 @@ class Column:
         return len(self._values)
 
     def __repr__(self) -> str:
+        self._reads.taint(self._worst())
         shown = ", ".join(repr(value) for value in self._values[:8])
         return f"Column([{shown}{', …' if len(self._values) > 8 else ''}])"
 

@@ -88,6 +88,21 @@ async def test_an_output_is_no_better_than_what_it_was_made_of(line: str) -> Non
         "other = frame\n    x = other['oil']\n    other['a'] = x",
         "frame['a'] = 0.0\n    frame['a'] += frame['oil']",
         "frame.set('a', 25.0, of='oil')",
+        "if frame['oil'] > 0:\n        frame['a'] = 25.0",
+        "if frame['oil'] < 0:\n        return\n    frame['a'] = 25.0",
+        "for n in (1, 2):\n        if frame['oil'] < 0:\n            break\n        frame['a'] = 25.0",
+        "while frame['oil'] > 0:\n        frame['a'] = 25.0\n        return",
+        "try:\n        1 / (frame['oil'] - 25)\n    except ZeroDivisionError:\n        frame['a'] = 25.0",
+        "assert frame['oil'] > 0\n    frame['a'] = 25.0",
+        "for n in range(int(frame['oil'])):\n        frame['a'] = n + 1.0",
+        "for n in frame.columns('oil'):\n        frame['a'] = 25.0",
+        "k = frame['oil']\n    frame.set_columns('a', frame.columns('water') * 0 + k)",
+        "c = frame.columns('water') * 2.5\n    if frame['oil'] > 0: frame.set_columns('a', c)",
+        "c = frame.columns('water') * (2.5 if frame['oil'] > 0 else 1)\n    frame.set_columns('a', c)",
+        "frame['a'] = float(repr(frame.columns('oil'))[8:12])",
+        "c = repr(frame.columns('oil'))\n    frame['a'] = float(c[8:12])",
+        "c = f\"{frame.columns('oil')}\"\n    frame['a'] = float(c[8:12])",
+        "frame['b'] = frame['oil'] * 2\n    b = frame['b']\n    frame['a'] = b / 2",
     ],
 )
 async def test_there_is_no_way_by_which_a_stale_value_becomes_good(way: str) -> None:
@@ -106,16 +121,19 @@ def transform(frame, state):
     assert (made["a"].value, made["a"].quality) == (25.0, "stale")
 
 
-async def test_lines_that_use_constants_loops_and_own_functions_stand_alone() -> None:
-    desk = await Desk.of("""
+@pytest.mark.parametrize("loop", ["NAMES", "frame.names"])
+async def test_lines_that_use_constants_loops_and_own_functions_stand_alone(loop: str) -> None:
+    desk = await Desk.of(f"""
 NAMES = ("oil", "water")
 FACTOR = 1.8
-OUTPUTS = {"oil_f": "float64", "water_f": "float64"}
+SHORT = False
+OUTPUTS = {{"oil_f": "float64", "water_f": "float64"}}
 def fahrenheit(value):
     return value * FACTOR + 32
 def transform(frame):
-    for name in NAMES:
-        frame[name + "_f"] = fahrenheit(frame[name])
+    for name in {loop}:
+        if not SHORT and name in ("oil", "water"):
+            frame[name + "_f"] = fahrenheit(frame[name])
 """)
     made = await desk.frame({**ALL, "oil": None}, {"oil": "bad_comm"})
     assert isinstance(made, dict)
