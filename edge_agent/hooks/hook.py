@@ -20,7 +20,8 @@ class Hook:
     """It outlives workers and, while its digest stays, changes of other scripts.
 
     state: as JSON, the last that was accepted; None: not asked for yet. refused: why it can never run as it
-    is; blocked: why it cannot now. runner: None until its worker has compiled it.
+    is; blocked: why it cannot now; awaited: why no worker can be started. runner: None until its worker has
+    compiled it.
     """
 
     def __init__(self, script: Script, clock: Clock) -> None:
@@ -31,6 +32,7 @@ class Hook:
         self.outputs: Outputs | None = None
         self.refused: str | None = None
         self.blocked = ""
+        self.awaited = ""
         self._clock = clock
         self._error = ""
         self._line: int | None = None
@@ -70,7 +72,7 @@ class Hook:
 
     def loaded(self, runner: Runner, outputs: Outputs) -> None:
         self.runner, self.outputs = runner, outputs
-        self.refused = None
+        self.refused, self.awaited = None, ""
         self._look()
 
     def cannot(self, why: str, line: int | None = None) -> None:
@@ -119,11 +121,11 @@ class Hook:
         return self._error
 
     def _state(self) -> str:
-        if self.refused is not None:
+        if self.refused is not None or self.blocked:
             return "refused"
         if self.breaker.is_off:
             return "off"
-        return "starting" if self.outputs is None or self.blocked else "running"
+        return "running" if self.runner is not None and self.runner.link.is_alive else "starting"
 
     def _look(self) -> None:
         """Notes since when it is in its state."""
@@ -145,7 +147,7 @@ class Hook:
             origin="centre" if script.version else "local",
             version=script.version,
             sha256=script.sha256,
-            error=(self.blocked or self._error)[:1_000],
+            error=(self.blocked or self.awaited or self._error)[:1_000],
             line=self._line,
             since=max(0, self._since),
             calls=self._calls,

@@ -102,7 +102,7 @@ class Place:
 
     def _later(self, why: str) -> None:
         for hook in self.hooks:
-            hook.runner = None
+            hook.runner, hook.awaited = None, f"no worker: {why}"
         self._retry_at = self._clock.monotonic() + self._backoff.next()
         logger.warning("no worker for hooks", hooks=[hook.name for hook in self.hooks], error=why[:500])
 

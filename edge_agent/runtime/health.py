@@ -148,6 +148,10 @@ def _hooks(status: AgentStatus) -> Iterator[Finding]:
             text = f"{report.state}: {line}{report.error}"
             since = report.since or None
             yield Finding(Severity.ERROR, f"hook {report.name}", text, since, "hook", facts)
+        elif report.state == "starting" and report.error:
+            facts = {"name": report.name, "state": report.state, "why": report.error}
+            text = f"starting: {report.error}"
+            yield Finding(Severity.WARNING, f"hook {report.name}", text, report.since or None, "hook", facts)
     if hooks.state == "rejected":
         text = f"the centre's scripts are rejected: {hooks.message}"
         yield Finding(Severity.WARNING, "hooks", text, None, "hooks_rejected", {"why": hooks.message})

@@ -11,6 +11,8 @@ from edge_agent.wire.messages import (
     ConfigState,
     ConnectionReport,
     GroupReport,
+    HookReport,
+    HooksReport,
     UnitReport,
 )
 
@@ -117,3 +119,32 @@ def test_a_part_that_gave_up_makes_the_agent_worth_a_restart(well: AgentStatus) 
     status = well.model_copy(update={"components": [part]})
     assert not is_alive(status)
     assert findings(status) == [Finding(Severity.ERROR, "part writer", "gave up: disk is gone")]
+
+
+@pytest.mark.parametrize(
+    ("report", "found"),
+    [
+        (HookReport(name="oil", hook_type="transform", state="running", error="once"), []),
+        (HookReport(name="oil", hook_type="transform", state="starting"), []),
+        (HookReport(name="oil", hook_type="transform", state="starting", error="no worker: no memory"),
+         [Finding(Severity.WARNING, "hook oil", "starting: no worker: no memory")]),
+        (HookReport(name="oil", hook_type="transform", state="off", error="KeyError: 'x'", line=4, since=9),
+         [Finding(Severity.ERROR, "hook oil", "off: line 4: KeyError: 'x'", 9)]),
+        (HookReport(name="oil", hook_type="transform", state="refused", error="not signed"),
+         [Finding(Severity.ERROR, "hook oil", "refused: not signed")]),
+    ],
+)  # fmt: skip
+def test_a_hook_that_does_not_run_is_found(
+    well: AgentStatus, report: HookReport, found: list[Finding]
+) -> None:
+    layers = {"seccomp": "on", "landlock": "the kernel has none"}
+    hooks = HooksReport(hooks=[report], layers=layers)
+    assert findings(well.model_copy(update={"hooks": hooks})) == found
+
+
+def test_scripts_of_the_centre_that_were_refused_are_found(well: AgentStatus) -> None:
+    hooks = HooksReport(state="rejected", message="shift is not signed")
+    (finding,) = findings(well.model_copy(update={"hooks": hooks}))
+    assert finding == Finding(
+        Severity.WARNING, "hooks", "the centre's scripts are rejected: shift is not signed"
+    )
