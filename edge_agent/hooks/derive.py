@@ -6,7 +6,7 @@ and of bytes, so that a frame is put together from a few slices, however many ta
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from itertools import accumulate
@@ -136,12 +136,13 @@ def derive(source: Schema, outputs: Sequence[Declared], script: Script) -> Deriv
     """Raises ScriptRefused where what comes of it cannot be a schema."""
     wanted = _wanted(source, outputs)
     replaced = {tag.name for tag, index in wanted if index >= 0}
+    names = frozenset(tag.name for tag in source.tags)
     kept: list[tuple[TagSchema, tuple[bool, int]]] = []
     for index, tag in enumerate(source.tags):
         name = tag.name
         if name in replaced:
             # Of several hooks that keep it, the first has the original.
-            if not script.keep_raw or source.index(name + RAW_SUFFIX) is not None:
+            if not script.keep_raw or name + RAW_SUFFIX in names:
                 continue
             name += RAW_SUFFIX
         kept.append((_renamed(tag, name), (False, index)))
@@ -162,33 +163,32 @@ def computed(outputs: Sequence[Declared], script: Script) -> Derived:
 
 
 def _wanted(source: Schema, outputs: Sequence[Declared]) -> list[tuple[TagSchema, int]]:
-    """Each output once: what is named goes before what a pattern finds."""
+    """Each output once: what is named goes before what a pattern finds. A replaced tag keeps its unit of
+    measure where OUTPUTS names none."""
+    tags = source.tags
+    # Not the source's own index, which would stay as long as it does.
+    places = {tag.name: index for index, tag in enumerate(tags)}
     found: dict[str, tuple[TagSchema, int]] = {}
     for each in sorted(outputs, key=lambda one: not one.names):
-        for name in each.names or _matching(source, each.pattern):
-            index = source.index(name)
-            tag = TagSchema(name, each.type, count=each.count, unit=each.unit)
-            if each.names and name in found:
-                raise ScriptRefused(f"OUTPUTS: {name!r:.60} stands there twice")
-            found.setdefault(name, (_with_unit(tag, source, index), -1 if index is None else index))
+        for name in each.names or _matching(places, each.pattern):
+            if name in found:
+                if each.names:
+                    raise ScriptRefused(f"OUTPUTS: {name!r:.60} stands there twice")
+                continue
+            index = places.get(name, -1)
+            unit = each.unit or (tags[index].unit if index >= 0 else "")
+            found[name] = TagSchema(name, each.type, count=each.count, unit=unit), index
     return list(found.values())
 
 
-def _matching(source: Schema, pattern: str) -> list[str]:
+def _matching(places: Mapping[str, int], pattern: str) -> list[str]:
     """Originals that an earlier hook kept are not meant."""
     matches = matcher(pattern)
-    return [tag.name for tag in source.tags if matches(tag.name) and not _is_original(source, tag.name)]
+    return [name for name in places if matches(name) and not _is_original(places, name)]
 
 
-def _is_original(source: Schema, name: str) -> bool:
-    return name.endswith(RAW_SUFFIX) and source.index(name.removesuffix(RAW_SUFFIX)) is not None
-
-
-def _with_unit(tag: TagSchema, source: Schema, index: int | None) -> TagSchema:
-    """A replaced tag keeps its unit of measure where OUTPUTS names none."""
-    if index is None or tag.unit or not source.tags[index].unit:
-        return tag
-    return TagSchema(tag.name, tag.type, count=tag.count, unit=source.tags[index].unit)
+def _is_original(names: Container[str], name: str) -> bool:
+    return name.endswith(RAW_SUFFIX) and name.removesuffix(RAW_SUFFIX) in names
 
 
 def _renamed(tag: TagSchema, name: str) -> TagSchema:
@@ -266,12 +266,16 @@ def _checked(
 
 def _runs(pairs: Iterable[tuple[int, int]]) -> tuple[Run, ...]:
     runs: list[Run] = []
+    first = count = to = 0
     for index, at in sorted(pairs):
-        last = runs[-1] if runs else None
-        if last is not None and last.first + last.count == index and last.to + last.count == at:
-            runs[-1] = Run(last.first, last.count + 1, last.to)
-        else:
-            runs.append(Run(index, 1, at))
+        if count and first + count == index and to + count == at:
+            count += 1
+            continue
+        if count:
+            runs.append(Run(first, count, to))
+        first, count, to = index, 1, at
+    if count:
+        runs.append(Run(first, count, to))
     return tuple(runs)
 
 

@@ -22,8 +22,9 @@ from edge_agent.wire.frame import Frame, check_json
 from edge_agent.wire.schema import Schema
 from edge_agent.wire.scripts import Script
 
-# Of one request and its answer; a single frame may have more.
-_PART_BYTES: Final = 2 << 20
+# Of one request and its answer; a single frame may have more. Small enough that what one call costs (a first
+# one also prepares what it reads) is far below its time, and that a kill marks few frames.
+_PART_BYTES: Final = 256 << 10
 _PART_HEAD_BYTES: Final = 384 << 10
 _PART_FRAMES: Final = 1_000
 _MOST_ALERT_BYTES: Final = 8_192

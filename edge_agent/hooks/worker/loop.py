@@ -52,7 +52,7 @@ class Worker:
         }, b""
 
     def _schema(self, head: dict[str, Any], blob: memoryview) -> Answer:
-        self._layouts[head["schema"]] = Layout(Schema.from_bytes(bytes(blob)))
+        self._layouts[head["schema"]] = Layout(Schema.restored(bytes(blob)))
         return {}, b""
 
     def _plan(self, head: dict[str, Any], _: memoryview) -> Answer:

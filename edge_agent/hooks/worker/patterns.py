@@ -31,6 +31,9 @@ def matcher(pattern: str) -> Callable[[str], bool]:
     if not is_glob(pattern):
         names = frozenset(expand(pattern))
         return names.__contains__
+    prefix = pattern.rstrip("*")
+    if not is_glob(prefix):
+        return lambda name: name.startswith(prefix)
     parts = (_WILD.get(character) or re.escape(character) for character in re.sub(r"\*+", "*", pattern))
     found = re.compile("".join(parts), re.DOTALL).fullmatch
     return lambda name: found(name) is not None
