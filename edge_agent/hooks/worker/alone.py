@@ -25,7 +25,7 @@ _CONSTANT: Final = (
     ast.operator,
     ast.expr_context,
 )
-_JUMPS: Final = (ast.Return, ast.Break, ast.Continue)
+_JUMPS: Final = (ast.Return, ast.Raise, ast.Assert, ast.Break, ast.Continue)
 _BINDS: Final = (ast.NamedExpr, ast.Yield, ast.YieldFrom, ast.Await)
 
 
@@ -68,7 +68,7 @@ def _without_names(node: ast.expr, given: str) -> ast.expr:
     """`frame.names` is the same at each call: it stands for no value."""
     match node:
         case ast.Attribute(value=ast.Name(id=name), attr="names") if name == given:
-            return ast.Constant(())
+            return ast.Constant(None)
     return node
 
 
