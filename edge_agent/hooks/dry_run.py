@@ -259,7 +259,9 @@ class _Report:
             known = step.schema.hash in self._schemas
             if step.error is None and step.schema.tag_count and not known:
                 self._take_schema(step.schema)
-        self._show(self._output(index, step, before, frame))
+        # The first that does not fit is the last that is looked at: what is shown has no holes.
+        if self._left_out or not self._show(self._output(index, step, before, frame)):
+            self._left_out += 1
 
     def _say(self, index: int, ran: Ran) -> None:
         self._prints = (self._prints + ran.prints)[-_MOST_PRINTS:]
@@ -299,12 +301,11 @@ class _Report:
             error=step.error,
         )
 
-    def _show(self, output: DryOutput) -> None:
-        # The first that does not fit is the last that is looked at: what is shown has no holes.
-        if self._left_out or not self._fits("outputs", output.model_dump_json()):
-            self._left_out += 1
-        else:
+    def _show(self, output: DryOutput) -> bool:
+        fits = self._fits("outputs", output.model_dump_json())
+        if fits:
             self._outputs.append(output)
+        return fits
 
     def keep(self, state: bytes) -> None:
         if self.shows:

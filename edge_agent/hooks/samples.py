@@ -5,7 +5,9 @@ whole number comes back exactly; a scaled float may differ in its last bit.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import Final
 
 import orjson
@@ -68,7 +70,9 @@ def _guessed(group: tuple[str, str], rows: Sequence[Mapping[str, JsonValue]]) ->
     types: dict[str, ValueType | None] = {}
     for row in rows:
         for name, value in row.items():
-            types[name] = _joined(types.get(name), _type_of(value))
+            found, before = _type_of(value), types.get(name)
+            if found is not before or name not in types:
+                types[name] = _joined(before, found)
     tags = [TagSchema(name, type_ or ValueType.FLOAT64) for name, type_ in types.items()]
     schema = Schema.of(*group, None, tags)
     try:
@@ -105,36 +109,65 @@ def _joined(one: ValueType | None, other: ValueType | None) -> ValueType | None:
 
 
 def _frame(schema: Schema, given: DryFrame, n: int) -> Frame:
-    unknown = [name for name in (*given.values, *given.quality) if schema.index(name) is None]
-    if unknown:
-        raise ValueError(
-            f"values.{unknown[0]}: the schema of {given.connection}.{given.group} has no such tag"
-        )
-    present, row = [], bytearray()
-    texts: list[JsonValue] = []
-    marks: list[tuple[int, Quality, bool]] = []
-    for index, tag in enumerate(schema.tags):
-        value = given.values.get(tag.name)
-        here = tag.name in given.values or tag.name in given.quality
-        present.append(here)
-        null = value is None
-        quality = _quality(given, tag.name, null=null) if here else Quality.GOOD
-        if here and (quality is not Quality.GOOD or null):
-            marks.append((index, quality, null))
-        if index < schema.fixed_tags:
-            row += bytes(tag.row_bytes) if null else _packed(tag, value)
-        else:
-            texts.append(None if null else _text(tag, value))
+    values, tags = given.values, schema.tags
+    for name in (*values, *given.quality):
+        if schema.index(name) is None:
+            group = f"{given.connection}.{given.group}"
+            raise ValueError(f"values.{name}: the schema of {group} has no such tag")
+    whole = not given.quality and len(values) == len(tags) and None not in values.values()
+    present = [True] * len(tags) if whole else [_is_here(given, tag.name) for tag in tags]
+    texts = tuple(
+        None if values.get(tag.name) is None else _text(tag, values[tag.name])
+        for tag in tags[schema.fixed_tags :]
+    )
     return Frame(
         n=n,
         mono_ns=given.time * 1_000_000,
         wall_ms=given.time,
-        row=bytes(row),
+        row=b"".join(_rows(tags[: schema.fixed_tags], values)),
         read=sum(present),
         present=None if all(present) else bitmap(present),
-        text=tuple(texts) if texts else None,
-        quality=_runs(marks),
+        text=texts or None,
+        quality=() if whole else _runs(_marks(schema, given)),
     )
+
+
+def _is_here(given: DryFrame, name: str) -> bool:
+    return name in given.values or name in given.quality
+
+
+def _marks(schema: Schema, given: DryFrame) -> Iterator[tuple[int, Quality, bool]]:
+    """Tags that are not plainly good: their place, quality, and whether they have no value."""
+    for index, tag in enumerate(schema.tags):
+        if not _is_here(given, tag.name):
+            continue
+        null = given.values.get(tag.name) is None
+        quality = _quality(given, tag.name, null=null)
+        if null or quality is not Quality.GOOD:
+            yield index, quality, null
+
+
+def _rows(tags: Sequence[TagSchema], values: Mapping[str, JsonValue]) -> Iterator[bytes]:
+    """The row in pieces: neighbours of one type together. Raises ValueError."""
+    for (type_, order), neighbours in groupby(tags, key=attrgetter("type", "order")):
+        run, whole = list(neighbours), type_ is not ValueType.BOOL and not type_.is_float
+        raws: list[int | float] = []
+        for tag in run:
+            value = values.get(tag.name)
+            if value is None:
+                raws += [0] * tag.count
+            elif whole and tag.count == 1 and tag.scale == 1.0 and tag.offset == 0.0 and type(value) is int:
+                raws.append(value)
+            else:
+                raws += _raws(tag, value)
+        try:
+            yield pack(type_, order, raws)
+        except (OverflowError, TypeError):
+            # One of them does not fit: which?
+            for tag in run:
+                if values.get(tag.name) is not None:
+                    _packed(tag, values[tag.name])
+            raise
 
 
 def _quality(given: DryFrame, name: str, *, null: bool) -> Quality:
@@ -144,7 +177,7 @@ def _quality(given: DryFrame, name: str, *, null: bool) -> Quality:
     return _QUALITIES[label]
 
 
-def _runs(marks: Sequence[tuple[int, Quality, bool]]) -> tuple[QualityRun, ...]:
+def _runs(marks: Iterable[tuple[int, Quality, bool]]) -> tuple[QualityRun, ...]:
     runs: list[QualityRun] = []
     for index, quality, null in marks:
         last = runs[-1] if runs else None
@@ -167,13 +200,26 @@ def _text(tag: TagSchema, value: JsonValue) -> JsonValue:
 
 def _packed(tag: TagSchema, value: JsonValue) -> bytes:
     """The bytes of a tag's value. Raises ValueError."""
+    raws = _raws(tag, value)
+    try:
+        return pack(tag.type, tag.order, raws)
+    except (OverflowError, TypeError) as error:
+        raise _unfit(tag, value) from error
+
+
+def _raws(tag: TagSchema, value: JsonValue) -> list[int | float]:
+    """Its elements as the PLC holds them. Raises ValueError."""
     values = value if isinstance(value, list) else [value]
     if len(values) != tag.count:
         raise ValueError(f"values.{tag.name}: {len(values)} elements; the tag has {tag.count}")
     try:
-        return pack(tag.type, tag.order, [_raw(tag, each) for each in values])
+        return [_raw(tag, each) for each in values]
     except (OverflowError, TypeError) as error:
-        raise ValueError(f"values.{tag.name}: {value!r:.40} does not fit {tag.type}") from error
+        raise _unfit(tag, value) from error
+
+
+def _unfit(tag: TagSchema, value: JsonValue) -> ValueError:
+    return ValueError(f"values.{tag.name}: {value!r:.40} does not fit {tag.type}")
 
 
 def _raw(tag: TagSchema, value: JsonValue) -> int | float:

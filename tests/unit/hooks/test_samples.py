@@ -82,6 +82,7 @@ def test_frames_of_a_group_are_numbered_and_types_follow_from_all_of_its_values(
         ({"temp": "warm"}, {}, r"values.temp: 'warm' does not fit int16"),
         ({"count": -1}, {}, r"values.count: -1 does not fit uint64"),
         ({"count": 1.5}, {}, r"values.count: 1.5 does not fit uint64"),
+        ({"force": 10**39}, {}, r"values.force: 1000.* does not fit float32"),
         ({"force": 1e39}, {}, r"values.force: 1e\+39 does not fit float32"),
         ({"force": True}, {}, r"values.force: True does not fit float32"),
         ({"running": 2}, {}, r"values.running: 2 does not fit bool"),
