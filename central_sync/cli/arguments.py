@@ -5,7 +5,7 @@ from pathlib import Path
 
 from central_sync import VERSION
 from central_sync.cli.enrolment_words import add_device, add_enrol_token
-from central_sync.cli.importing import add_import
+from central_sync.cli.importing_words import add_import
 from central_sync.cli.people_words import add_token, add_user
 from central_sync.cli.words import Parser, add_settings, verb
 

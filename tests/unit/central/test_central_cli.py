@@ -264,3 +264,11 @@ def test_whoever_reads_the_beginning_alone_breaks_nothing(tmp_path: Path) -> Non
         ["bash", "-o", "pipefail", "-c", pipe], capture_output=True, text=True, timeout=40, check=False
     )
     assert (result.returncode, len(result.stdout), result.stderr) == (0, 100, "")
+
+
+def test_help_and_wrong_words_wait_for_no_part_of_the_service() -> None:
+    asked = "import sys; from central_sync.cli.arguments import parser; parser(); print(*sorted(sys.modules))"
+    shown = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout
+    loaded = set(shown.split())
+    assert "central_sync.cli.importing_words" in loaded
+    assert loaded & {"aiohttp", "pydantic", "central_sync.app"} == set()
