@@ -202,14 +202,13 @@ class Wanted:
 
 
 def link_calls(links: Sequence[LinkChange]) -> list[dict[str, Any]]:
-    """Of on_connect: a link that has come up."""
+    """Of on_connect: links that have come up or gone down."""
     return [
         {
             "t": link.time, "connection": link.connection, "driver": link.driver, "address": link.address,
             "state": link.state,
         }
         for link in links
-        if link.state == "connected"
     ]  # fmt: skip
 
 
