@@ -111,7 +111,7 @@ def test_the_newest_value_of_a_tag_is_found_behind_any_number_of_frames(
         number += 2 if hole else 1
         if hole:
             known = {}
-        head = {"t": value, "m": value, "n": 12}
+        head: dict[str, Any] = {"t": value, "m": value, "n": 12}
         if not all(here):
             head["p"] = bitmap(here).hex()
         history.push(Cells(layout, head, array("i", [value] * 3).tobytes()), number)
@@ -125,7 +125,8 @@ def test_the_newest_value_of_a_tag_is_found_behind_any_number_of_frames(
 
 
 VALUES = st.one_of(
-    st.just(UNSET), st.none(), st.booleans(), st.integers(-(1 << 65), 1 << 65), st.floats(), st.text(max_size=3),
+    st.just(UNSET), st.none(), st.booleans(), st.integers(-(1 << 65), 1 << 65), st.floats(),
+    st.text(max_size=3),
     st.lists(st.integers(-5, 5), max_size=3), st.sets(st.integers(), max_size=1),
 )  # fmt: skip
 PLAIN = st.one_of(st.integers(0, 100), st.floats(0, 100), st.booleans())

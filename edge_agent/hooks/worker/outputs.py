@@ -17,6 +17,8 @@ from edge_agent.wire.schema import ValueType
 UNSET: Final = object()
 # Patterns that are kept ready for a hook on a schema.
 MOST_PATTERNS: Final = 256
+# Up to so many numbers are packed one by one; more, as arrays.
+_FEW: Final = 16
 MAX_TEXT_CHARACTERS: Final = 65_536
 _BIG_ENDIAN: Final = sys.byteorder == "big"
 
@@ -55,7 +57,7 @@ class Outputs:
         self.all: list[Output] = []
         for name, type_, count, replaces in described:
             kind = ValueType(type_)
-            self.all.append(Output(name, kind, count, replaces, start))
+            self.all.append(Output(sys.intern(name), kind, count, replaces, start))
             start += kind.size * count
         self.row_bytes = start
         self.names = tuple(output.name for output in self.all)
@@ -63,6 +65,7 @@ class Outputs:
         self.fixed = sum(1 for output in self.all if output.type.size)
         self.replaced = [place for place, output in enumerate(self.all) if output.replaces >= 0]
         self._blocks, self._single = _blocks(self.all[: self.fixed])
+        self._pack_all = _pack_all(self.all)
         self._chosen: dict[str, Sequence[int]] = {}
         self._everything = ((1 << len(self.all)) - 1).to_bytes((len(self.all) + 7) // 8, "little").hex()
 
@@ -81,6 +84,10 @@ class Outputs:
     def encode(self, values: list[Any], codes: bytearray | None) -> Encoded:
         """`values`: of each output, UNSET where it is left out; they are changed to what is stored.
         `codes`: quality bytes, None: all good."""
+        if self._pack_all is not None and codes is None:
+            packed = self._pack_all(values)
+            if packed is not None:
+                return Encoded(packed, {"n": self.row_bytes, "p": self._everything})
         row = bytearray(self.row_bytes)
         absent: list[int] = []
         for block in self._blocks:
@@ -154,6 +161,24 @@ class Outputs:
             return False
         row[output.start : output.start + len(data)] = data
         return True
+
+
+def _pack_all(outputs: Sequence[Output]) -> Callable[[list[Any]], bytes | None] | None:
+    """For a few numbers: all of them in one step, None where one is no plain number that its type holds."""
+    numbers = all(output.type.size and output.elements == 1 for output in outputs)
+    if not numbers or len(outputs) > _FEW or any(output.type is ValueType.BOOL for output in outputs):
+        return None
+    pack = struct.Struct("<" + "".join(output.type.typecode for output in outputs)).pack
+
+    def packed(values: list[Any]) -> bytes | None:
+        try:
+            row = pack(*values)
+            total = sum(values)
+        except (TypeError, OverflowError, struct.error):
+            return None
+        return row if total - total == 0 else None
+
+    return packed
 
 
 def _blocks(outputs: Sequence[Output]) -> tuple[list[Block], list[int]]:
