@@ -36,7 +36,7 @@ _DEADLY: Final = (
     "move_mount", "pivot_root", "chroot", "kexec_load", "init_module", "finit_module", "delete_module",
     "keyctl", "add_key", "request_key", "socket", "socketpair", "connect", "bind", "listen", "sendmsg",
     "memfd_create", "memfd_secret", "pidfd_open", "pidfd_getfd", "pidfd_send_signal", "kill", "tkill",
-    "seccomp", "prctl", "personality", "reboot", "swapon", "open_by_handle_at",
+    "seccomp", "personality", "reboot", "swapon", "open_by_handle_at",
 )  # fmt: skip
 
 
