@@ -44,7 +44,7 @@ class Cells:
         self.codes = None if present is None and not runs and row else self._codes(present, runs)
 
     def _codes(self, present: str | None, runs: Any) -> bytes | None:
-        tags = len(self.layout.tags)
+        tags = self.layout.count
         if present is None:
             codes = bytearray(tags)
         else:
@@ -85,7 +85,7 @@ class Cells:
             values += [layout.read(index, row) for index in range(len(values), run.first)]
             values += run.values(row, run.first, run.end)
         values += [layout.read(index, row) for index in range(len(values), layout.fixed)]
-        return values + list(self.text or (None,) * (len(layout.tags) - layout.fixed))
+        return values + list(self.text or (None,) * (layout.count - layout.fixed))
 
     def read(self, index: int) -> Read:
         code = self.code(index)
@@ -160,7 +160,7 @@ class History:
 
     def _lay_together(self) -> None:
         for cells in self._parts:
-            for index, code in enumerate(cells.codes or bytes(len(cells.layout.tags))):
+            for index, code in enumerate(cells.codes or bytes(cells.layout.count)):
                 if not code & ABSENT:
                     self._since[index] = cells.read(index)
         self._parts.clear()

@@ -1,7 +1,9 @@
 """Where the values of a schema's row stand, prepared once so that a frame costs only what is read of it."""
 
 import struct
+import sys
 from array import array
+from bisect import bisect
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -65,32 +67,50 @@ class Selection(NamedTuple):
     run: Run | None
 
 
+class Of(NamedTuple):
+    """What a schema is of."""
+
+    connection: str
+    group: str
+    unit_id: int | None
+
+
 class Layout:
-    """One schema, ready to be read from."""
+    """One schema, ready to be read from. Keeps a name and a number of each tag and no object: workers may
+    have a hundred thousand tags, and little memory."""
 
     def __init__(self, schema: Schema) -> None:
-        self.schema = schema
-        self.tags = schema.tags
-        self.names = tuple(tag.name for tag in self.tags)
+        tags, edges = schema.tags, schema.edges
+        self.schema = Of(schema.connection, schema.group, schema.unit_id)
+        self.count = len(tags)
+        # The same texts as other schemas and outputs have.
+        self.names = tuple(sys.intern(tag.name) for tag in tags)
         self.index = {name: index for index, name in enumerate(self.names)}
         self.fixed = schema.fixed_tags
-        self.runs = _runs(self.tags[: self.fixed], schema.edges)
-        self._run_of = {index: run for run in self.runs for index in range(run.first, run.end)}
+        self.runs = _runs(tags[: self.fixed], edges)
+        self._firsts = [run.first for run in self.runs]
+        self._arrays = {index: (tag, edges[index]) for index, tag in enumerate(tags) if tag.count != 1}
         self._readers: dict[int, Reader] = {}
 
     def read(self, index: int, row: Row) -> Any:
         """The engineering value of a tag of the row."""
         reader = self._readers.get(index)
         if reader is None:
-            reader = self._readers[index] = _reader(self.tags[index], self.schema.edges[index])
+            run = self.run_of(index)
+            if run is None:
+                tag, start = self._arrays[index]
+            else:
+                tag, start = run.tag, run.start_byte + (index - run.first) * run.tag.type.size
+            reader = self._readers[index] = _reader(tag, start)
         return reader(row)
 
     def run_of(self, index: int) -> Run | None:
-        return self._run_of.get(index)
+        place = bisect(self._firsts, index) - 1
+        return self.runs[place] if place >= 0 and index < self.runs[place].end else None
 
     def selection(self, indices: Sequence[int]) -> Selection:
         names = tuple(self.names[index] for index in indices)
-        run = self._run_of.get(indices[0]) if indices else None
+        run = self.run_of(indices[0]) if indices else None
         if run is not None:
             first = indices[0]
             together = list(indices) == list(range(first, first + len(indices)))
@@ -99,15 +119,17 @@ class Layout:
 
 
 def _runs(tags: Sequence[TagSchema], edges: Sequence[int]) -> list[Run]:
+    """Of tags that hold one value each."""
     result: list[Run] = []
+    first, first_tag = 0, None
     for index, tag in enumerate(tags):
-        if tag.count != 1:
+        if first_tag is not None and tag.count == 1 and _alike(first_tag, tag):
             continue
-        last = result[-1] if result else None
-        if last is not None and last.end == index and _alike(last.tag, tag):
-            result[-1] = last._replace(end=index + 1)
-        else:
-            result.append(Run(index, index + 1, edges[index], tag))
+        if first_tag is not None:
+            result.append(Run(first, index, edges[first], first_tag))
+        first, first_tag = index, tag if tag.count == 1 else None
+    if first_tag is not None:
+        result.append(Run(first, len(tags), edges[first], first_tag))
     return result
 
 
