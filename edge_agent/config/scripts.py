@@ -3,7 +3,7 @@ says of its lines. Nothing here compiles or runs one: that is done in the sandbo
 """
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -75,9 +75,9 @@ def name_taken() -> str:
     return f"the connection '{HOOKS_CONNECTION}' is that of computed tags where there are scripts: rename it"
 
 
-def lacking_library() -> str:
+def lacking_library(libraries: Sequence[str] = _LIBRARIES) -> str:
     """Why no script can be run with this installation; empty where it can."""
-    for library in _LIBRARIES:
+    for library in libraries:
         if find_spec(library) is None:
             return f"scripts need the library '{library}': pip install 'holdfast[hooks]'"
     return ""

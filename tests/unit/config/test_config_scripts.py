@@ -9,6 +9,7 @@ import yaml
 from edge_agent.config.diff import diff
 from edge_agent.config.errors import ConfigErrors
 from edge_agent.config.remote import merge_remote
+from edge_agent.config.scripts import lacking_library
 from edge_agent.wire.messages import ConfigEnvelope
 from edge_agent.wire.scripts import MAX_SOURCE_BYTES, HookPoint
 from tests.unit.config.conftest import DOCUMENT, ErrorsOf, LoadText
@@ -68,6 +69,12 @@ def test_a_script_in_the_config_itself(load_text: LoadText) -> None:
 def test_what_cannot_be_is_told_with_its_place(errors_of: ErrorsOf, item: str, error: str) -> None:
     files = {"empty.py": " \n", "long.py": "#" * (MAX_SOURCE_BYTES + 1)}
     assert errors_of(hooks(item), files=files) == [error]
+
+
+def test_a_library_that_is_missing_is_named_with_what_installs_it() -> None:
+    assert lacking_library() == ""
+    missing = lacking_library(("json", "no_such_library"))
+    assert missing == "scripts need the library 'no_such_library': pip install 'holdfast[hooks]'"
 
 
 def test_no_connection_has_the_name_of_computed_tags(load_text: LoadText, errors_of: ErrorsOf) -> None:
