@@ -4,14 +4,17 @@ hooks at each flush come to the same frames, schemas, states and alerts, whereve
 import asyncio
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from edge_agent.buffer import recorded
+from edge_agent.contracts.hooks import LinkChange, Tick
 from edge_agent.hooks import dry_run
 from edge_agent.hooks.samples import Sampled, frames_of, shown
 from edge_agent.hooks.stage import Stage
@@ -94,11 +97,12 @@ VALUES = st.fixed_dictionaries(
 
 
 class Case(NamedTuple):
-    """cuts: whether a flush follows each frame."""
+    """cuts: whether a flush follows each frame. calls: what happened after the last one."""
 
     script: Script
     samples: list[Sampled]
     cuts: list[bool]
+    calls: tuple[dict[str, Any], ...] = ()
 
 
 @st.composite
@@ -151,18 +155,31 @@ class Real(NamedTuple):
     alerts: list[tuple[str, dict[str, Any]]]
 
 
-class NoSources:
-    def links(self) -> list[Any]:
-        return []
+@dataclass
+class Sources:
+    """What a case says that happened, told once."""
 
-    def ticks(self) -> list[Any]:
-        return []
+    script: Script
+    calls: tuple[dict[str, Any], ...] = ()
+
+    def links(self) -> list[LinkChange]:
+        return [LinkChange(**call) for call in self._once(HookPoint.ON_CONNECT)]
+
+    def ticks(self) -> list[Tick]:
+        return [Tick(self.script.name, **call) for call in self._once(HookPoint.ON_SCHEDULE)]
+
+    def _once(self, point: HookPoint) -> tuple[dict[str, Any], ...]:
+        if self.script.hook_type is not point:
+            return ()
+        calls, self.calls = self.calls, ()
+        return calls
 
 
 async def really(case: Case, directory: Path) -> Real:
     """Through the buffer of an agent, with a flush wherever the case has one."""
     life = Life(directory)
-    stage = Stage(SystemClock(), NoSources(), {})
+    sources = Sources(case.script)
+    stage = Stage(SystemClock(), sources, {})
     await stage.replace([case.script], (), _FLUSH_SECONDS / 4)
     agent = await life.start(flush_seconds=_FLUSH_SECONDS)
     try:
@@ -172,6 +189,10 @@ async def really(case: Case, directory: Path) -> Real:
             agent.store.append(schema, frame)
             if cut:
                 await agent.store.flush()
+        sources.calls = case.calls
+        if case.script.hook_type is HookPoint.ON_ALERT:
+            for call in case.calls:
+                agent.store.record(Kind.EVENT, call)
         await agent.store.flush()
         state = agent.store.hook_states.get(case.script.name, b"")
     finally:
@@ -192,10 +213,12 @@ def _alert(event: Any) -> tuple[str, dict[str, Any]]:
 
 
 async def dryly(case: Case) -> DryRunAnswer:
-    return await dry_run.run(dry_run.Order(case.script, case.samples, flush_seconds=_FLUSH_SECONDS))
+    return await dry_run.run(
+        dry_run.Order(case.script, case.samples, case.calls, flush_seconds=_FLUSH_SECONDS)
+    )
 
 
-def check(case: Case) -> None:
+def check(case: Case) -> DryRunAnswer:
     with tempfile.TemporaryDirectory() as directory:
         real = asyncio.run(really(case, Path(directory)))
     dry = asyncio.run(dryly(case))
@@ -206,6 +229,7 @@ def check(case: Case) -> None:
         same_computed(dry, real)
     assert dry.state == (orjson.loads(real.state) if real.state else {})
     assert [(f"hook.{each.code}", each.data) for each in dry.alerts] == real.alerts
+    return dry
 
 
 def same_frames(samples: Sequence[Sampled], dry: DryRunAnswer, real: Real) -> None:
@@ -253,3 +277,40 @@ EVERY = [
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_dry_run_gives_what_the_real_run_gives(case: Case) -> None:
     check(case)
+
+
+LINK = {"connection": "press1", "driver": "modbus", "address": "192.0.2.10:502", "time": _BEGIN_MS}
+CALLED: dict[HookPoint, tuple[str, tuple[dict[str, Any], ...]]] = {
+    HookPoint.ON_CONNECT: (
+        "call.connection + call.driver + call.address + call.state",
+        ({**LINK, "state": "connected"}, {**LINK, "state": "down"}),
+    ),
+    HookPoint.ON_ALERT: (
+        "call.code + call.message + call.connection + str(call.data)",
+        tuple(
+            {"time": _BEGIN_MS + at, "code": code, "message": "m", "connection": "press1", "data": {"at": at}}
+            for at, code in enumerate(["a", "fails", "b"])
+        ),
+    ),
+    HookPoint.ON_SCHEDULE: ("str(call.scheduled)", ({"scheduled": _BEGIN_MS}, {"scheduled": _BEGIN_MS + 5})),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("point", CALLED)
+def test_calls_of_a_dry_run_give_what_those_of_an_agent_give(point: HookPoint) -> None:
+    seen, calls = CALLED[point]
+    source = (
+        'OUTPUTS = {"seen": "string", "force": "float64", "n": "uint8", "age": "float64"}\n'
+        'INPUTS = ["press1.force", "press1.l*"]\n'
+        f"def {point}(call, state):\n"
+        '    state["n"] = state.get("n", 0) + 1\n'
+        f'    call["seen"] = {seen}\n    call["n"] = state["n"]\n'
+        '    call["force"] = call["press1.force"]\n    alert("called", call["press1.lot"], n=state["n"])\n'
+        '    if "fails" in call["seen"]:\n        raise ValueError("as it was told to")\n'
+    )
+    script = Script(name="tried", hook_type=point, source=source, schedule="* * * * *")
+    whole = EVERY[0]
+    found = check(Case(script, whole.samples, [*whole.cuts[:-1], False], calls))
+    made = [output for output in found.outputs if output.made]
+    assert [output.after["n"].value for output in made] == [1, 2]
+    assert {output.after["force"].value for output in made} == {1.5}
