@@ -4,6 +4,7 @@ What is made of values that are not good is not good: an output gets the worst q
 has read until it is set, unless the script says which quality it has or what it was made of.
 """
 
+import copy
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -13,6 +14,9 @@ from edge_agent.hooks.worker.outputs import UNSET, Encoded, Outputs
 from edge_agent.wire.quality import Quality
 
 QUALITY_BY_LABEL: Final = {quality.label: int(quality) for quality in Quality}
+
+
+MUTABLE: Final = frozenset({list, dict})
 
 
 class Account:
@@ -143,6 +147,11 @@ class Account:
 
     def encoded(self) -> Encoded:
         return self._outputs.encode(self._values, self._codes)
+
+
+def own(value: Any) -> Any:
+    """An array or object as the script's own: what it does to it changes no input."""
+    return copy.deepcopy(value) if value.__class__ in MUTABLE else value
 
 
 def is_of_none(error: TypeError) -> bool:

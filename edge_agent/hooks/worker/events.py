@@ -6,7 +6,7 @@ All of them show the newest values of the tags that the script's INPUTS name, as
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
-from edge_agent.hooks.worker.account import Account, label_of
+from edge_agent.hooks.worker.account import Account, label_of, own
 from edge_agent.hooks.worker.cells import ABSENT, NULL, Cells, History, Read
 from edge_agent.hooks.worker.column import Column
 from edge_agent.hooks.worker.layout import Layout
@@ -101,9 +101,8 @@ class Happening(Account):
                 self.taint(self._codes[place])
             return self._values[place]
         value, code, _ = self._inputs.find(name) or _UNKNOWN
-        if code:
-            self.taint(code)
-        return value
+        self.taint(code)
+        return own(value)
 
     def get(self, name: str, default: Any = None) -> Any:
         try:

@@ -3,8 +3,8 @@
 from collections.abc import Container
 from typing import Any, Final
 
-from edge_agent.hooks.worker.account import Account, label_of
-from edge_agent.hooks.worker.cells import ABSENT, NULL, Cells, History, Read
+from edge_agent.hooks.worker.account import MUTABLE, Account, label_of, own
+from edge_agent.hooks.worker.cells import ABSENT, BAD_VALUE, NULL, Cells, History, Read
 from edge_agent.hooks.worker.column import Column
 from edge_agent.hooks.worker.layout import Layout, Selection
 from edge_agent.hooks.worker.outputs import MOST_PATTERNS, UNSET, Encoded, Outputs
@@ -69,9 +69,16 @@ class Frame(Account):
             raise self._unknown(name)
         cells = self._cells
         if cells.codes is None or not cells.codes[index]:
-            return cells.value(index)
-        value, code, _ = self._lookup(index)
-        self.taint(code)
+            value, code = cells.value(index), 0
+        else:
+            value, code, _ = self._lookup(index)
+        if value is None:
+            # Not finite, and told as good: no number for a script.
+            code = code or BAD_VALUE
+        elif value.__class__ in MUTABLE:
+            value = own(value)
+        if code > self._read:
+            self._read = code
         return value
 
     def get(self, name: str, default: Any = None) -> Any:

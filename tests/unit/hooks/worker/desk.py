@@ -69,7 +69,8 @@ class Desk:
         **settings: Any,
     ) -> "Desk":
         extra = {"schedule": "* * * * *"} if point == "on_schedule" else {}
-        script = Script(name="hook", hook_type=HookPoint(point), source=source, **extra, **settings)
+        name = settings.pop("name", "hook")
+        script = Script(name=name, hook_type=HookPoint(point), source=source, **extra, **settings)
         runner = Runner(script, Link(worker or InProcess()), ManualClock())
         await runner.load()
         return cls(runner, [Schema.of("press1", "fast", 7, tags), *more])

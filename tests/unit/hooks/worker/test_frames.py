@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from edge_agent.wire.schema import Order, TagSchema, ValueType
-from tests.unit.hooks.worker.desk import Desk, failure, good
+from tests.unit.hooks.worker.desk import Desk, InProcess, failure, good
 
 ALL: dict[str, Any] = {
     "oil": 25.0, "water": 10.0, "count": 7, "status": 5, "running": True, "batch": "B7",
@@ -306,3 +306,28 @@ async def test_numbers_that_are_none_have_no_value_to_a_script() -> None:
     made = await desk.frame({**ALL, "water": None}, {"water": "bad_value"})
     assert isinstance(made, dict)
     assert made["a"].value is None
+
+
+async def test_what_a_script_does_to_an_input_changes_no_input() -> None:
+    desk = await Desk.of(
+        script("'n': 'int32', 'recipe': 'json'", "frame['recipe']['steps'].append(9)",
+               "frame['recipe'].clear()", "frame['zones'].append(7)", "state_of = frame['recipe']['steps']",
+               "frame['n'] = len(state_of) + len(frame['zones'])"),
+        tags=[TagSchema("recipe", ValueType.JSON), TagSchema("zones", ValueType.INT8, count=2),
+              TagSchema("x", ValueType.INT8)],
+    )  # fmt: skip
+    recipe = {"steps": [1, 2]}
+    first, second = await desk.run([{"recipe": recipe, "zones": [1, 2], "x": 1}, {"x": 2}])
+    assert good(first, "n", "recipe") == [4, recipe]
+    assert good(second, "n") == 4
+
+
+async def test_hooks_that_share_a_worker_share_nothing_else() -> None:
+    worker = InProcess()
+    one = await Desk.of("KEPT = [1]\n" + script("'a': 'int8'", "KEPT.append(2)", "math.x = 1"), worker=worker)
+    other = await Desk.of(
+        script("'a': 'json'", "frame['a'] = hasattr(math, 'x')", "KEPT"), worker=worker, name="other"
+    )
+    assert failure(await one.frame(ALL)).message == "Namespace cannot be changed by a script"
+    assert failure(await other.frame(ALL)).message == "name 'KEPT' is not defined"
+    assert failure(await one.frame(ALL)).line == 5, "the first one is still itself"
