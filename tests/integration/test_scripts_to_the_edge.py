@@ -128,6 +128,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+@pytest.mark.slow_limit(200)  # three processes start, and children judge and compile each set
 @pytest.mark.timeout(200)
 async def test_scripts_of_the_centre_run_at_the_edge_as_far_as_its_own_file_lets_them(tmp_path: Path) -> None:
     async with house(tmp_path) as made:
