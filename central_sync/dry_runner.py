@@ -17,7 +17,7 @@ import structlog
 
 from central_sync.checker import agent_command
 from central_sync.services.errors import Busy, Invalid
-from central_sync.services.scripts.dry_run import NO_SANDBOX
+from central_sync.services.scripts.dry_run import NO_SANDBOX, TESTER_BUSY, TESTER_FAILED
 from edge_agent.wire.dry_run import MAX_ANSWER_BYTES
 
 logger = structlog.get_logger()
@@ -48,7 +48,7 @@ class AgentTester:
     async def ask(self, request: bytes, seconds: float) -> bytes:
         """Raises Invalid, Busy."""
         if self._waiting >= CHILDREN + MAX_WAITING:
-            raise Busy("tester_busy", "too many scripts wait to be tried", _RETRY_SECONDS)
+            raise Busy(TESTER_BUSY, "too many scripts wait to be tried", _RETRY_SECONDS)
         self._waiting += 1
         try:
             async with self._room:
@@ -69,7 +69,7 @@ class AgentTester:
         finally:
             await _end(child)
         if len(answer) > MAX_ANSWER_BYTES:
-            raise Busy("tester_failed", "the agent answered with too much", _RETRY_SECONDS)
+            raise Busy(TESTER_FAILED, "the agent answered with too much", _RETRY_SECONDS)
         if code in _ANSWERED and answer:
             return answer
         raise _refusal(code, words.decode("utf-8", "replace").strip())
@@ -99,7 +99,7 @@ def _refusal(code: int, words: str) -> Busy | Invalid:
     if code == _CANNOT:
         return Busy(NO_SANDBOX, last, 60.0)
     logger.error("the agent that tries scripts failed", code=code, error=last)
-    return Busy("tester_failed", f"the process that tries scripts ended with code {code}", _RETRY_SECONDS)
+    return Busy(TESTER_FAILED, f"the process that tries scripts ended with code {code}", _RETRY_SECONDS)
 
 
 async def _exchange(child: asyncio.subprocess.Process, request: bytes) -> tuple[bytes, bytes]:

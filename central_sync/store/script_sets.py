@@ -142,10 +142,14 @@ def _write_etags(connection: sqlite3.Connection, numbers: list[int], having: set
         scripts = tuple(row[0] for row in connection.execute(order, (number,)))
         if scripts not in known:
             known[scripts] = _served(connection, number).etag
-        connection.execute(
+        changed = connection.execute(
             "UPDATE device SET scripts_etag = ? WHERE no = ? AND scripts_etag IS NOT ?",
             (known[scripts], number, known[scripts]),
-        )
+        ).rowcount
+        if changed:
+            text = f"scripts of the centre that it is to run: {len(scripts)}"
+            note: dict[str, object] = {"etag": known[scripts], "scripts": len(scripts)}
+            rows.add_event(connection, number, now, "scripts_changed", text, note)
         if len(scripts) > MAX_SCRIPTS:
             text = f"{len(scripts)} scripts are meant for it: it gets the first {MAX_SCRIPTS}"
             data: dict[str, object] = {"scripts": len(scripts)}

@@ -5,12 +5,12 @@ memory and number. Where no child can do it (a library or a layer of the sandbox
 scripts can be kept all the same: devices judge them again.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Protocol
 
-import orjson
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from central_sync.services.access.roles import Identity
 from central_sync.services.access.sight import Sight
@@ -34,6 +34,9 @@ MAX_REPEAT: Final = 100
 USUAL_LAST: Final = 20
 # Code of Busy where scripts cannot be run here at all.
 NO_SANDBOX: Final = "no_sandbox"
+TESTER_BUSY: Final = "tester_busy"
+TESTER_FAILED: Final = "tester_failed"
+MAX_RUNNING: Final = 16
 _CHECK_SECONDS: Final = 5.0
 
 
@@ -125,9 +128,20 @@ class DryRunService:
         self._scripts = scripts
         self._recent = recent
         self._sight = sight
+        self._running = 0
+        self._reading = asyncio.Semaphore(1)
 
     async def run(self, body: DryRunBody, who: Identity) -> DryRunResult:
         """Raises Invalid, NotFound, Busy."""
+        if self._running >= MAX_RUNNING:
+            raise Busy(TESTER_BUSY, "too many scripts are being tried", 5.0)
+        self._running += 1
+        try:
+            return await self._run(body, who)
+        finally:
+            self._running -= 1
+
+    async def _run(self, body: DryRunBody, who: Identity) -> DryRunResult:
         script = await self._script(body, who)
         given, schemas, hooks, device = body.frames, body.schemas, list[str](), None
         if body.data is not None:
@@ -166,7 +180,10 @@ class DryRunService:
         if len(body) > MAX_REQUEST_BYTES:
             raise Invalid("bad_body", f"script and samples have more than {MAX_REQUEST_BYTES} bytes")
         answer = await self._tester.ask(body, request.seconds)
-        return DryRunAnswer.model_validate(orjson.loads(answer))
+        try:
+            return await asyncio.to_thread(DryRunAnswer.model_validate_json, answer)
+        except ValidationError as error:
+            raise Busy(TESTER_FAILED, "what the agent answered is no answer", 5.0) from error
 
     async def _script(self, body: DryRunBody, who: Identity) -> Script:
         if body.script is not None:
@@ -180,7 +197,8 @@ class DryRunService:
     async def _data(self, data: DeviceData, script: Script, who: Identity) -> Recent:
         await self._sight.require(who, data.device)
         groups = script.groups if data.groups is None else data.groups
-        found = await self._recent.recent(data.device, groups, data.last)
+        async with self._reading:
+            found = await self._recent.recent(data.device, groups, data.last)
         if found is None:
             raise NotFound("unknown_device", f"there is no device {data.device}")
         if not found.frames:

@@ -100,6 +100,14 @@ async def test_foreign_devices_and_scripts_cannot_be_tried_on(open_house: OpenHo
             assert (await ask(house, who, script=body())).status == 403
 
 
+async def test_what_is_no_answer_is_nobodys_but_the_agents_fault(
+    open_house: OpenHouse, tmp_path: Path
+) -> None:
+    async with open_house(agent_command=fake_agent(tmp_path, 'print("hello")\n')) as house:
+        answer = await ask(house, script=body())
+        assert (answer.status, answer.json["code"]) == (503, "tester_failed")
+
+
 @pytest.mark.parametrize(
     "asked",
     [

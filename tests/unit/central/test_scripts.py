@@ -9,6 +9,8 @@ from typing import Any
 import orjson
 import pytest
 
+from central_sync.services.scripts.service import assigned
+from central_sync.services.scripts.views import Assignment, AssignmentBody
 from edge_agent.wire.scripts import Script, ScriptSet
 from tests.unit.central.conftest import Answer, House, OpenHouse
 from tests.unit.central.edge import Edge
@@ -294,3 +296,36 @@ async def test_a_document_that_the_agent_signed_is_taken_as_it_is(open_house: Op
         await assign(house, answer.json, devices=["dev-1"])
         (found,) = ScriptSet.model_validate_json((await served(house)).body).scripts
         assert (found.canonical, found.signatures) == (signed.canonical, signed.signatures)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "becomes"),
+    [
+        ({"devices": ["c"]}, (["c"], {}, None)),
+        ({"mode": "add", "devices": ["b", "c"]}, (["a", "b", "c"], {"site": "n"}, "line=a")),
+        ({"mode": "add", "selector": "*"}, (["a", "b"], {"site": "n"}, "*")),
+        ({"mode": "remove", "devices": ["a", "z"]}, (["b"], {"site": "n"}, "line=a")),
+        ({"mode": "remove", "labels": {"site": "n"}}, (["a", "b"], {}, "line=a")),
+        ({"mode": "remove", "labels": {"site": "s"}}, (["a", "b"], {"site": "n"}, "line=a")),
+        ({"mode": "remove", "selector": "line=a"}, (["a", "b"], {"site": "n"}, None)),
+        ({"mode": "remove", "selector": "line=b"}, (["a", "b"], {"site": "n"}, "line=a")),
+    ],
+)
+def test_an_assignment_is_replaced_or_changed_by_what_is_given(
+    wanted: dict[str, Any], becomes: tuple[list[str], dict[str, str], str | None]
+) -> None:
+    before = Assignment(devices=["a", "b"], labels={"site": "n"}, selector="line=a")
+    after = assigned(before, AssignmentBody.model_validate(wanted))
+    assert (after.devices, after.labels, after.selector) == becomes
+
+
+async def test_a_device_notes_each_change_of_what_it_is_to_run(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        script = await make(house)
+        await assign(house, script, devices=["dev-1"])
+        path = f"{SCRIPTS}/{script['id']}"
+        await house.ask("PATCH", path, "admin", b'{"description": "nothing that a device sees"}')
+        await house.ask("PATCH", path, "admin", b'{"enabled": false}')
+        found = (await house.get("/api/fleet/devices/dev-1/events"))["items"]
+        told = [each["data"]["scripts"] for each in found if each["code"] == "scripts_changed"]
+        assert told == [0, 1]
