@@ -126,7 +126,7 @@ class Happening(Account):
         return None if read is None else (self.time - read.time) / 1_000
 
     def columns(self, pattern: str = "*") -> Column:
-        names = self._inputs.names
+        names = tuple(self._inputs.names)
         chosen = choose(pattern, names, {name: place for place, name in enumerate(names)})
         if not chosen:
             raise KeyError(f"{pattern!r} stands for no value of INPUTS")

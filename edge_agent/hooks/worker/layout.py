@@ -109,11 +109,14 @@ class Layout:
         return self.runs[place] if place >= 0 and index < self.runs[place].end else None
 
     def selection(self, indices: Sequence[int]) -> Selection:
-        names = tuple(self.names[index] for index in indices)
+        if isinstance(indices, range):
+            names = self.names[indices.start : indices.stop]
+        else:
+            names = tuple(self.names[index] for index in indices)
         run = self.run_of(indices[0]) if indices else None
         if run is not None:
             first = indices[0]
-            together = list(indices) == list(range(first, first + len(indices)))
+            together = isinstance(indices, range) or list(indices) == list(range(first, first + len(indices)))
             run = run if together and indices[-1] < run.end else None
         return Selection(indices, names, run)
 

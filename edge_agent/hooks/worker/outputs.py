@@ -74,8 +74,6 @@ class Outputs:
         chosen = self._chosen.get(pattern)
         if chosen is None:
             chosen = choose(pattern, self.names, self.index)
-            if chosen and chosen == list(range(chosen[0], chosen[0] + len(chosen))):
-                chosen = range(chosen[0], chosen[0] + len(chosen))
             if len(self._chosen) >= MOST_PATTERNS:
                 self._chosen.clear()
             self._chosen[pattern] = chosen

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Final
 
 _RANGE: Final = re.compile(r"(.*)\[([0-9]{1,9})\.\.([0-9]{1,9})\](.*)", re.DOTALL)
@@ -39,9 +40,21 @@ def matcher(pattern: str) -> Callable[[str], bool]:
     return lambda name: found(name) is not None
 
 
-def choose(pattern: str, names: Sequence[str], index: dict[str, int]) -> list[int]:
-    """Places of the names that the pattern stands for: a range in its own order, else in that of `names`."""
+def choose(pattern: str, names: tuple[str, ...], index: dict[str, int]) -> Sequence[int]:
+    """Places of the names that the pattern stands for: a range in its own order, else in that of `names`.
+    A range of Python where they are neighbours."""
     if not is_glob(pattern):
-        return [index[name] for name in expand(pattern) if name in index]
+        return _places([index[name] for name in expand(pattern) if name in index])
+    return _found(pattern, names)
+
+
+# Groups of like machines have like names.
+@lru_cache(maxsize=64)
+def _found(pattern: str, names: tuple[str, ...]) -> Sequence[int]:
     matches = matcher(pattern)
-    return [place for place, name in enumerate(names) if matches(name)]
+    return _places([place for place, name in enumerate(names) if matches(name)])
+
+
+def _places(found: list[int]) -> Sequence[int]:
+    together = range(found[0], found[0] + len(found)) if found else range(0)
+    return together if found == list(together) else found
