@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from edge_agent.app import hook_scripts, settings
 from edge_agent.hooks import signing
+from edge_agent.pipeline.build import groups_of
 from edge_agent.runtime.atomic import write_atomic
 from edge_agent.wire.scripts import Script
 
@@ -76,6 +77,15 @@ class HookDesk:
         path = directory / STUBS
         write_atomic(path, stubs().encode(), mode=0o644)
         return path
+
+    def hook_names(self, config: Path) -> list[str]:
+        """Those of a config's scripts."""
+        return [local.script.name for local in settings.load_config(config).scripts]
+
+    def group_names(self, config: Path) -> list[str]:
+        """CONNECTION.GROUP of all groups of a config."""
+        connections = settings.load_config(config).document.connections
+        return [f"{each.name}.{group.name}" for each in connections for group in groups_of(each)]
 
     def required_keys(self, config: Path) -> Mapping[str, str]:
         """`hooks.require_signature` of a config."""

@@ -24,14 +24,14 @@ def add_arguments(parser: argparse.ArgumentParser, *, nargs: str = "?") -> None:
         "-c", "--config", metavar="FILE", help="config file that the script or its input is of"
     )
     parser.add_argument(
-        "--hook", metavar="NAME", help="the script of this name in the config, in place of FILE"
+        "--hook", metavar="HOOK", help="the script of this name in the config, in place of FILE"
     )
     given = parser.add_argument_group("settings of FILE, where no config has them")
     given.add_argument("--point", choices=POINTS, help="where it is run; default: by the function it defines")
     given.add_argument("--name", metavar="NAME", help="the hook's name; default: that of the file")
     given.add_argument(
-        "--groups", metavar="PATTERN", action="append",
-        help="CONNECTION.GROUP that it is run on, * for any text; may be repeated; default: *",
+        "--groups", metavar="CONNECTION.GROUP", action="append",
+        help="what it is run on, * for any text; may be repeated; default: *",
     )  # fmt: skip
     given.add_argument(
         "--keep-raw", action="store_true", default=None, help="keep tags that it replaces as TAG.raw too"

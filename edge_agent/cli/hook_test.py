@@ -34,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     given.add_argument("--from-buffer", metavar="FILE", help="what an agent recorded; it may be running")
     given.add_argument(
-        "--group", metavar="PATTERN", action="append", default=[],
-        help="CONNECTION.GROUP of the samples, * for any text; may be repeated; default: what it is run on",
+        "--group", metavar="CONNECTION.GROUP", action="append", default=[],
+        help="whose samples, * for any text; may be repeated; default: what the script is run on",
     )  # fmt: skip
     given.add_argument(
         "--last",

@@ -1,7 +1,7 @@
 """What may follow on a command line: argcomplete's answer, with the names that the config has.
 
 What an argument takes is told by its metavar: `FILE`, `PATH` and `DIR` are the shell's, `CONNECTION`,
-`CONNECTION[.TAG]`, `CONNECTION.TAG` and `DRIVER` are looked up.
+`CONNECTION[.TAG]`, `CONNECTION.TAG`, `CONNECTION.GROUP`, `HOOK` and `DRIVER` are looked up.
 """
 
 import argparse
@@ -53,6 +53,10 @@ class Values(BaseCompleter):
     def _names(self, metavar: str, prefix: str, given: argparse.Namespace) -> Sequence[str]:
         if metavar == "DRIVER":
             return self._context.app.simulators()
+        if metavar in ("CONNECTION.GROUP", "HOOK"):
+            path = config_path.existing(getattr(given, "config", None), self._context.environ)
+            desk = self._context.app.hook_desk()
+            return desk.hook_names(path) if metavar == "HOOK" else desk.group_names(path)
         if metavar not in ("CONNECTION", "CONNECTION[.TAG]", "CONNECTION.TAG"):
             return []
         tags = self._tags(given)

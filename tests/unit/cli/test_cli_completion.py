@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from edge_agent.app.hook_commands import HookDesk
 from edge_agent.cli.context import Context
 from edge_agent.cli.offers import Finder, Values
 from edge_agent.contracts.errors import ConfigError, NotConnected
@@ -65,6 +66,19 @@ def test_names_come_from_the_config_on_the_line_or_where_it_usually_is(
     assert offered("CONNECTION") == ["meter", "press1"]
     offered("CONNECTION", config="a.yaml")
     assert app.asked == [Path("edge-agent.yaml"), Path("a.yaml")]
+
+
+def test_scripts_and_groups_are_those_of_the_config(tmp_path: Path, offered: Offered, app: Any) -> None:
+    app.desk = HookDesk()
+    (tmp_path / "edge-agent.yaml").write_text(
+        "agent: {id: a}\n"
+        "hooks:\n  scripts: [{name: oil, point: on_cycle, source: 'def on_cycle(cycle): pass'}]\n"
+        "connections:\n  - {name: p, driver: modbus, transport: {type: tcp, host: h, unit_id: 1}, groups: "
+        "[{name: g, interval: 1s, tags: [{name: t, address: holding:0, type: int16}]}]}\n"
+    )
+    assert offered("HOOK") == ["oil"]
+    assert offered("CONNECTION.GROUP") == ["p.g"]
+    assert offered("HOOK", config="none.yaml") == []
 
 
 def test_names_come_from_the_running_agent_where_its_socket_is_named(offered: Offered, app: Any) -> None:

@@ -31,8 +31,8 @@ def ask(text: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     ("text", "code"),
-    [(request("frame['f'] = frame['oil'] * 2"), 0), (request("frame['f'] = 1 / 0"), 1), (request("x ="), 1)],
-    ids=["good", "failed", "refused"],
+    [(request("frame['f'] = frame['oil'] * 2"), 0), (request("frame['f'] = 1 / 0"), 1)],
+    ids=["good", "failed"],
 )
 def test_an_answer_is_one_line_and_the_exit_code_says_whether_it_is_well(text: str, code: int) -> None:
     done = ask(text)
