@@ -86,9 +86,7 @@ class HookRoom:
     async def take(self, wanted: Compiled) -> None:
         """Runs what the local file has by now, beside the centre's."""
         async with self._lock:
-            own = {local.script.name for local in wanted.hooks}
-            sent = [script for script in self._sent if script.name not in own]
-            await self._run(wanted.hooks, sent, wanted.head.hooks.require)
+            await self._run(wanted.hooks, self._sent, wanted.head.hooks.require)
 
     async def replace_sent(self, sent: Sequence[Script]) -> None:
         """Runs these of the centre instead of those that run, beside the local ones. Raises ConfigError
@@ -102,7 +100,10 @@ class HookRoom:
     async def _run(
         self, local: Sequence[LocalScript], sent: Sequence[Script], require: Collection[str]
     ) -> None:
-        self._local, self._sent, self._require = tuple(local), tuple(sent), tuple(require)
+        own = {each.script.name for each in local}
+        # Whoever judged the centre's may have known other local ones.
+        self._sent = tuple(script for script in sent if script.name not in own)
+        self._local, self._require = tuple(local), tuple(require)
         scripts = [each.script for each in self._local] + list(self._sent)
         if self._closed or (not scripts and self._stage is None):
             return

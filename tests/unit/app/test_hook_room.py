@@ -173,6 +173,8 @@ async def test_the_centres_set_runs_as_a_whole_or_not_at_all(
     with pytest.raises(ConfigError, match="steam: line 1: invalid syntax"):
         await room.replace_sent([sent("air"), sent("steam", "x = = 1")])
     assert noted.scripts == ["oil", "water"]
+    await room.replace_sent([sent("oil"), sent("water")])
+    assert noted.scripts == ["oil", "water"]
     await room.replace_sent([])
     assert noted.scripts == ["oil"]
 
