@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 logger = structlog.stdlib.get_logger(__name__)
 
 LAST_UPLOAD_SECONDS: Final = 5.0
+# Of the commit's: however long a flush interval is, what hooks do not come to is committed as it was read.
+HOOK_SECONDS: Final = 1.5
 WRITER: Final = "writer"
 # What brings configs: nothing may start connections any more.
 _INTAKE: Final = ("config", "reload", "liveness")
@@ -81,6 +83,7 @@ class Ending:
             await self.connections.stop_all()
 
     async def _commit(self) -> None:
+        self.store.hook_seconds = HOOK_SECONDS
         if self.has_store and not self._writer_is_broken:
             await self.store.flush(settle=True)
 
@@ -100,7 +103,6 @@ class Ending:
 
     async def _parts(self) -> None:
         await self.crew.end()
-        await self.hooks.close()
         if self.server is not None:
             await self.server.stop()
         if self.link is not None:
@@ -108,6 +110,7 @@ class Ending:
 
     async def _close(self) -> None:
         await self.outbox.close()
-        if not self.has_store:
-            return
-        await (self.store.abandon() if self._writer_is_broken else self.store.close())
+        if self.has_store:
+            await (self.store.abandon() if self._writer_is_broken else self.store.close())
+        # The last flush may have been this one.
+        await self.hooks.close()

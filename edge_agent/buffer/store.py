@@ -13,6 +13,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
@@ -101,6 +102,8 @@ class Store:
         self._oldest_ms: int | None = None
         self._space = Space()
         self.hooks: FrameHooks | None = None
+        # Most that they may take; half a flush interval is the rest of it. Less where the agent stops.
+        self.hook_seconds = inf
         self._hooking = Hooking(self.memory)
 
     # --- life ------------------------------------------------------------------------------------
@@ -276,7 +279,8 @@ class Store:
         take = self.memory.take(min(TAKE_BYTES, self.settings.max_bytes // _TAKE_SHARE))
         mark = self._ring.rotate()
         try:
-            await self._hooking.apply(self.hooks, take, self.flush_seconds / 2)
+            seconds = min(self.flush_seconds / 2, self.hook_seconds)
+            await self._hooking.apply(self.hooks, take, seconds)
         except BaseException:
             self.memory.give_back(take)
             raise

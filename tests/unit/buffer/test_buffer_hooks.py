@@ -88,6 +88,9 @@ async def test_what_hooks_made_is_stored_in_place_of_what_they_were_given(life: 
     assert [each.n for each in await stored(life, SLOW)] == [1, 2]
     assert hooks.expected == [FAST, SLOW]
     assert hooks.seconds == agent.store.flush_seconds / 2
+    agent.store.hook_seconds = 0.01
+    await agent.store.flush(settle=True)
+    assert hooks.seconds == 0.01, "an agent that stops gives hooks no more than its stop leaves"
     assert agent.store.stored_samples == 2 * (4 + 1) + 2 * 9
     await agent.stop()
 
