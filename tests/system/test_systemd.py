@@ -1,5 +1,6 @@
 """The installed units under a real systemd: start, reload, watchdog, kill, stop, and what they may touch."""
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,17 @@ pytestmark = [pytest.mark.timeout(600)]
 
 TLS = Path(__file__).parents[1] / "golden" / "tls"
 UNITS = (AGENT, CENTRE)
+LAYERS_OF_A_WORKER = """
+import asyncio, json
+from edge_agent.hooks.process import WorkerProcess
+
+async def main():
+    worker = await WorkerProcess.start()
+    print(json.dumps(worker.layers))
+    await worker.close()
+
+asyncio.run(main())
+"""
 START_SECONDS = 30.0
 # SIGABRT comes after the watchdog's time, SIGKILL 3 s later, the start another second later.
 WATCHDOG_TAKES = WATCHDOG_SECONDS + 3 + 1 + START_SECONDS
@@ -116,6 +128,17 @@ def test_hooks_have_every_layer_of_their_sandbox_within_that_of_the_unit(running
     assert running.status()["hooks"]["layers"] == dict.fromkeys(LAYERS, ON)
     running.configure(document())
     running.machine.do("systemctl", "reload", AGENT)
+
+
+def test_scripts_that_are_tried_at_the_centre_are_confined_as_at_the_edge(running: Holdfast) -> None:
+    unit = (Path(__file__).parents[2] / "systemd" / f"{CENTRE}.service").read_text()
+    hardening = unit.partition("# --- hardening")[2].partition("[Install]")[0]
+    settings = [line for line in hardening.splitlines()[1:] if line and not line.startswith("#")]
+    answer = running.machine.do(
+        "systemd-run", "--wait", "--pipe", "--collect", "--quiet", f"--uid={CENTRE_USER}",
+        *(f"--property={setting}" for setting in settings), f"{PREFIX}/bin/python", "-c", LAYERS_OF_A_WORKER,
+    )  # fmt: skip
+    assert json.loads(answer) == dict.fromkeys(LAYERS, ON)
 
 
 def test_a_reload_is_taken_over_by_the_same_process(running: Holdfast) -> None:

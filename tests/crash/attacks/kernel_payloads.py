@@ -149,6 +149,53 @@ def memory_made_executable(facts: Facts) -> str:
     return str(check(LIBC.mprotect(ctypes.c_void_p(place), ctypes.c_size_t(4096), 5)))
 
 
+def memory_made_executable_by_key(facts: Facts) -> str:
+    with mmap.mmap(-1, 4096) as memory:
+        place = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+        return str(call("pkey_mprotect", place & ~0xFFF, 4096, 5, -1))
+
+
+def executable_segment(facts: Facts) -> str:
+    number = call("shmget", 0, 4096, 0o1700)
+    try:
+        # SHM_EXEC
+        return hex(call("shmat", number, None, 0o100000))
+    finally:
+        LIBC.shmctl(number, 0, None)
+
+
+def old_asynchronous_io(facts: Facts) -> str:
+    context = ctypes.c_ulong()
+    call("io_setup", 1, ctypes.byref(context))
+    return str(call("io_destroy", ctypes.c_ulong(context.value)))
+
+
+def handle_of_a_file(facts: Facts) -> str:
+    # Of 128 bytes at most.
+    handle = (ctypes.c_uint * 34)(128)
+    mount_id = ctypes.c_int()
+    path = facts["secret"].encode() + b"\0"
+    return str(call("name_to_handle_at", -100, path, handle, ctypes.byref(mount_id), 0))
+
+
+def other_user(facts: Facts) -> str:
+    os.setuid(0)
+    return "root"
+
+
+def other_root(facts: Facts) -> str:
+    os.chroot(facts["directory"])
+    return "a root of its own"
+
+
+def name_of_the_machine(facts: Facts) -> str:
+    return str(call("sethostname", b"attacked\0", 8))
+
+
+def time_of_the_machine(facts: Facts) -> str:
+    return str(call("clock_settime", 0, (ctypes.c_long * 2)(int(time.time()), 0)))
+
+
 def other_calling_convention(facts: Facts) -> str:
     """x32 on x86-64: the same calls under other numbers. No other architecture has such a bit."""
     if NUMBERS["getcpu"] != 309:

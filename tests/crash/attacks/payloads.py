@@ -9,6 +9,7 @@ the next one. Run by `compromised`, inside the confined process.
 
 import _thread
 import ctypes
+import fcntl
 import os
 import resource
 import socket
@@ -46,7 +47,9 @@ NUMBERS = {
         "pidfd_send_signal", "tgkill", "personality", "shmget", "msgget", "semget", "mq_open", "kcmp",
         "inotify_init1", "timerfd_create", "eventfd2", "epoll_create1", "fanotify_init", "syslog",
         "name_to_handle_at", "seccomp", "landlock_create_ruleset", "keyctl", "getcpu", "sysinfo", "fsopen",
-        "close_range", "socketpair", "splice", "pipe2",
+        "close_range", "socketpair", "splice", "pipe2", "pidfd_getfd", "rt_sigqueueinfo", "io_setup",
+        "io_destroy", "ioprio_set", "get_robust_list", "pkey_mprotect", "shmat", "vmsplice", "sethostname",
+        "clock_settime", "move_pages",
     )
 }  # fmt: skip
 
@@ -265,6 +268,42 @@ def signal_agent_by_descriptor(facts: Facts) -> str:
         return str(call("pidfd_send_signal", number, 0, None, 0))
     finally:
         os.close(number)
+
+
+def signal_agent_by_queue(facts: Facts) -> str:
+    # SI_QUEUE, as who sends itself says so.
+    info = (ctypes.c_int * 32)(0, 0, -1, 0, os.getpid(), os.getuid())
+    return str(call("rt_sigqueueinfo", facts["agent"], 0, info))
+
+
+def signal_agent_by_ownership(facts: Facts) -> str:
+    """Whoever owns a socket is signalled where something comes."""
+    return str(fcntl.fcntl(0, fcntl.F_SETOWN, facts["agent"]))
+
+
+def descriptor_of_agent(facts: Facts) -> str:
+    number = call("pidfd_open", facts["agent"], 0)
+    try:
+        return opened(call("pidfd_getfd", number, 1, 0))
+    finally:
+        os.close(number)
+
+
+def disk_priority_of_agent(facts: Facts) -> str:
+    # IOPRIO_WHO_PROCESS; the idle class.
+    return str(call("ioprio_set", 1, facts["agent"], 3 << 13))
+
+
+def locks_of_agent(facts: Facts) -> str:
+    head, size = ctypes.c_void_p(), ctypes.c_size_t()
+    call("get_robust_list", facts["agent"], ctypes.byref(head), ctypes.byref(size))
+    return f"at {head.value}"
+
+
+def pages_of_agent(facts: Facts) -> str:
+    page = ctypes.c_void_p(facts["address"] & ~0xFFF)
+    status = ctypes.c_int()
+    return str(call("move_pages", facts["agent"], 1, ctypes.byref(page), None, ctypes.byref(status), 0))
 
 
 def trace_agent(facts: Facts) -> str:
