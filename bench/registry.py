@@ -39,6 +39,7 @@ FIGURES: Final[tuple[Figure, ...]] = (
     Figure("opcua", 60, opcua.run),
     Figure("s7", 60, s7.run),
     Figure("xgt", 60, xgt.run),
+    Figure("hook_call_1000", 20, hooks.calls),
     Figure("hooks_reference_line", 90, hooks.reference_line),
     Figure("hooks_lateness_p99", 120, hooks.lateness),
     Figure("thingsboard_1000", 100, thingsboard.run),

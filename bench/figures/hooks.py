@@ -11,14 +11,19 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
+import orjson
+
 from bench.figure import Beside, Order, Outcome, progress
 from bench.figures.reference import lateness_between, overruns, upper_bound
 from bench.plant import Load, Plant
 from bench.processes import watch
+from edge_agent.demo.children import output_of
 from edge_agent.wire.batch import Batch
 from edge_agent.wire.schema import Schema
 
 _PAIRS: Final = 3
+_GOAL_1000_US: Final = 1_200
+_GOAL_1_US: Final = 60
 _GOAL_MORE: Final = 25.0
 _GOAL_LATE_MS: Final = 5.0
 _GOAL_LATE_RATIO: Final = 1.5
@@ -99,6 +104,32 @@ async def _in_turns(plant: Plant, section: Mapping[str, Any], seconds: float) ->
         await plant.agent.stop()
         progress(f"{'with' if turn % 2 else 'without'}: {side.cpu[-1]} % of a core")
     return without, with_them
+
+
+async def calls(order: Order) -> list[Outcome]:
+    found = orjson.loads(await output_of("bench.hook_caller", str(order.seconds)))
+    bare, bare_4k = round(found["bare_100_bytes"], 1), round(found["bare_4_kilobytes"], 1)
+    columns, loop, one, ten = (found[name]["p50"] for name in ("columns", "loop", "one", "one_of_10"))
+    how = (
+        "there and back through the agent's own side of a call (request, answer and what is checked of it) and "
+        "a confined worker; median. Beside it a process that sends the bytes back, asked without a loop"
+    )
+    return [
+        Outcome(
+            "hook_call_1000", round(columns), "µs", f"≤ {_GOAL_1000_US:,} µs; in a loop of the script too",
+            max(columns, loop) <= _GOAL_1000_US,
+            f"`frame.columns(\"t*\") * 0.1 + 4` over 1,000 uint16, one frame a call: {how}",
+            Beside("4 kB there and back", bare_4k, "µs", round(columns / bare_4k, 2)),
+            {"loop_p50_us": round(loop), **found},
+        ),
+        Outcome(
+            "hook_call_1", round(one, 1), "µs", f"≤ {_GOAL_1_US} µs", one <= _GOAL_1_US,
+            f"one uint16, one frame a call: {how}. In a flush with ten frames, which are one call, a frame "
+            "takes what the details name",
+            Beside("100 bytes there and back", bare, "µs", round(one / bare, 2)),
+            {"frame_of_10_us": round(ten, 1)},
+        ),
+    ]  # fmt: skip
 
 
 async def reference_line(order: Order) -> list[Outcome]:
