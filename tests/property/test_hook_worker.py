@@ -189,6 +189,6 @@ def test_a_range_stands_for_its_names_in_order(first: int, count: int, width: in
     pattern = f"zone[{first:0{width}}..{first + count}]_f"
     names = expand(pattern)
     assert [int(name[4:-2]) for name in names] == list(range(first, first + count + 1))
-    shuffled = sorted(names, key=hash)
+    shuffled = tuple(sorted(names, key=hash))
     index = {name: place for place, name in enumerate(shuffled)}
     assert [shuffled[place] for place in choose(pattern, shuffled, index)] == names

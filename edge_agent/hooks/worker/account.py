@@ -16,7 +16,7 @@ from edge_agent.wire.quality import Quality
 QUALITY_BY_LABEL: Final = {quality.label: int(quality) for quality in Quality}
 
 
-MUTABLE: Final = frozenset({list, dict})
+MUTABLE: Final[frozenset[type]] = frozenset({list, dict})
 
 
 class Account:
@@ -151,7 +151,7 @@ class Account:
 
 def own(value: Any) -> Any:
     """An array or object as the script's own: what it does to it changes no input."""
-    return copy.deepcopy(value) if value.__class__ in MUTABLE else value
+    return copy.deepcopy(value) if type(value) in MUTABLE else value
 
 
 def is_of_none(error: TypeError) -> bool:

@@ -71,11 +71,12 @@ class Frame(Account):
         if cells.codes is None or not cells.codes[index]:
             value, code = cells.value(index), 0
         else:
-            value, code, _ = self._lookup(index)
+            read = self._lookup(index)
+            value, code = read.value, read.code
         if value is None:
             # Not finite, and told as good: no number for a script.
             code = code or BAD_VALUE
-        elif value.__class__ in MUTABLE:
+        elif type(value) in MUTABLE:
             value = own(value)
         if code > self._read:
             self._read = code

@@ -17,6 +17,7 @@ Reader: TypeAlias = Callable[[Row], Any]
 # Whole numbers up to four bytes have at most ten digits, so that a power of ten divides them exactly as
 # rounding the product to fifteen digits would.
 _EXACT_POWERS: Final = {10.0**-power: 10.0**power for power in range(1, 13)}
+_BIG_ENDIAN: Final = sys.byteorder == "big"
 _EXACT_TYPES: Final = frozenset({"b", "B", "h", "H", "i", "I"})
 
 
@@ -36,11 +37,10 @@ class Run(NamedTuple):
         if tag.type is ValueType.BOOL:
             return [byte != 0 for byte in data]
         numbers = array(tag.type.typecode)
-        if size > 1 and tag.order is Order.ABCD:
-            numbers.frombytes(data)
+        is_big = tag.order is Order.ABCD
+        numbers.frombytes(data if is_big else reorder(bytes(data), size, tag.order))
+        if is_big != _BIG_ENDIAN:
             numbers.byteswap()
-        else:
-            numbers.frombytes(reorder(bytes(data), size, tag.order))
         return scaled(tag, numbers)
 
 
