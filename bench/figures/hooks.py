@@ -111,8 +111,8 @@ async def calls(order: Order) -> list[Outcome]:
     bare, bare_4k = round(found["bare_100_bytes"], 1), round(found["bare_4_kilobytes"], 1)
     columns, loop, one, ten = (found[name]["p50"] for name in ("columns", "loop", "one", "one_of_10"))
     how = (
-        "there and back through the agent's own side of a call (request, answer and what is checked of it) and "
-        "a confined worker; median. Beside it a process that sends the bytes back, asked without a loop"
+        "there and back through the agent's own side of a call (request, answer and what is checked of it) "
+        "and a confined worker; median. Beside it a process that sends the bytes back, asked without a loop"
     )
     return [
         Outcome(
