@@ -119,7 +119,7 @@ class CentreLink:
             on_event=self.record,
             on_commands=self._commands_wait,
             most_bytes=self._client.most_bytes,
-            on_scripts_hint=self._script_poll.hint,
+            on_scripts_hint=self._scripts_offered,
         )
         self._watch = SinkWatch(self._uploader, self._client.renew, self.record, clock)
         self._beats = Heartbeats(
@@ -131,7 +131,7 @@ class CentreLink:
             self._uploader.pace,
             self._resend,
             on_commands=self._commands_wait,
-            on_scripts_hint=self._script_poll.hint,
+            on_scripts_hint=self._scripts_offered,
         )
 
     async def open(self) -> None:
@@ -250,6 +250,10 @@ class CentreLink:
     async def _take(self, found: NewDocument) -> None:
         await self._keeper.take(found.body, found.etag)
         self._beats.soon()
+
+    def _scripts_offered(self, etag: str | None) -> None:
+        self._scripts.offered(etag)
+        self._script_poll.hint(etag)
 
     async def _take_scripts(self, found: NewDocument) -> None:
         await self._scripts.take(found.body, found.etag)

@@ -184,7 +184,10 @@ def _hooks(status: AgentStatus, now_ms: int, most: int | None) -> Iterator[tuple
             "scripts",
             shortened(printable(f"those of the centre are {status.hooks.state}{said}"), _TEXT_COLUMNS),
         )
-    yield "sandbox", layers_line(status.hooks.layers)
+    elif status.hooks.message:
+        yield "scripts", shortened(printable(status.hooks.message), _TEXT_COLUMNS)
+    if status.hooks.layers:
+        yield "sandbox", layers_line(status.hooks.layers)
 
 
 def hook_line(report: HookReport, now_ms: int) -> str:

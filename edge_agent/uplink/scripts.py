@@ -29,6 +29,7 @@ logger = structlog.stdlib.get_logger(__name__)
 
 # What was not the set's fault is tried again after this.
 RETRY_SECONDS: Final = 900.0
+NOT_MANAGED: Final = "the centre has scripts for this device, and remote.manage here does not have hooks"
 _TOLD: Final = 20
 
 
@@ -154,6 +155,7 @@ class ScriptKeeper:
         self._clock = clock
         self._lock = asyncio.Lock()
         self._retry_at: float | None = None
+        self._is_offered = False
         self.running: tuple[Script, ...] = ()
         self._report = HooksReport()
 
@@ -170,9 +172,15 @@ class ScriptKeeper:
             return None
         return self._report.etag
 
+    def offered(self, etag: str | None) -> None:
+        """The centre hints at a set. Where the local file allows none, that is worth telling."""
+        self._is_offered = etag is not None
+
     def told(self, report: HooksReport) -> HooksReport:
         """With what became of the centre's scripts."""
         own = self._report
+        if self._is_offered and not self.is_wanted:
+            own = HooksReport(message=NOT_MANAGED)
         return report.model_copy(update={"etag": own.etag, "state": own.state, "message": own.message})
 
     async def start(self) -> None:

@@ -13,7 +13,7 @@ from edge_agent.config.last_good import LastGood
 from edge_agent.contracts.errors import ConfigError, Unavailable
 from edge_agent.runtime.atomic import write_atomic
 from edge_agent.runtime.manual_clock import ManualClock
-from edge_agent.uplink.scripts import RETRY_SECONDS, Judged, Rules, ScriptKeeper, judge
+from edge_agent.uplink.scripts import NOT_MANAGED, RETRY_SECONDS, Judged, Rules, ScriptKeeper, judge
 from edge_agent.wire.messages import HooksReport
 from edge_agent.wire.scripts import MAX_SCRIPTS, MAX_SOURCE_BYTES, Script
 
@@ -228,6 +228,17 @@ async def test_what_runs_is_what_runs_after_a_restart_without_network(bench: Ben
     await bench.restart()
     assert bench.booted == marks(GOOD)
     assert bench.state == ("applied", "e1", "")
+
+
+async def test_scripts_that_the_centre_has_and_the_local_file_does_not_want_are_told_of(bench: Bench) -> None:
+    bench.rules = Rules()
+    await bench.restart()
+    bench.keeper.offered(None)
+    assert bench.state == ("none", None, "")
+    bench.keeper.offered("e1")
+    assert bench.state == ("none", None, NOT_MANAGED)
+    bench.rules = MANAGED
+    assert bench.state == ("none", None, "")
 
 
 async def test_the_report_keeps_what_others_put_into_it(bench: Bench) -> None:
