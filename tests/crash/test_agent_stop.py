@@ -214,8 +214,11 @@ async def test_a_writer_that_breaks_its_invariant_writes_no_more(tmp_path: Path,
     broken = edited(
         tmp_path / "package",
         {
-            ("edge_agent/buffer/store.py", "                self.pulse.beat(self.flush_seconds)\n"): f"""\
-                self.pulse.beat(self.flush_seconds)
+            (
+                "edge_agent/buffer/store.py",
+                "                await self.memory.wait(self.flush_seconds)\n",
+            ): f"""\
+                await self.memory.wait(self.flush_seconds)
                 if {TRIGGERED}:
                     from edge_agent.contracts.errors import InvariantBroken
                     raise InvariantBroken("a seq was given twice")
