@@ -22,7 +22,7 @@ def test_all_layers_are_on_and_nothing_is_reached() -> None:
 
 
 def test_without_layers_most_of_it_is_reached_so_that_it_is_known_to_work() -> None:
-    assert len(layers.through("none")) >= 0.8 * len(layers.payloads())
+    assert len(layers.through("none")) >= 0.6 * len(layers.payloads())
     assert {"tcp", "unix", "udp"} <= set(layers.measured()["none"]["touched"])
 
 
