@@ -1,4 +1,4 @@
-"""`python -m bench.hook_caller SECONDS` times calls of a hook as the agent makes them, in a process of its own.
+"""`python -m bench.hook_caller SECONDS` times calls of a hook as the agent makes them.
 
 The agent's own side of a call with a real worker, confined as in the agent, on the loop that the agent
 uses; beside it, a bare process that sends each message back, asked without a loop. Prints JSON: microseconds
