@@ -133,7 +133,10 @@ class Account:
         place = self._outputs.index.get(name)
         if place is None:
             raise self._undeclared(name)
-        self._put(place, value, own)
+        if own or self._codes is not None:
+            self._put(place, value, own)
+        else:
+            self._values[place] = value
 
     def without_value(self) -> bool:
         """Whether the call has read a value that there is not; then every output not yet set has none, for
