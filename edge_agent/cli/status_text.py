@@ -176,6 +176,9 @@ def _hooks(status: AgentStatus, now_ms: int, most: int | None) -> Iterator[tuple
     ordered = sorted(status.hooks.hooks, key=lambda report: report.state not in ILL_HOOK_STATES)
     for report in ordered[:most]:
         yield "hook", hook_line(report, now_ms)
+        if most is None and report.prints.strip():
+            last = report.prints.rstrip().splitlines()[-1]
+            yield "", shortened(printable(f"{report.name} printed: {last}"), _TEXT_COLUMNS)
     if more := len(ordered) - len(ordered[:most]):
         yield "", f"and {plural(more, 'hook')} more; see them with --all"
     if status.hooks.state != "none":

@@ -139,6 +139,15 @@ def test_the_status_of_an_agent_in_trouble_says_what_is_wrong_first(ill: AgentSt
     _golden("status-ill.txt", render(ill, NOW_MS, Palette(False)))
 
 
+def test_the_whole_status_has_what_scripts_printed_last(ill: AgentStatus) -> None:
+    assert ill.hooks is not None
+    hooks = [report.model_copy(update={"prints": "one\ntwo\x1b[2J\n"}) for report in ill.hooks.hooks[:1]]
+    shown = ill.model_copy(update={"hooks": ill.hooks.model_copy(update={"hooks": hooks})})
+    printed = "oil-fahrenheit printed: two\\x1b[2J"
+    assert any(printed in line for line in render(shown, NOW_MS, Palette(False), everything=True))
+    assert not any("printed" in line for line in render(shown, NOW_MS, Palette(False)))
+
+
 @pytest.mark.parametrize(("state", "text"), [("open", ""), ("taken", " is taken")])
 def test_the_status_says_where_the_page_is(well: AgentStatus, state: str, text: str) -> None:
     page = PageReport(state=state, address="127.0.0.1:8470")
