@@ -3,7 +3,7 @@
 All of them show the newest values of the tags that the script's INPUTS name, as `CONNECTION.TAG`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from edge_agent.hooks.worker.account import Account, label_of, own
@@ -16,11 +16,21 @@ from edge_agent.hooks.worker.patterns import choose, matcher
 _UNKNOWN: Final = Read(None, ABSENT | NULL, 0)
 
 
+class Named:
+    """The tags that INPUTS name."""
+
+    def __init__(self, inputs: Sequence[str]) -> None:
+        self._matchers = [matcher(pattern) for pattern in inputs]
+
+    def have(self, name: str) -> bool:
+        return any(matches(name) for matches in self._matchers)
+
+
 class Latest:
     """The newest values of tags that INPUTS name, by CONNECTION.TAG, laid together from frames."""
 
-    def __init__(self, inputs: list[str]) -> None:
-        self._matchers = [matcher(pattern) for pattern in inputs]
+    def __init__(self, inputs: Named) -> None:
+        self._inputs = inputs
         self._groups: dict[tuple[str, str], tuple[Layout, History]] = {}
         self._places: dict[str, tuple[History, int]] = {}
 
@@ -39,7 +49,7 @@ class Latest:
             before = layout.schema.connection + "."
             for index, tag in enumerate(layout.names):
                 name = before + tag
-                if any(matches(name) for matches in self._matchers):
+                if self._inputs.have(name):
                     self._places[name] = (history, index)
 
     @property
@@ -51,7 +61,7 @@ class Latest:
         place = self._places.get(name)
         if place is not None:
             return place[0].find(place[1])
-        if any(matches(name) for matches in self._matchers):
+        if self._inputs.have(name):
             return None
         raise KeyError(f"{name!r} is not named in INPUTS")
 
@@ -59,7 +69,7 @@ class Latest:
 class Given:
     """Values that came with a call: the same as `Latest`, for one call."""
 
-    def __init__(self, inputs: list[str], values: Mapping[str, Any]) -> None:
+    def __init__(self, inputs: Named, values: Mapping[str, Any]) -> None:
         self._inputs = inputs
         self._values = values
 
@@ -72,7 +82,7 @@ class Given:
         if found is not None:
             value, quality, time = found
             return Read(value, quality | (NULL if value is None else 0), time)
-        if any(matcher(pattern)(name) for pattern in self._inputs):
+        if self._inputs.have(name):
             return None
         raise KeyError(f"{name!r} is not named in INPUTS")
 

@@ -9,7 +9,7 @@ from edge_agent.hooks.worker.account import Account, is_of_none
 from edge_agent.hooks.worker.cells import Cells
 from edge_agent.hooks.worker.compiling import FRAME_POINTS, Refused, compile_script
 from edge_agent.hooks.worker.console import Console
-from edge_agent.hooks.worker.events import CALLED, Cycle, Given, Latest
+from edge_agent.hooks.worker.events import CALLED, Cycle, Given, Latest, Named
 from edge_agent.hooks.worker.frame import Frame, Plan
 from edge_agent.hooks.worker.guards import script_globals
 from edge_agent.hooks.worker.layout import Layout
@@ -41,7 +41,8 @@ class Program:
         self.lines = source.splitlines()
         self._plans: dict[int, Plan] = {}
         self._called_outputs = Outputs(())
-        self._latest = Latest(compiled.inputs)
+        self._named = Named(compiled.inputs)
+        self._latest = Latest(self._named)
         own = {"alert": self.console.alert, "print": self.console.print}
         names = script_globals(hook, own)
         exec(compiled.code, names)  # noqa: S102 what this process is for; it can do nothing but compute
@@ -66,7 +67,7 @@ class Program:
     def calls(self, calls: Sequence[dict[str, Any]]) -> Ran:
         make = CALLED[self.point]
         return self._run(
-            make(self._called_outputs, Given(self.inputs, call.get("v") or {}), call) for call in calls
+            make(self._called_outputs, Given(self._named, call.get("v") or {}), call) for call in calls
         )
 
     def _framed(self, heads: Sequence[dict[str, Any]], blob: memoryview) -> Iterator[Account | None]:
