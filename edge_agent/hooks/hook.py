@@ -56,6 +56,13 @@ class Hook:
         own = self.script.timeout_ms
         return call_seconds if own is None else min(own / 1_000, _MOST_SHARE * call_seconds)
 
+    @property
+    def is_starting(self) -> bool:
+        """Whether there will be a worker soon."""
+        if self.refused is not None or self.blocked or not self.breaker.allows(self._clock.monotonic()):
+            return False
+        return self.runner is None or not self.runner.link.is_alive
+
     def unable(self) -> Failure | None:
         """Why it cannot be asked now; None where it can."""
         if self.refused is not None:
@@ -64,7 +71,7 @@ class Hook:
             return Failure("HookOff", f"the hook is off: {self._error}", self._line, blameless=True)
         if self.blocked:
             return Failure("NotConfined", self.blocked, blameless=True)
-        if self.runner is None or not self.runner.link.is_alive:
+        if self.is_starting:
             return Failure("WorkerGone", "its worker is being started", blameless=True)
         return None
 

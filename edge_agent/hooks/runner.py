@@ -29,7 +29,7 @@ _PART_HEAD_BYTES: Final = 384 << 10
 _PART_FRAMES: Final = 1_000
 _MOST_ALERT_BYTES: Final = 8_192
 # Of what a call may take: with less time than that left in a flush, none begins.
-_LEAST_SHARE: Final = 0.2
+_LEAST_SHARE: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,7 +217,7 @@ class Stage:
             return
         # Of several groups, too, in the order in which they were read: a state must not depend on flushes.
         items.sort(key=lambda item: item.frame.mono_ns)
-        unable = hook.unable()
+        unable = await self._unable(flow, hook)
         if unable is None:
             await self._prepare(flow, hook, {item.schema.hash: item.schema for item in items}.values())
         given: list[Given] = []
@@ -255,6 +255,16 @@ class Stage:
         refused = None if hook.outputs is None else hook.outputs.refusal(schema)
         return _UNPREPARED if refused is None else Failure("ScriptRefused", str(refused), blameless=True)
 
+    async def _unable(self, flow: Flow, hook: Hook) -> Failure | None:
+        """Why the hook cannot be asked in this flush. A worker that is being begun is waited for, as long as
+        the call that follows has its time left."""
+        if hook.is_starting:
+            await self._place(hook).studied(self._left(flow, hook))
+        return hook.unable()
+
+    def _left(self, flow: Flow, hook: Hook) -> float:
+        return flow.until - self._clock.monotonic() - hook.seconds(self._call_seconds)
+
     async def _prepare(self, flow: Flow, hook: Hook, schemas: Iterable[Schema]) -> None:
         """Waits for what the worker must know, as long as the call that follows has its time left."""
         runner, outputs = hook.runner, hook.outputs
@@ -268,8 +278,7 @@ class Stage:
         if unknown:
             place = self._place(hook)
             place.study((hook, each) for each in unknown)
-            left = flow.until - self._clock.monotonic() - hook.seconds(self._call_seconds)
-            await place.studied(left)
+            await place.studied(self._left(flow, hook))
 
     def _place(self, hook: Hook) -> Place:
         return self._places[_key(hook.script)]
@@ -284,7 +293,8 @@ class Stage:
     async def _calls(self, flow: Flow, hook: Hook, calls: list[dict[str, Any]]) -> None:
         del calls[MAX_CALLS:]
         wanted = self._wanted_by(hook)
-        if not calls or hook.unable() is not None or wanted is None or hook.runner is None:
+        unable = await self._unable(flow, hook) if calls else None
+        if not calls or unable is not None or wanted is None or hook.runner is None:
             return
         values = wanted.values(self._values)
         mono_ns = self._clock.mono_ns()
@@ -303,11 +313,13 @@ class Stage:
 
     async def _cycle(self, flow: Flow, hook: Hook, before: Sequence[tuple[Schema, Any]]) -> None:
         wanted = self._wanted_by(hook)
-        if hook.unable() is not None or wanted is None or hook.outputs is None:
+        if wanted is None or hook.outputs is None:
             return
         given = cycle(hook, flow.lanes, wanted, before)
         if not any(each.derived is not None for each in given):
             self._primed.pop(hook.name, None)
+            return
+        if await self._unable(flow, hook) is not None:
             return
         await self._prepare(flow, hook, {each.schema.hash: each.schema for each in given}.values())
         runner = hook.runner
@@ -335,7 +347,8 @@ class Stage:
         primers: dict[str, list[tuple[Schema, Any]]] = {}
         for hook in self._of(HookPoint.ON_CYCLE):
             wanted = self._wanted_by(hook)
-            if wanted is not None and self._primed.get(hook.name) is not hook.runner:
+            is_new = hook.is_starting or self._primed.get(hook.name) is not hook.runner
+            if wanted is not None and is_new:
                 primers[hook.name] = [
                     (values.schema, frame)
                     for group, values in self._values.groups.items()
