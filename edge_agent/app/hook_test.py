@@ -18,7 +18,7 @@ from edge_agent.buffer import recorded
 from edge_agent.config.scripts import lacking_library, schedule_fault, zone_fault
 from edge_agent.contracts.errors import ConfigError, Unavailable
 from edge_agent.hooks import dry_run
-from edge_agent.hooks.samples import Sampled, frames_of
+from edge_agent.hooks.samples import Originals, Sampled, frames_of
 from edge_agent.wire.dry_run import MAX_REQUEST_BYTES, DryError, DryRun, DryRunAnswer
 from edge_agent.wire.scripts import HookPoint, Script
 
@@ -44,7 +44,6 @@ def try_out(chosen: Chosen, wanted: Wanted, warn: Callable[[str], None]) -> DryR
     """Raises ConfigError, OSError, and Unavailable where no script can be run."""
     _check_libraries()
     samples = _samples(chosen, wanted, warn)
-    _warn_of_hooked(samples, warn)
     order = dry_run.Order(
         script=chosen.script,
         samples=samples,
@@ -103,6 +102,7 @@ def _flush_seconds(chosen: Chosen) -> float:
 
 
 def _samples(chosen: Chosen, wanted: Wanted, warn: Callable[[str], None]) -> list[Sampled]:
+    schemas = [] if chosen.loaded is None else hook_samples.configured_schemas(chosen.loaded, lambda _: True)
     meant = hook_samples.wants(wanted.groups or _patterns(chosen.script))
     if wanted.from_buffer is not None:
         found = recorded.newest(wanted.from_buffer, meant, wanted.last)
@@ -111,8 +111,9 @@ def _samples(chosen: Chosen, wanted: Wanted, warn: Callable[[str], None]) -> lis
         if not found.frames:
             groups = ", ".join(wanted.groups or _patterns(chosen.script))
             raise ConfigError(f"{wanted.from_buffer}: holds no frame of {groups}")
-        return found.frames
-    schemas = [] if chosen.loaded is None else hook_samples.configured_schemas(chosen.loaded, lambda _: True)
+        _warn_of_hooked(found.frames, warn)
+        originals = Originals(schemas)
+        return [originals.of(each) for each in found.frames]
     if wanted.frames is not None:
         group = wanted.groups[0] if len(wanted.groups) == 1 else None
         given = hook_samples.from_file(wanted.frames, group)
@@ -134,7 +135,7 @@ def _patterns(script: Script) -> tuple[str, ...]:
 
 def _warn_of_hooked(samples: list[Sampled], warn: Callable[[str], None]) -> None:
     for name in sorted({f"{schema.connection}.{schema.group}" for schema, _ in samples if schema.hooks}):
-        warn(f"{name}: what was recorded had been through hooks already: it is run on what they made")
+        warn(f"{name}: recorded behind hooks: originals are taken where they were kept (keep_raw)")
 
 
 # --- calls and state -----------------------------------------------------------------------------------

@@ -143,7 +143,7 @@ class _Trial:
         self._report.keep(state)
 
     async def _frame(self, outputs: Outputs, schema: Schema, frame: Frame, state: bytes) -> Step:
-        meant = covers(self._script.groups, schema.connection, schema.group)
+        meant = self._is_for(schema)
         if self._script.hook_type.has_frames:
             if not meant:
                 return Step(schema, frame)
@@ -158,6 +158,13 @@ class _Trial:
         made = outputs.computed if meant else None
         ran = await self._frames(Given(schema, frame, made), state)
         return Step(schema, frame) if made is None else self._step(ran, made, made.schema, frame)
+
+    def _is_for(self, schema: Schema) -> bool:
+        """What hooks have computed is not there yet when others than before_forward run."""
+        computed = schema.connection == HOOKS_CONNECTION
+        if computed and self._script.hook_type is not HookPoint.BEFORE_FORWARD:
+            return False
+        return covers(self._script.groups, schema.connection, schema.group)
 
     async def _frames(self, given: Given, state: bytes) -> Ran:
         return await self._runner.frames([given], state, self._order.call_seconds, self._ends)

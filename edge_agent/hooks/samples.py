@@ -6,6 +6,7 @@ whole number comes back exactly; a scaled float may differ in its last bit.
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from operator import attrgetter
 from typing import Final
@@ -13,6 +14,7 @@ from typing import Final
 import orjson
 
 from edge_agent.contracts.errors import ConfigError
+from edge_agent.hooks.derive import RAW_SUFFIX
 from edge_agent.wire.dry_run import DryFrame, DryValue
 from edge_agent.wire.errors import WireError
 from edge_agent.wire.frame import Frame, JsonValue, bitmap, check_json, selection
@@ -267,3 +269,84 @@ def _value(schema: Schema, frame: Frame, index: int) -> JsonValue:
         return None if frame.text is None else frame.text[index - schema.fixed_tags]
     data = frame.row[schema.edges[index] : schema.edges[index + 1]]
     return read_value(schema.tags[index], data) if data else None
+
+
+# --- what had been through hooks -------------------------------------------------------------------------
+
+
+class Originals:
+    """Frames as they were before hooks, as far as they still tell.
+
+    Of a group whose schema is known, its tags alone: from NAME.raw where `keep_raw` kept it, else from a tag
+    that is the same in all but its place; what a hook replaced or dropped is not in the frame. Of another,
+    all tags, with NAME.raw in the place of NAME.
+    """
+
+    def __init__(self, schemas: Iterable[Schema]) -> None:
+        self._known = {(schema.connection, schema.group): schema for schema in schemas}
+        self._picks: dict[str, tuple[Schema, list[int | None]]] = {}
+
+    def of(self, sampled: Sampled) -> Sampled:
+        schema, frame = sampled
+        if not schema.hooks:
+            return sampled
+        if schema.hash not in self._picks:
+            known = self._known.get((schema.connection, schema.group))
+            self._picks[schema.hash] = _without_raw(schema) if known is None else _as_known(schema, known)
+        target, pick = self._picks[schema.hash]
+        return target, _picked(schema, frame, target, pick)
+
+
+def _as_known(schema: Schema, known: Schema) -> tuple[Schema, list[int | None]]:
+    pick: list[int | None] = []
+    for tag in known.tags:
+        kept = schema.index(tag.name + RAW_SUFFIX)
+        index = schema.index(tag.name) if kept is None else kept
+        same = index is not None and replace(schema.tags[index], name=tag.name) == tag
+        pick.append(index if same else None)
+    return known, pick
+
+
+def _without_raw(schema: Schema) -> tuple[Schema, list[int | None]]:
+    kept = {tag.name.removesuffix(RAW_SUFFIX) for tag in schema.tags if tag.name.endswith(RAW_SUFFIX)}
+    chosen = [
+        (replace(tag, name=tag.name.removesuffix(RAW_SUFFIX)), index)
+        for index, tag in enumerate(schema.tags)
+        if tag.name not in kept
+    ]
+    target = Schema.of(schema.connection, schema.group, schema.unit_id, (tag for tag, _ in chosen))
+    place = {tag.name: index for tag, index in chosen}
+    return target, [place[tag.name] for tag in target.tags]
+
+
+def _picked(schema: Schema, frame: Frame, target: Schema, pick: Sequence[int | None]) -> Frame:
+    """The frame with these of its tags, as `target` lays them out; None: not in it."""
+    had = selection(frame.present, schema.tag_count)
+    present = [index is not None and bool(had[index]) for index in pick]
+    marks = {index: run for run in frame.quality for index in range(run.first, run.first + run.count)}
+    quality = [
+        (at, marks[index].quality, marks[index].null)
+        for at, index in enumerate(pick)
+        if index is not None and present[at] and index in marks
+    ]
+    edges = schema.edges
+    row = b"".join(
+        frame.row[edges[index] : edges[index + 1]]
+        if index is not None and frame.row
+        else bytes(tag.row_bytes)
+        for tag, index in zip(target.tags[: target.fixed_tags], pick, strict=False)
+    )
+    texts = tuple(
+        None if index is None or frame.text is None else frame.text[index - schema.fixed_tags]
+        for index in pick[target.fixed_tags :]
+    )
+    return Frame(
+        n=frame.n,
+        mono_ns=frame.mono_ns,
+        wall_ms=frame.wall_ms,
+        row=row if frame.row else b"",
+        read=sum(present),
+        present=None if all(present) else bitmap(present),
+        text=texts or None,
+        quality=_runs(quality),
+    )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from edge_agent import app as real_app
-from edge_agent.wire.dry_run import DryRunAnswer
+from edge_agent.wire.dry_run import DryRunAnswer, DryValue
 from edge_agent.wire.schema import Schema, TagSchema, ValueType
 from tests.unit.buffer.life import Life, schema
 from tests.unit.cli.conftest import CommandLine
@@ -81,13 +81,18 @@ def test_what_an_agent_recorded_is_run_as_it_was_read(cli: CommandLine, tmp_path
     assert "there is no such file" in cli.err
 
 
-def test_samples_that_were_through_hooks_are_run_with_a_warning(cli: CommandLine, tmp_path: Path) -> None:
-    tags = [TagSchema(f"t{index}", ValueType.UINT16) for index in range(4)]
+def test_samples_that_were_through_hooks_are_those_from_before_with_a_warning(
+    cli: CommandLine, tmp_path: Path
+) -> None:
+    tags = [TagSchema("t0", ValueType.UINT16), TagSchema("t0.raw", ValueType.UINT16)]
     asyncio.run(record(tmp_path, Schema.of("press1", "fast", 1, tags, ("other@1234",))))
-    tried(cli, "double.py", "--from-buffer", "buffer.db")
+    found = tried(cli, "double.py", "--from-buffer", "buffer.db", "--last", "1")
+    # The fixture's frame 7 has 7 in its first tag and 8 in the one behind it.
+    assert found.outputs[0].before == {"t0": DryValue(value=8)}
+    assert doubles(found) == [16.0]
     assert cli.err == (
-        "edge-agent: press1.fast: what was recorded had been through hooks already: "
-        "it is run on what they made\n"
+        "edge-agent: press1.fast: recorded behind hooks: "
+        "originals are taken where they were kept (keep_raw)\n"
     )
 
 

@@ -139,6 +139,17 @@ async def test_groups_that_a_script_is_not_for_are_not_run() -> None:
     assert found.milliseconds.calls == 1
 
 
+@pytest.mark.parametrize(
+    ("point", "runs"),
+    [(HookPoint.TRANSFORM, False), (HookPoint.ON_CYCLE, False), (HookPoint.BEFORE_FORWARD, True)],
+)
+async def test_what_hooks_computed_is_for_before_forward_alone(point: HookPoint, runs: bool) -> None:
+    given = frames_of([DryFrame(connection="hooks", group="other", time=AT, values={"a": 1})], [])
+    found = await answer(f"def {point}(given):\n    pass\n", given, point=point)
+    assert found.error is None
+    assert (found.outputs[0].milliseconds is not None) == runs
+
+
 async def test_rounds_are_for_the_times_and_the_first_is_shown() -> None:
     given = samples({"oil": 1.0, "x": 1}, {"oil": 2.0, "x": 1})
     found = await answer(DOUBLE, given, repeat=50, state={"sum": 10.0})

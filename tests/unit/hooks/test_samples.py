@@ -4,10 +4,13 @@ from hypothesis import strategies as st
 
 from edge_agent.contracts.errors import ConfigError
 from edge_agent.hooks import samples
+from edge_agent.hooks.derive import declared, derive
+from edge_agent.hooks.merge import merge
 from edge_agent.wire.dry_run import DryFrame
 from edge_agent.wire.frame import Frame, JsonValue
 from edge_agent.wire.quality import Quality, QualityRun
 from edge_agent.wire.schema import Order, Schema, TagSchema, ValueType
+from edge_agent.wire.scripts import HookPoint, Script
 from edge_agent.wire.values import pack
 
 TAGS = [
@@ -128,3 +131,45 @@ def test_neighbours_of_one_quality_are_one_run() -> None:
     bad = {tag.name: "bad_comm" for tag in SCHEMA.tags}
     ((_, made),) = samples.frames_of([frame({}, bad)], SCHEMAS)
     assert made.quality == (QualityRun(0, 7, Quality.BAD_COMM, True),)
+
+
+# --- what had been through hooks -------------------------------------------------------------------------
+
+
+def hooked(source: str, *, keep_raw: bool) -> tuple[Schema, Frame]:
+    """A frame of the group as a hook leaves it, without one: its outputs are zeros."""
+    script = Script(name="h", hook_type=HookPoint.TRANSFORM, source=source, keep_raw=keep_raw)
+    values: dict[str, JsonValue] = {
+        "temp": 21.7, "force": 1.5, "count": 3, "zones": [1, 2, 3], "batch": "A", "recipe": {"a": 1},
+    }  # fmt: skip
+    ((schema, made),) = samples.frames_of([frame(values, {"force": "uncertain"})], SCHEMAS)
+    derived = derive(schema, declared([["temp", "float64"], ["batch", "string"], ["new", "uint8"]]), script)
+    everything = {"p": derived.all_present, "x": ["***"]}
+    return derived.schema, merge(derived, made, everything, bytes(derived.out_bytes)).frame
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_originals_that_a_hook_kept_are_the_samples_again(known: bool) -> None:
+    originals = samples.Originals([SCHEMA] if known else [])
+    schema, made = originals.of(hooked("x", keep_raw=True))
+    shown = samples.shown(schema, made)
+    assert schema.hooks == ()
+    assert (schema == SCHEMA) == known
+    assert {name: each.value for name, each in shown.items() if name != "new"} == {
+        "temp": 21.7, "force": 1.5, "count": 3, "zones": [1, 2, 3], "batch": "A", "recipe": {"a": 1},
+    }  # fmt: skip
+    assert ("new" in shown) != known
+    assert shown["force"].quality == "uncertain"
+
+
+def test_what_a_hook_replaced_for_good_is_not_made_up() -> None:
+    schema, made = samples.Originals([SCHEMA]).of(hooked("x", keep_raw=False))
+    shown = samples.shown(schema, made)
+    # The text has the type that it had, so that nobody can tell it from the original.
+    assert sorted(shown) == ["batch", "count", "force", "recipe", "zones"]
+    assert shown["count"].value == 3
+
+
+def test_frames_without_hooks_stay_as_they_are() -> None:
+    (sampled,) = samples.frames_of([frame({"count": 1})], SCHEMAS)
+    assert samples.Originals([SCHEMA]).of(sampled) is sampled
