@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-import orjson
 import structlog
 
 from edge_agent.contracts.clock import Clock
@@ -37,6 +36,7 @@ from edge_agent.hooks.merge import Merged
 from edge_agent.hooks.place import Place, Start
 from edge_agent.hooks.process import WorkerProcess
 from edge_agent.hooks.runner import Failure, Given, frame_of, parts
+from edge_agent.hooks.states import States
 from edge_agent.wire.messages import HooksReport
 from edge_agent.wire.schema import Schema
 from edge_agent.wire.scripts import HookPoint, Script, covers
@@ -45,8 +45,6 @@ logger = structlog.stdlib.get_logger(__name__)
 
 # What a connection's begin and a change of scripts wait for workers to learn the groups.
 PREPARE_SECONDS: Final = 5.0
-# States of hooks that are gone, in case they come back.
-_KEPT_STATES: Final = 128
 _UNPREPARED: Final = Failure("NotReady", "its worker is still being told of this group", blameless=True)
 
 
@@ -63,7 +61,7 @@ class Stage:
         """states: what the buffer has kept of hooks, by name; looked at in the first flush that needs it."""
         self._clock = clock
         self._sources = sources
-        self._saved = states
+        self._states = States(states)
         self._start = start
         self._turn = asyncio.Lock()
         self._hooks: list[Hook] = []
@@ -72,7 +70,6 @@ class Stage:
         self._call_seconds = 0.0
         self._wanted: dict[str, Wanted] = {}
         self._primed: dict[str, Any] = {}
-        self._parted: dict[str, bytes] = {}
         self._numbers: dict[str, int] = {}
         self._sums: dict[str, Sums] = {}
         # Of each group the schema that it was read with last.
@@ -102,7 +99,8 @@ class Stage:
         await self._teach(hooks, places, list(self._raw.values()))
         async with self._turn:
             before, self._places = self._places, places
-            self._part(hooks)
+            for gone in self._states.hand_over(self._hooks, hooks):
+                self._asking.forget(gone)
             self._hooks, self._require, self._call_seconds = hooks, tuple(require), call_seconds
             self._wanted = {}
             self._made.keep(concerned(hooks, self._made.groups))
@@ -115,19 +113,6 @@ class Stage:
         same.script = script
         return same
 
-    def _part(self, hooks: Sequence[Hook]) -> None:
-        """A state belongs to a name: a new version has that of the one before."""
-        left = {hook.name: hook.state for hook in self._hooks if hook.state is not None}
-        for hook in hooks:
-            if hook.state is None:
-                hook.state = left.get(hook.name, self._parted.get(hook.name))
-        names = {hook.name for hook in hooks}
-        self._parted = {name: state for name, state in (self._parted | left).items() if name not in names}
-        for name in list(self._parted)[:-_KEPT_STATES]:
-            del self._parted[name]
-        for gone in left.keys() - names:
-            self._asking.forget(gone)
-
     async def close(self) -> None:
         async with self._turn:
             await asyncio.gather(*(place.close() for place in self._places.values()))
@@ -139,7 +124,7 @@ class Stage:
             flow = Flow.of(frames, self._clock.monotonic() + seconds)
             flow.events = self._asking.take_events()
             self._raw |= {group: lane[-1].raw for group, lane in flow.lanes.items()}
-            before = {hook.name: self._state(hook) for hook in self._hooks}
+            before = {hook.name: self._states.of(hook) for hook in self._hooks}
             try:
                 await self._run(flow, records)
             except Exception:  # the boundary of hooks: a fault of ours must not cost the samples either
@@ -179,15 +164,6 @@ class Stage:
 
     def _of(self, point: HookPoint) -> list[Hook]:
         return _of(self._hooks, point)
-
-    def _state(self, hook: Hook) -> bytes:
-        if hook.state is None:
-            saved = self._saved.get(hook.name, b"")
-            try:
-                hook.state = saved if saved and isinstance(orjson.loads(saved), dict) else b""
-            except ValueError:
-                hook.state = b""
-        return hook.state
 
     # --- points with frames ------------------------------------------------------------------------
 
