@@ -5,7 +5,7 @@ The script runs through `hooks.dry_run`, which a program's request takes too.
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -20,6 +20,7 @@ from edge_agent.contracts.errors import ConfigError, Unavailable
 from edge_agent.hooks import dry_run
 from edge_agent.hooks.samples import Originals, Sampled, frames_of
 from edge_agent.wire.dry_run import MAX_REQUEST_BYTES, DryError, DryRun, DryRunAnswer
+from edge_agent.wire.schema import Schema
 from edge_agent.wire.scripts import HookPoint, Script
 
 _MAX_SMALL_BYTES: Final = 1 << 20
@@ -77,7 +78,7 @@ def answer(request: TextIO) -> DryRunAnswer:
         )
     order = dry_run.Order(
         script=script,
-        samples=frames_of(asked.frames, asked.schemas),
+        samples=_before(asked.script, frames_of(asked.frames, asked.schemas), []),
         calls=asked.calls,
         state=asked.state,
         repeat=asked.repeat,
@@ -111,9 +112,9 @@ def _samples(chosen: Chosen, wanted: Wanted, warn: Callable[[str], None]) -> lis
         if not found.frames:
             groups = ", ".join(wanted.groups or _patterns(chosen.script))
             raise ConfigError(f"{wanted.from_buffer}: holds no frame of {groups}")
-        _warn_of_hooked(found.frames, warn)
-        originals = Originals(schemas)
-        return [originals.of(each) for each in found.frames]
+        if chosen.script.hook_type is HookPoint.TRANSFORM:
+            _warn_of_hooked(found.frames, warn)
+        return _before(chosen.script, found.frames, schemas)
     if wanted.frames is not None:
         group = wanted.groups[0] if len(wanted.groups) == 1 else None
         given = hook_samples.from_file(wanted.frames, group)
@@ -131,6 +132,14 @@ def _samples(chosen: Chosen, wanted: Wanted, warn: Callable[[str], None]) -> lis
 def _patterns(script: Script) -> tuple[str, ...]:
     """Of the groups that a script wants to see: INPUTS of the others may be of any."""
     return tuple(script.groups) if script.hook_type.has_frames else ("*",)
+
+
+def _before(script: Script, samples: list[Sampled], schemas: Sequence[Schema]) -> list[Sampled]:
+    """As the script would have been given them: transform comes before all other hooks."""
+    if script.hook_type is not HookPoint.TRANSFORM:
+        return samples
+    originals = Originals(schemas)
+    return [originals.of(each) for each in samples]
 
 
 def _warn_of_hooked(samples: list[Sampled], warn: Callable[[str], None]) -> None:

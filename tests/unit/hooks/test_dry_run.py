@@ -254,6 +254,19 @@ def test_a_programs_request_is_answered() -> None:
     assert (found.ok, found.outputs[0].after["oil"].value, found.state) == (True, 4.0, {"sum": 3.0})
 
 
+@pytest.mark.parametrize(("point", "seen"), [(HookPoint.TRANSFORM, 7), (HookPoint.BEFORE_FORWARD, 1)])
+def test_what_was_before_hooks_is_for_transform_alone(point: HookPoint, seen: int) -> None:
+    request = DryRun(
+        script=script(f"def {point}(frame):\n    print(frame['oil'], len(frame.names))\n", point),
+        frames=[DryFrame(connection="press1", group="fast", time=AT, values={"oil": 1, "oil.raw": 7})],
+        schemas=[{"connection": "press1", "group": "fast", "hooks": ["other@12"], "tags": [
+            {"name": "oil", "type": "int16"}, {"name": "oil.raw", "type": "int16"},
+        ]}],
+    )  # fmt: skip
+    found = hook_test.answer(io.StringIO(request.model_dump_json()))
+    assert found.prints == f"{seen} {1 if seen == 7 else 2}\n"
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
