@@ -148,18 +148,24 @@ class HookRoom:
     def adjusted(self) -> Mapping[str, tuple[int, int]]:
         return {} if self._stage is None else self._stage.adjusted()
 
-    def latest(self, connection: str | None = None) -> list[LatestValue]:
-        return [] if self._runs is None else self._runs.latest(connection)
-
     def schemas(self) -> list[Schema]:
         return [] if self._runs is None else self._runs.schemas()
 
     def latest_of(self, schema: Schema, wanted: Iterable[int]) -> list[LatestValue]:
         return [] if self._runs is None else self._runs.latest_of(schema, wanted)
 
-    def has_say(self, connection: str, group: str) -> bool:
-        """Whether scripts may change the group's frames or keep them back."""
-        return self._runs is not None and covers(self._runs.failed(), connection, group)
+    def quality_before(self, connection: str, group: str) -> str:
+        """Of values that scripts may change or keep back, until they have made something of the group's
+        frames. Empty: none has a say in them."""
+        if self._runs is None or not covers(self._runs.failed(), connection, group):
+            return ""
+        asked = [
+            script.name
+            for script in (*(each.script for each in self._local), *self._sent)
+            if script.hook_type.has_frames and covers(script.groups, connection, group)
+        ]
+        running = {report.name for report in self._runs.report().hooks if report.state == "running"}
+        return "stale" if running.issuperset(asked) else "bad_hook"
 
 
 def failing(scripts: Sequence[Script]) -> dict[str, bool]:

@@ -3,12 +3,14 @@
 What a script keeps back is kept back here too, so that nothing leaves the device round it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from edge_agent.app.connections import ConnectionSet
 from edge_agent.app.hooks import HookRoom
 from edge_agent.contracts.status import LatestValue
 from edge_agent.wire.schema import Schema, TagSchema
+
+_Group = tuple[str, str]  # connection, group
 
 
 class Seen:
@@ -19,27 +21,52 @@ class Seen:
         self._hooks = hooks
 
     def schemas(self) -> list[Schema]:
-        made = {(schema.connection, schema.group): schema for schema in self._hooks.schemas()}
-        polled = self._connections.schemas()
-        shown = [made.pop((schema.connection, schema.group), schema) for schema in polled]
+        made = self._made(None)
+        shown = [made.pop(_group(schema), schema) for schema in self._connections.schemas()]
         return [*shown, *made.values()]
 
     def latest_of(self, schema: Schema, wanted: Mapping[int, TagSchema]) -> list[LatestValue]:
-        """Nothing where the group has another schema by now, or its hooks have not seen a frame of it yet."""
-        if found := self._hooks.latest_of(schema, wanted):
-            return found
-        if self._hooks.has_say(schema.connection, schema.group):
-            return []
-        return self._connections.latest_of(schema, wanted)
+        """Nothing where the group has another schema by now, and of tags that a script dropped."""
+        group = _group(schema)
+        if group in self._made(schema.connection):
+            return self._hooks.latest_of(schema, wanted)
+        found = self._connections.latest_of(schema, wanted)
+        quality = self._hooks.quality_before(*group)
+        return [_hidden(value, quality) for value in found] if quality else found
 
     def latest(self, connection: str | None = None) -> list[LatestValue]:
-        return overlaid(self._connections.latest(connection), self._hooks.latest(connection))
+        """Of all tags of one connection, or of all; computed ones behind."""
+        made = self._made(connection)
+        kept: dict[_Group, str] = {}
+        shown: list[LatestValue] = []
+        done: set[_Group] = set()
+        for value in self._connections.latest(connection):
+            group = (value.connection, value.group)
+            if group in made:
+                shown += self._all_of(made.pop(group))
+                done.add(group)
+            elif group not in done:
+                if group not in kept:
+                    kept[group] = self._hooks.quality_before(*group)
+                shown.append(_hidden(value, kept[group]) if kept[group] else value)
+        for schema in made.values():
+            shown += self._all_of(schema)
+        return shown
+
+    def _made(self, connection: str | None) -> dict[_Group, Schema]:
+        return {
+            _group(schema): schema
+            for schema in self._hooks.schemas()
+            if connection in (None, schema.connection)
+        }
+
+    def _all_of(self, schema: Schema) -> list[LatestValue]:
+        return self._hooks.latest_of(schema, range(schema.tag_count))
 
 
-def overlaid(read: list[LatestValue], made: Sequence[LatestValue]) -> list[LatestValue]:
-    """Those that hooks replaced in their places, computed ones behind."""
-    if not made:
-        return read
-    by_name = {(value.connection, value.group, value.tag): value for value in made}
-    shown = [by_name.pop((value.connection, value.group, value.tag), value) for value in read]
-    return [*shown, *by_name.values()]
+def _group(schema: Schema) -> _Group:
+    return schema.connection, schema.group
+
+
+def _hidden(value: LatestValue, quality: str) -> LatestValue:
+    return value.model_copy(update={"value": None, "quality": quality})

@@ -14,7 +14,7 @@ from edge_agent.app.hooks import HookRoom, failing
 from edge_agent.contracts.errors import ConfigError
 from edge_agent.contracts.status import LatestValue
 from edge_agent.runtime.manual_clock import ManualClock
-from edge_agent.wire.messages import HooksReport
+from edge_agent.wire.messages import HookReport, HooksReport
 from edge_agent.wire.scripts import HookPoint, OnFailure, Script
 
 GOOD = 'OUTPUTS = {"f": "float32"}\ndef transform(frame):\n    frame["f"] = 1\n'
@@ -30,6 +30,7 @@ class Noted:
         self.hook_states: Mapping[str, bytes] = {"oil": b"{}"}
         self.patterns: Mapping[str, bool] = {}
         self.scripts: list[str] = []
+        self.state = "running"
 
     # The store.
     async def flush(self) -> None:
@@ -51,7 +52,8 @@ class Noted:
         self.done.append("close")
 
     def report(self) -> HooksReport:
-        return HooksReport(layers={"seccomp": "on"})
+        hooks = [HookReport(name=name, hook_type="transform", state=self.state) for name in self.scripts]
+        return HooksReport(hooks=hooks, layers={"seccomp": "on"})
 
     def latest(self, connection: str | None = None) -> list[LatestValue]:
         return []
@@ -101,7 +103,8 @@ async def test_without_scripts_nothing_is_made_and_a_flush_asks_nobody(
     assert noted.done == []
     assert noted.hooks is None
     assert room.report() is None
-    assert room.latest() == []
+    assert room.schemas() == []
+    assert room.quality_before("oil", "g") == ""
     await room.close()
 
 
@@ -189,6 +192,16 @@ async def test_after_the_end_frames_stay_with_the_hooks_and_nothing_begins(
     assert noted.hooks is noted
     await room.replace_sent([sent("water")])
     assert noted.scripts == ["oil"]
+
+
+async def test_values_that_a_script_has_a_say_in_are_bad_while_it_does_not_run(
+    noted: Noted, room: HookRoom, write: Write
+) -> None:
+    await room.boot(write(oil=GOOD), list)
+    assert room.quality_before("oil", "g") == "stale"
+    assert room.quality_before("other", "g") == ""
+    noted.state = "off"
+    assert room.quality_before("oil", "g") == "bad_hook"
 
 
 def test_of_two_hooks_on_a_group_the_one_that_withholds_decides() -> None:

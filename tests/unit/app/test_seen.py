@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from edge_agent.app.seen import Seen, overlaid
+import pytest
+
+from edge_agent.app.seen import Seen
 from edge_agent.app.values import TagSearch
 from edge_agent.contracts.inspection import ValueQuery
 from edge_agent.contracts.status import LatestValue
@@ -24,7 +26,7 @@ class Values:
     def __init__(self, shown: str, *schemas: Schema) -> None:
         self.shown = shown
         self.groups = list(schemas)
-        self.covered: set[tuple[str, str]] = set()
+        self.covered: dict[tuple[str, str], str] = {}
 
     def schemas(self) -> list[Schema]:
         return self.groups
@@ -35,8 +37,16 @@ class Values:
         names = [tag.name for tag in schema.tags]
         return [value(schema.connection, schema.group, names[place], self.shown) for place in wanted]
 
-    def has_say(self, connection: str, group: str) -> bool:
-        return (connection, group) in self.covered
+    def latest(self, connection: str | None) -> list[LatestValue]:
+        return [
+            found
+            for schema in self.groups
+            if connection in (None, schema.connection)
+            for found in self.latest_of(schema, range(schema.tag_count))
+        ]
+
+    def quality_before(self, connection: str, group: str) -> str:
+        return self.covered.get((connection, group), "")
 
 
 POLLED = [schema("p", "fast", "a", "b"), schema("p", "slow", "c")]
@@ -65,23 +75,29 @@ def test_a_group_that_hooks_change_is_shown_as_it_goes_on_and_computed_ones_behi
     assert shown(values, batch) == {"batch": "made"}
 
 
-def test_of_a_group_that_no_hook_has_seen_yet_nothing_is_shown() -> None:
-    """A filter that withholds would be gone round until its first flush."""
+@pytest.mark.parametrize("quality", ["stale", "bad_hook"])
+def test_of_a_group_that_its_hooks_have_not_seen_nothing_is_shown(quality: str) -> None:
+    """A filter that withholds would be gone round until its first flush, and while it fails."""
     hooks = Values("made")
-    hooks.covered = {("p", "fast")}
+    hooks.covered = {("p", "fast"): quality}
     values = seen(hooks)
-    assert shown(values, POLLED[0]) == {}
+    assert shown(values, POLLED[0]) == {"a": None, "b": None}
     assert shown(values, POLLED[1]) == {"c": "read"}
+    assert [(each.tag, each.value, each.quality) for each in values.latest("p")] == [
+        ("a", None, quality), ("b", None, quality), ("c", "read", "good"),
+    ]  # fmt: skip
+
+
+def test_all_values_are_those_that_hooks_made_in_the_places_of_their_groups() -> None:
+    values = seen(Values("made", *MADE))
+    assert [(each.group, each.tag, each.value) for each in values.latest()] == [
+        ("fast", "a", "made"), ("fast", "a.raw", "made"), ("fast", "b", "made"), ("slow", "c", "read"),
+        ("batch-id", "batch", "made"),
+    ]  # fmt: skip
+    assert [each.tag for each in values.latest("hooks")] == ["batch"]
 
 
 async def test_a_search_finds_computed_tags() -> None:
     values = seen(Values("made", *MADE))
     found = await TagSearch(values.schemas, values.latest_of).find(ValueQuery(text="batch"))
     assert [(each.connection, each.tag, each.value) for each in found.items] == [("hooks", "batch", "made")]
-
-
-def test_a_list_of_all_has_replaced_values_in_their_places() -> None:
-    read = [value("p", "g", "a", 1), value("p", "g", "b", 2)]
-    found = overlaid(read, [value("p", "g", "c", 9), value("p", "g", "a", 10)])
-    assert [(each.tag, each.value) for each in found] == [("a", 10), ("b", 2), ("c", 9)]
-    assert overlaid(read, []) is read
