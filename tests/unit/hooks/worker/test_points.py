@@ -61,7 +61,7 @@ CLASSES: dict[str, type] = {
 }  # fmt: skip
 # Names that the language takes of any object, and what the worker itself calls.
 OWN = {"__init__", "__slots__", "__hash__", "__repr__", "__module__", "__doc__", "__bool__", "taint", "alone",
-       "without_value", "encoded", "__annotations__"}  # fmt: skip
+       "without_value", "encoded", "__annotations__", "__static_attributes__", "__firstlineno__"}  # fmt: skip
 
 
 def _of_class(kind: type) -> set[str]:
