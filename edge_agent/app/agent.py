@@ -326,7 +326,8 @@ class Agent:
         result = await self._keeper.reload()
         if self._link is not None:
             if result.applied:
-                await self._scripts.look_again()
+                warnings = [*result.warnings, *await self._scripts.look_again()]
+                result = result.model_copy(update={"warnings": warnings})
             self._link.look_around()
         return result
 

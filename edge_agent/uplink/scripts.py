@@ -211,8 +211,9 @@ class ScriptKeeper:
             else:
                 await self._try(judged, body, etag)
 
-    async def look_again(self) -> None:
-        """The local file has changed: what is kept is judged anew, and what was refused may be tried."""
+    async def look_again(self) -> list[str]:
+        """The local file has changed: what is kept is judged anew, and what was refused may be tried. What
+        does not run any more for that, and why, in lines for people."""
         async with self._lock:
             try:
                 await asyncio.to_thread(self._last_good.release)
@@ -224,6 +225,8 @@ class ScriptKeeper:
                 await self._fall_back(judged)
             if was_refused and self._report.state != "none":
                 self._retry_at = self._clock.monotonic()
+            refused = self._report.message if self._report.state == "rejected" else ""
+            return [f"of the centre's scripts none runs: {line}" for line in refused.splitlines()]
 
     async def _judged_again(self) -> Judged:
         """What is kept, by the rules of today. Reports it."""

@@ -349,7 +349,7 @@ async def test_a_key_taken_away_ends_what_it_signed_at_the_next_look_and_at_the_
     await bench.keeper.take(a_set(signed()), "e1")
     assert bench.ran == marks(signed())
     bench.rules = replace(SIGNED, keys={"other": "key"})
-    await bench.keeper.look_again()
+    assert await bench.keeper.look_again() == ["of the centre's scripts none runs: oil is not signed"]
     assert (bench.ran, bench.state) == ([], ("rejected", None, "oil is not signed"))
     assert bench.known() == ""
     await bench.restart()
@@ -383,5 +383,5 @@ async def test_a_new_local_script_takes_its_name_back_and_gives_it_back(bench: B
 async def test_a_change_of_the_local_file_that_changes_nothing_here_replaces_nothing(bench: Bench) -> None:
     await bench.keeper.take(a_set(GOOD), "e1")
     tried = len(bench.tried)
-    await bench.keeper.look_again()
+    assert await bench.keeper.look_again() == []
     assert len(bench.tried) == tried
