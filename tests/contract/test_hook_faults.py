@@ -63,3 +63,23 @@ def test_faults_are_told_and_the_worker_goes_on() -> None:
     lineless = [failure(each).kind for each in faults if failure(each).line is None]
     assert lineless == ["StateRefused"]
     assert [good(each, "r") for each in works] == list(WORKS.values())
+
+
+async def _too_much() -> list[Any]:
+    source = """
+OUTPUTS = {"s[1..40]": "string"}
+def transform(frame):
+    frame.set_columns("s[1..40]", "x" * (60_000 if frame["n"] else 10))
+"""
+    worker = await WorkerProcess.start()
+    try:
+        desk = await Desk.of(source, tags=[TagSchema("n", ValueType.INT16)], worker=worker)
+        return [await desk.frame({"n": number}) for number in (1, 0)]
+    finally:
+        await worker.close()
+
+
+def test_an_answer_that_is_too_large_is_an_error_and_the_worker_goes_on() -> None:
+    large, small = asyncio.run(_too_much())
+    assert "more than 1048576 bytes" in failure(large).message
+    assert good(small, "s40") == "x" * 10

@@ -10,13 +10,17 @@ _MOST_LINES: Final = 10
 
 
 def refused(error: Refused) -> dict[str, Any]:
-    line, message = error.errors[0]
-    more = [f"line {at}: {text}" if at else text for at, text in error.errors]
+    """The first thing that is wrong, with the lines of the others."""
+    (line, message), *others = error.errors
+    if others:
+        lines = ", ".join(str(at) for at, _ in others if at)
+        message = f"{message}; {len(others)} more in line {lines}"
+    told = [f"line {at}: {text}" if at else text for at, text in error.errors]
     return {
         "type": "ScriptRefused",
         "message": message[:_MOST_CHARACTERS],
         "line": line,
-        "traceback": "\n".join(more) if len(more) > 1 else "",
+        "traceback": "\n".join(told) if others else "",
     }
 
 
