@@ -97,10 +97,6 @@ class HookWatch(Protocol):
 
     def report(self) -> HooksReport: ...
 
-    def latest(self, connection: str | None = None) -> list[LatestValue]:
-        """The newest values that hooks made: of replaced tags and of computed ones."""
-        ...
-
     def adjusted(self) -> Mapping[str, tuple[int, int]]:
         """By connection, how many samples hooks of this run have computed and how many dropped: read grows
         by the one, suppressed by the other, and framed by their difference."""

@@ -112,13 +112,11 @@ class Values:
 
 
 class Made:
-    """What hooks have made of groups: of each the schema that it was read with, and its values now."""
+    """What hooks have made of groups: of each its values now, with the schema under which they go on."""
 
     def __init__(self) -> None:
-        self._raw: dict[Group, Schema] = {}
         self._values: dict[Group, GroupValues] = {}
         self._failed: dict[Group, Frame] = {}
-        self._indices: dict[Group, list[int]] = {}
 
     def note(self, group: Group, raw: Schema, schema: Schema, frame: Frame) -> None:
         """raw: as it was read; of computed groups, one without tags."""
@@ -128,10 +126,8 @@ class Made:
                 self._failed[group] = frame
             return
         known = self._values.get(group)
-        if known is None or known.schema is not schema or self._raw[group] is not raw:
+        if known is None or known.schema is not schema:
             known = self._values[group] = GroupValues(schema)
-            self._raw[group] = raw
-            self._indices.pop(group, None)
         self._failed.pop(group, None)
         known.note(frame)
 
@@ -143,27 +139,19 @@ class Made:
         """Forgets all others: hooks have no say in them any more."""
         for group in self._values.keys() - set(groups):
             del self._values[group]
-            del self._raw[group]
             self._failed.pop(group, None)
-            self._indices.pop(group, None)
 
     def schemas(self) -> list[Schema]:
         """Of groups that hooks changed, as their frames go on."""
         return [values.schema for values in self._values.values()]
 
     def latest_of(self, schema: Schema, wanted: Iterable[int]) -> list[LatestValue]:
-        """Of some tags, by their places in one of `schemas`; nothing where that is another by now."""
+        """Of some tags, by their places in one of `schemas`; nothing where that is another by now.
+
+        Where a hook fails now, they have no value."""
         group = (schema.connection, schema.group)
         values = self._values.get(group)
         return [] if values is None or values.schema.hash != schema.hash else self._of(group, values, wanted)
-
-    def latest(self, connection: str | None) -> list[LatestValue]:
-        """Of tags that are not as they were read. Where a hook fails now, they have no value."""
-        found: list[LatestValue] = []
-        for group, values in self._values.items():
-            if connection is None or group[0] == connection:
-                found += self._of(group, values, self._changed(group, values.schema))
-        return found
 
     def _of(self, group: Group, values: GroupValues, wanted: Iterable[int]) -> list[LatestValue]:
         tags, failed = values.schema.tags, self._failed.get(group)
@@ -180,11 +168,3 @@ class Made:
             )
             for index, value in newest.items()
         ]
-
-    def _changed(self, group: Group, schema: Schema) -> list[int]:
-        found = self._indices.get(group)
-        if found is None:
-            before = {tag.name: tag for tag in self._raw[group].tags}
-            found = [index for index, tag in enumerate(schema.tags) if before.get(tag.name) != tag]
-            self._indices[group] = found
-        return found

@@ -357,9 +357,6 @@ class Stage:
         layers = next((place.layers for place in self._places.values() if place.layers), {})
         return HooksReport(hooks=[hook.report() for hook in self._hooks], layers=layers)
 
-    def latest(self, connection: str | None = None) -> list[LatestValue]:
-        return self._made.latest(connection)
-
     def schemas(self) -> list[Schema]:
         return self._made.schemas()
 

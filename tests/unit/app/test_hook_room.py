@@ -12,7 +12,6 @@ from edge_agent.app.compiled import Compiled, compile_file
 from edge_agent.app.hook_sources import Sources
 from edge_agent.app.hooks import HookRoom, failing
 from edge_agent.contracts.errors import ConfigError
-from edge_agent.contracts.status import LatestValue
 from edge_agent.runtime.manual_clock import ManualClock
 from edge_agent.wire.messages import HookReport, HooksReport
 from edge_agent.wire.scripts import HookPoint, OnFailure, Script
@@ -54,9 +53,6 @@ class Noted:
     def report(self) -> HooksReport:
         hooks = [HookReport(name=name, hook_type="transform", state=self.state) for name in self.scripts]
         return HooksReport(hooks=hooks, layers={"seccomp": "on"})
-
-    def latest(self, connection: str | None = None) -> list[LatestValue]:
-        return []
 
     def types(self) -> Any:
         def made(clock: object, sources: object, states: Mapping[str, bytes]) -> "Noted":
