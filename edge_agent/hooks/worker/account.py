@@ -16,6 +16,8 @@ from edge_agent.wire.quality import Quality
 QUALITY_BY_LABEL: Final = {quality.label: int(quality) for quality in Quality}
 
 
+# What computing with None raises.
+OF_NONE: Final = (TypeError, AttributeError, KeyError)
 MUTABLE: Final[frozenset[type]] = frozenset({list, dict})
 
 
@@ -124,7 +126,7 @@ class Account:
         before, self._read = self._read, 0
         try:
             value = make()
-        except TypeError as error:
+        except OF_NONE as error:
             if not self._read & NULL or not is_of_none(error):
                 raise
             value = None
@@ -157,8 +159,10 @@ def own(value: Any) -> Any:
     return copy.deepcopy(value) if type(value) in MUTABLE else value
 
 
-def is_of_none(error: TypeError) -> bool:
-    """Whether somebody computed with None."""
+def is_of_none(error: Exception) -> bool:
+    """Whether somebody computed with None, or looked for it in a dict."""
+    if isinstance(error, KeyError):
+        return error.args == (None,)
     return "NoneType" in str(error)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from edge_agent.hooks.worker import faults
-from edge_agent.hooks.worker.account import Account, is_of_none
+from edge_agent.hooks.worker.account import OF_NONE, Account, is_of_none
 from edge_agent.hooks.worker.cells import Cells
 from edge_agent.hooks.worker.compiling import FRAME_POINTS, Refused, compile_script
 from edge_agent.hooks.worker.console import Console
@@ -116,7 +116,7 @@ class Program:
                 self._function(given, self.state.value)
             else:
                 self._function(given)
-        except TypeError as error:
+        except OF_NONE as error:
             if not is_of_none(error) or not given.without_value():
                 raise
             # It computed with a value that there is not: what it would have set has none either.

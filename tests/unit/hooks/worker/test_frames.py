@@ -39,6 +39,24 @@ async def test_a_missing_value_spoils_its_own_line_alone() -> None:
     assert good(made, "water_f") == 50.0
 
 
+@pytest.mark.parametrize("before", [False, True], ids=["in its line", "behind a variable"])
+@pytest.mark.parametrize(
+    "expression",
+    ["-v", "v + 1", "1 < v", "round(v)", "int(v)", "math.sqrt(v)", "v.strip()", "v[0]", "{1: 2}[v]", "[1][v]",
+     "max(v, 1)", "sum([v])", "f'{v:02d}'", "'%d' % v", "list(v)", "1 in v", "json.loads(v)", "str.upper(v)",
+     "re.sub('a', 'b', v)", "datetime.date.fromordinal(v)", "statistics.mean([v])", "range(v)", "v()"],
+)  # fmt: skip
+async def test_whatever_is_done_with_a_missing_value_is_no_failure(expression: str, before: bool) -> None:
+    line = expression.replace("v", 'frame["oil"]') if not before else expression
+    name = "" if not before else "v = frame['oil']\n    "
+    source = f"OUTPUTS = {{'a': 'json', 'b': 'int8'}}\ndef transform(frame):\n    {name}frame['a'] = {line}\n"
+    desk = await Desk.of(source + "    frame.set('b', 1)\n")
+    made = await desk.frame({**ALL, "oil": None}, {"oil": "bad_comm"})
+    assert isinstance(made, dict), made
+    assert (made["a"].value, made["a"].quality) == (None, "bad_comm")
+    assert made["b"].quality == ("bad_comm" if before else "good")
+
+
 async def test_a_missing_value_behind_a_variable_spoils_all_that_follows() -> None:
     desk = await Desk.of("""
 OUTPUTS = {"oil_f": "float64", "water_f": "float64"}
