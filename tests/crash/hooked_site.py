@@ -84,12 +84,10 @@ class HookedSite(Site):
         return LocalClient(self.runtime / "agent.sock").status()
 
     def promises(self) -> dict[Run, int]:
-        """Frames that the agent says it has, by group; none where it does not answer."""
+        """Frames that the agent says it has read, by group; none where it does not answer."""
         with contextlib.suppress(NotConnected):
             status = self.status()
-            return {
-                (status.run, entry.connection, "all"): entry.framed // TAGS for entry in status.accounting
-            }
+            return {(status.run, each.name, "all"): each.samples // TAGS for each in status.connections}
         return {}
 
 
