@@ -73,7 +73,10 @@ class WorkerProcess:
         The thread that calls must live as long as the agent: the kernel ends a worker with it. Raises
         WorkerGone where there is none, with what it said last.
         """
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            raise WorkerGone(f"no process can be started: {error.strerror}") from error
         with theirs:
             try:
                 process = subprocess.Popen(  # noqa: ASYNC220 a few milliseconds: the child is not waited for

@@ -1,5 +1,6 @@
 """A trial believes no answer, outlives any script, and compiles nothing where a required layer is missing."""
 
+import resource
 from typing import Any
 
 import pytest
@@ -87,6 +88,17 @@ async def test_nothing_is_compiled_where_a_required_layer_is_missing() -> None:
         await try_scripts(scripts("a"), ["landlock", "seccomp"], start)
     assert worker.asked == []
     assert worker.closed
+
+
+async def test_without_file_handles_nothing_is_known_of_a_script() -> None:
+    """A reload must be refused then, and not end halfway."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        with pytest.raises(Unavailable, match="Too many open files"):
+            await try_scripts(scripts("a"), ())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def test_without_a_process_nothing_is_known_of_a_script() -> None:
