@@ -23,6 +23,10 @@ TAGS = 4
 # Long enough that no last will below is explained by three heartbeats that did not come.
 HEARTBEAT_SECONDS = 5
 LAST_WILL_SECONDS = 8
+YEARLY = {
+    "name": "yearly", "hook_type": "on_schedule", "schedule": "0 0 1 1 *",
+    "source": 'OUTPUTS = {"year": "int32"}\n\n\ndef on_schedule(tick):\n    pass\n',
+}  # fmt: skip
 LONG = os.environ.get("HOLDFAST_MQTT_LONG") == "1"
 FROZEN_SECONDS = 60
 # A minute of what the agent keeps in memory of batches that wait, and what any process gains at random.
@@ -91,7 +95,7 @@ async def _started(directory: Path, made: Broker, rig: Rig) -> House:
     file.write_text(yaml.safe_dump({"mqtt": settings}))
     rig.extend_centre("--config", str(file))
     document = yaml.safe_load((directory / "edge-agent.yaml").read_text())
-    document["remote"] = {"manage": ["connections"]}
+    document["remote"] = {"manage": ["connections", "hooks"]}
     document["central"] = {
         "url": made.url,
         "ca_file": str(made.authority.ca),
@@ -110,7 +114,7 @@ async def test_nothing_is_lost_or_doubled_and_the_centre_rules_through_the_broke
     async with house(tmp_path) as made:
         await made.fresh()
         await made.heard(True, 5)
-        await _commands_and_config_come_through_the_broker(made)
+        await _commands_config_and_scripts_come_through_the_broker(made)
         await asyncio.to_thread(made.broker.kill)
         await asyncio.sleep(1.0)  # an outage, in which batches are made
         await asyncio.to_thread(made.broker.start)
@@ -156,13 +160,16 @@ async def _the_broker_freezes(made: House) -> None:
     await made.fresh()
 
 
-async def _commands_and_config_come_through_the_broker(made: House) -> None:
+async def _commands_config_and_scripts_come_through_the_broker(made: House) -> None:
     orders = Orders(made.rig)
     command = await orders.order("read_tags", {"tags": ["plc00.t0"]})
     path = f"/api/fleet/edge/{DEVICE}/config"
     document = yaml.safe_load((made.rig.log("agent").parent / "edge-agent.yaml").read_text())
     document["connections"][1]["groups"][0]["interval"] = "300ms"
     await made.ask("PUT", path, {"connections": document["connections"]}, **{"If-None-Match": "*"})
+    # One that changes no frame: whoever judges those knows of no script.
+    script = await made.ask("POST", "/api/fleet/scripts", YEARLY)
+    await made.ask("PUT", f"/api/fleet/scripts/{script['id']}/assignment", {"devices": [DEVICE]})
 
     async def has_ended() -> bool:
         return (await orders.get(command))["state"] in FINAL
@@ -171,7 +178,12 @@ async def _commands_and_config_come_through_the_broker(made: House) -> None:
         reported = (await made.rig.api.device())["config"]["reported"]
         return reported is not None and reported["applied_version"] == 1
 
+    async def has_scripts() -> bool:
+        hooks = (await made.rig.api.device())["hooks"]
+        return hooks is not None and [hook["state"] for hook in hooks["hooks"]] == ["running"]
+
     await until(has_ended, 20)
     ended = await orders.get(command)
     assert ended["state"] == "succeeded", ended
     await until(is_applied, 40)
+    await until(has_scripts, 40)
