@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from central_sync.api.server import ROUTES
@@ -39,6 +40,7 @@ hooks = "tests.integration.schemathesis_hooks"
 "path.id" = "{DEVICE}"
 "path.tag" = "{TAG}"
 "path.connection" = "{CONNECTION}"
+"path.version" = "1"
 "query.wait" = 0
 """
 CENTRE = """
@@ -71,10 +73,24 @@ CALLERS = (
 @pytest.mark.timeout(3_600)
 async def test_no_server_error_and_no_undocumented_answer(tmp_path: Path) -> None:
     async with fleet_house(tmp_path, CENTRE) as house:
-        (tmp_path / "schemathesis.toml").write_text(SETTINGS)
+        script = f'"path.script" = "{await _script(house)}"\n'
+        (tmp_path / "schemathesis.toml").write_text(SETTINGS + script)
         found = {caller.name: await _judge(house, caller) for caller in CALLERS}
         wrong = {name: said for name, said in found.items() if said}
         assert not wrong, "\n".join(f"as {name}:\n{said}" for name, said in wrong.items())
+
+
+async def _script(house: FleetHouse) -> str:
+    """The id of a new one that the device has."""
+    headers = {"Authorization": f"Bearer {house.tokens['admin']}"}
+    body = {"name": "oil", "hook_type": "transform", "source": "def transform(frame):\n    pass\n"}
+    async with aiohttp.ClientSession(house.url, headers=headers) as session:
+        async with session.post("/api/fleet/scripts", json=body) as made:
+            script = str((await made.json())["id"])
+        path = f"/api/fleet/scripts/{script}/assignment"
+        async with session.put(path, json={"devices": [DEVICE]}) as assigned:
+            assert assigned.status == 200, await assigned.text()
+    return script
 
 
 async def _judge(house: FleetHouse, caller: Caller) -> str:
