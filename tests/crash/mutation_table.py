@@ -27,6 +27,7 @@ _COMMIT: Final = "edge_agent/buffer/commit.py"
 _AMENDMENTS: Final = "edge_agent/buffer/amendments.py"
 _FRAMES: Final = "edge_agent/buffer/frames.py"
 _RECOVERY: Final = "edge_agent/buffer/recovery.py"
+_FLOW: Final = "edge_agent/hooks/flow.py"
 _DELIVERY: Final = "edge_agent/uplink/delivery.py"
 _CENTRE_INGEST: Final = "central_sync/store/ingest.py"
 
@@ -107,6 +108,22 @@ MUTATIONS: Final = (
         "            frame = mark_failed(frame, schema.tag_count, withhold=any(found))\n",
         "            assert frame\n",
         "what a killed agent left goes on as if its hooks had seen it",
+        _KILL,
+    ),
+    Mutation(
+        "failed-samples-not-marked",
+        _FLOW,
+        "            item.frame = mark_failed(item.frame, item.schema.tag_count, withhold=hook.withholds)\n",
+        "            assert item.frame\n",
+        "samples whose hook was killed go on as if it had seen them",
+        _KILL,
+    ),
+    Mutation(
+        "frames-of-a-killed-worker-dropped",
+        _FLOW,
+        "            hook.spoiled(item.frame.samples)\n",
+        "            self.lanes[item.raw.connection, item.raw.group].remove(item)\n",
+        "what a worker had when it was killed is gone with it",
         _KILL,
     ),
     # --- names -----------------------------------------------------------------------------------------

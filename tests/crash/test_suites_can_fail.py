@@ -14,6 +14,10 @@ from tests.crash.mutations import assert_caught, mutated, named, run_pytest
 KILL_LOOPS = "tests/crash/test_kill_loops.py"
 BUFFER_KILL = "tests/crash/test_agent_buffer_kill.py"
 CENTRE_KILL = "tests/crash/test_central_kill.py"
+HOOK_KILL = (
+    "tests/crash/test_hook_kills.py"
+    "::test_kills_of_workers_and_of_their_agent_lose_nothing_and_hook_nothing_twice"
+)
 POWER_CUT = "tests/crash/test_power_cut.py"
 SECONDS = 150
 # What the suites say, with their figures: their own source shows the words as well where they fail.
@@ -30,9 +34,15 @@ KILL_LOOP_MUTANTS = (
     ("edge-acknowledges-before-commit", KILL_LOOPS, 8, f"{LOST}.*'losses': "),
     ("ring-not-written", KILL_LOOPS, 8, f"{LOST}(?!{{'not drained')"),
 )
+SPOILED = "hooks lost, doubled or spoiled something: "
+HOOK_KILL_MUTANTS = (
+    ("frames-of-a-killed-worker-dropped", HOOK_KILL, 1, f"{SPOILED}.* follows "),
+    ("failed-samples-not-marked", HOOK_KILL, 1, f"{SPOILED}.* are not marked"),
+)
 KILLS = (
     *KILL_LOOP_MUTANTS[: size(2, 1)],
     ("centre-answers-before-commit", CENTRE_KILL, 100, UNSTORED),
+    *HOOK_KILL_MUTANTS[: size(2, 1)],
     ("hook-state-before-its-batch", BUFFER_KILL, 60, "broken: the count of a hook is"),
     ("frames-that-no-hook-saw-not-marked", BUFFER_KILL, 60, "broken: frame .* is neither hooked nor marked"),
 )
