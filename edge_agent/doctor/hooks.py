@@ -11,6 +11,7 @@ from edge_agent.wire.messages import HooksReport
 
 NAME: Final = "hooks"
 _ON: Final = "on"
+_MEND: Final = "mend the script: `edge-agent hook test FILE` shows what it does"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +49,16 @@ def judge_layers(layers: Mapping[str, str], require: Sequence[str]) -> list[Find
 
 
 def judge_running(report: HooksReport) -> list[Finding]:
-    """Of an agent that runs: how its hooks are."""
-    ill = [each for each in report.hooks if each.state in ("off", "refused")]
-    remedy = "mend the script (`edge-agent hook test`), then `edge-agent reload`"
+    """Of an agent that runs: how its hooks are. Local ones that were refused are told as they are tried."""
+    ill = [
+        each
+        for each in report.hooks
+        if each.state == "off" or (each.state == "refused" and each.origin != "local")
+    ]
     return [
         failed(
             f"{each.name} is {each.state}: {'' if each.line is None else f'line {each.line}: '}{each.error}",
-            remedy,
+            _MEND,
         )
         for each in ill
     ]
@@ -63,8 +67,7 @@ def judge_running(report: HooksReport) -> list[Finding]:
 def judge_tried(tried: Tried, require: Sequence[str], scripts: int) -> list[Finding]:
     if tried.fault:
         return [failed(f"no script can be run: {tried.fault}", "see docs/hooks-sandbox.md")]
-    mend = "mend the script: `edge-agent hook test FILE` shows what it does"
-    broken = [failed(problem, mend) for problem in tried.problems]
+    broken = [failed(problem, _MEND) for problem in tried.problems]
     well = [] if broken else [ok(f"{scripts} script{'' if scripts == 1 else 's'} compiled")]
     return [*broken, *well, *judge_layers(tried.layers, require)]
 

@@ -62,8 +62,10 @@ def test_a_hook_that_is_off_fails_with_its_line() -> None:
     report = HooksReport(hooks=[
         HookReport(name="oil", hook_type="transform", state="off", error="no", line=3),
         HookReport(name="water", hook_type="transform", state="running"),
+        HookReport(name="tried", hook_type="transform", state="refused", error="no"),
+        HookReport(name="sent", hook_type="transform", state="refused", error="no", origin="centre"),
     ])  # fmt: skip
-    assert [each.text for each in judge_running(report)] == ["oil is off: line 3: no"]
+    assert [each.text for each in judge_running(report)] == ["oil is off: line 3: no", "sent is refused: no"]
 
 
 async def test_without_scripts_nothing_is_tried() -> None:
