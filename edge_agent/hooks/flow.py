@@ -9,16 +9,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from edge_agent.contracts.clock import Clock
 from edge_agent.contracts.hooks import Frames, Hooked, LinkChange, Records, Tick
+from edge_agent.hooks.derive import Derived
 from edge_agent.hooks.hook import Hook
 from edge_agent.hooks.latest import Group, Values
 from edge_agent.hooks.merge import Merged
 from edge_agent.hooks.runner import Alert, Failure, Given
-from edge_agent.hooks.worker.patterns import matcher
+from edge_agent.hooks.worker.patterns import expand, is_glob, matcher
 from edge_agent.model.failed import mark_failed
 from edge_agent.wire.batch import Kind
 from edge_agent.wire.frame import Frame
 from edge_agent.wire.messages import Event
+from edge_agent.wire.quality import Quality, whole
 from edge_agent.wire.schema import Schema
 from edge_agent.wire.scripts import HOOKS_CONNECTION, covers
 
@@ -119,6 +122,15 @@ class Flow:
         return Hooked(made, told, schemas, dict(states))
 
 
+def lacking(computed: Derived, clock: Clock) -> Merged:
+    """A frame that says of all tags of a hook without frames that it has not computed them."""
+    tags, texts = computed.schema.tag_count, len(computed.text_types)
+    text = (None,) * texts if texts else None
+    quality = whole(tags, Quality.BAD_HOOK)
+    frame = Frame(0, clock.mono_ns(), clock.wall_ms(), b"", tags, text=text, quality=quality)
+    return Merged(frame, tags, 0)
+
+
 def given_up(frames: Frames, broken: Flow, hooks: Sequence[Hook]) -> Flow:
     """All frames as they came, marked where a hook had a say in them."""
     flow = Flow.of(frames, broken.until)
@@ -169,7 +181,8 @@ class Wanted:
     """Which tags INPUTS name, remembered by schema."""
 
     def __init__(self, inputs: Sequence[str]) -> None:
-        self._matchers = [matcher(pattern) for pattern in inputs]
+        self._names = frozenset(name for each in inputs if not is_glob(each) for name in expand(each))
+        self._matchers = [matcher(each) for each in inputs if is_glob(each)]
         self._known: dict[str, list[int]] = {}
 
     def indices(self, schema: Schema) -> list[int]:
@@ -179,7 +192,8 @@ class Wanted:
             found = [
                 index
                 for index, tag in enumerate(schema.tags)
-                if any(matches(before + tag.name) for matches in self._matchers)
+                if (name := before + tag.name) in self._names
+                or any(matches(name) for matches in self._matchers)
             ]
             self._known[schema.hash] = found
         return found

@@ -27,6 +27,7 @@ from edge_agent.hooks.flow import (
     cycle,
     dependencies,
     given_up,
+    lacking,
     link_calls,
     tick_calls,
 )
@@ -43,6 +44,8 @@ from edge_agent.wire.scripts import HookPoint, Script, covers
 
 logger = structlog.stdlib.get_logger(__name__)
 
+# Computed tags of a hook that fails are told as bad so often: the first frame alone could be overlooked.
+REPEAT_SECONDS: Final = 60.0
 # What a connection's begin and a change of scripts wait for workers to learn the groups.
 PREPARE_SECONDS: Final = 5.0
 _UNPREPARED: Final = Failure("NotReady", "its worker is still being told of this group", blameless=True)
@@ -71,6 +74,8 @@ class Stage:
         self._wanted: dict[str, Wanted] = {}
         self._primed: dict[str, Any] = {}
         self._numbers: dict[str, int] = {}
+        # Since when hooks without frames were told of as computing nothing.
+        self._silent: dict[str, float] = {}
         self._sums: dict[str, Sums] = {}
         # Of each group the schema that it was read with last.
         self._raw: dict[Group, Schema] = {}
@@ -270,20 +275,19 @@ class Stage:
         del calls[MAX_CALLS:]
         wanted = self._wanted_by(hook)
         unable = await self._unable(flow, hook) if calls else None
-        if not calls or unable is not None or wanted is None or hook.runner is None:
+        if unable is not None:
+            self._compute(flow, hook, [unable])
+            return
+        if not calls or wanted is None or hook.runner is None:
             return
         values = wanted.values(self._values)
         mono_ns = self._clock.mono_ns()
         frames = [frame_of(call["t"], mono_ns) for call in calls]
         told = [{**call, "v": values} for call in calls]
         runner, seconds = hook.runner, hook.seconds(self._call_seconds)
-        state = hook.state or b""
+        state, place = hook.state or b"", self._place(hook)
         results = await self._asking.ask(
-            flow,
-            hook,
-            self._place(hook),
-            len(calls),
-            lambda: runner.calls(told, frames, state, seconds, flow.until),
+            flow, hook, place, len(calls), lambda: runner.calls(told, frames, state, seconds, flow.until)
         )
         self._compute(flow, hook, results)
 
@@ -295,7 +299,8 @@ class Stage:
         if not any(each.derived is not None for each in given):
             self._primed.pop(hook.name, None)
             return
-        if await self._unable(flow, hook) is not None:
+        if (unable := await self._unable(flow, hook)) is not None:
+            self._compute(flow, hook, [unable])
             return
         await self._prepare(flow, hook, {each.schema.hash: each.schema for each in given}.values())
         runner = hook.runner
@@ -310,13 +315,27 @@ class Stage:
     def _compute(self, flow: Flow, hook: Hook, results: Sequence[Merged | Failure | None]) -> None:
         """Outputs of a hook without frames become frames of connection `hooks`, each that has any."""
         computed = None if hook.outputs is None else hook.outputs.computed
+        if computed is None or not computed.count:
+            return
         made = [each for each in results if isinstance(each, Merged) and each.computed]
-        if computed is None or not made:
+        if made:
+            self._silent.pop(hook.name, None)
+        elif any(isinstance(each, Failure) for each in results) and self._is_to_tell(hook):
+            made = [lacking(computed, self._clock)]
+        if not made:
             return
         number = self._numbers.get(hook.name, 1)
         self._numbers[hook.name] = flow.compute(computed.schema, made, computed.source, number)
         group = (computed.schema.connection, computed.schema.group)
         self._note(group, flow.lanes[group][-len(made) :])
+
+    def _is_to_tell(self, hook: Hook) -> bool:
+        """Whether it is time to say that the hook computes nothing: at once, and then once a minute."""
+        now = self._clock.monotonic()
+        if now - self._silent.get(hook.name, -REPEAT_SECONDS) < REPEAT_SECONDS:
+            return False
+        self._silent[hook.name] = now
+        return True
 
     def _primers(self) -> dict[str, list[tuple[Schema, Any]]]:
         """For each on_cycle hook with a new worker: the newest frames from before this flush."""

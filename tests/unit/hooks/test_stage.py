@@ -381,6 +381,22 @@ async def test_a_cycle_of_a_new_worker_knows_what_the_old_one_knew(house: House)
     assert len(house.workers.begun) == 2
 
 
+async def test_computed_tags_of_a_hook_that_fails_do_not_stay_good(house: House) -> None:
+    """Nobody would see that a value is old: its group says so itself, at once and then once a minute."""
+    await house.run(script("both", CYCLE, "on_cycle", ["press2.*"]))
+    await house.flush((FAST, frame(1, [5, 0, 0])), (SLOW, frame(2, [1])))
+    house.workers.refusing = True
+    house.worker("both").kill()
+    shown = [values(await house.flush((SLOW, frame(n, [1]))), "hooks") for n in range(3, 6)]
+    assert shown == [[{"both": (None, "bad_hook")}], [], []]
+    await house.clock.advance(60)
+    hooked = await house.flush((SLOW, frame(6, [1])))
+    assert values(hooked, "hooks") == [{"both": (None, "bad_hook")}]
+    (made,) = house.stage.schemas()
+    assert [one.n for one in hooked.frames[made.hash][1]] == [3]
+    assert [one.quality for one in house.stage.latest_of(made, [0])] == ["bad_hook"]
+
+
 LINK = """
 OUTPUTS = {"up": "string"}
 def on_connect(link):
