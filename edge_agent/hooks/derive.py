@@ -16,7 +16,7 @@ import orjson
 
 from edge_agent.hooks.errors import BadReply, ScriptRefused
 from edge_agent.hooks.protocol import MAX_OUTPUTS
-from edge_agent.hooks.worker.patterns import expand, matcher
+from edge_agent.hooks.worker.patterns import expand, is_glob, matcher
 from edge_agent.wire.errors import WireError
 from edge_agent.wire.schema import MAX_ELEMENTS, MAX_NAME_CHARACTERS, Schema, TagSchema, ValueType
 from edge_agent.wire.scripts import HOOKS_CONNECTION, Script
@@ -26,6 +26,7 @@ RAW_SUFFIX: Final = ".raw"
 
 _TYPE: Final = re.compile(r"([a-z0-9]+)(?:\[([0-9]{1,6})\])?(?: +(.{1,100}))?")
 _MAX_DECLARED: Final = 5_000
+_MAX_PATTERNS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +45,37 @@ def declared(outputs: object) -> tuple[Declared, ...]:
     if not isinstance(outputs, list) or len(outputs) > _MAX_DECLARED:
         raise BadReply("the worker's OUTPUTS are no list")
     found: list[Declared] = []
+    names = patterns = 0
     for entry in outputs:
         if not (isinstance(entry, list) and len(entry) == 2 and all(isinstance(part, str) for part in entry)):
             raise BadReply("an entry of the worker's OUTPUTS is not a name and a type")
         found.append(_declared(*entry))
-    if sum(len(each.names) for each in found) > MAX_OUTPUTS:
-        raise ScriptRefused(f"OUTPUTS: more than {MAX_OUTPUTS} tags")
+        names += len(found[-1].names)
+        patterns += not found[-1].names
+        _check_many("OUTPUTS", names, patterns)
     return tuple(found)
+
+
+def named(inputs: Sequence[object]) -> tuple[str, ...]:
+    """What a worker says that a script's INPUTS are. Raises ScriptRefused and BadReply."""
+    names = patterns = 0
+    for each in inputs:
+        if not isinstance(each, str):
+            raise BadReply("an entry of the worker's INPUTS is no name")
+        if len(each) > 2 * MAX_NAME_CHARACTERS:
+            raise ScriptRefused(f"INPUTS: {each!r:.60} is too long for CONNECTION.TAG")
+        names += 0 if is_glob(each) else len(_names(each, "INPUTS"))
+        patterns += is_glob(each)
+        _check_many("INPUTS", names, patterns)
+    return tuple(str(each) for each in inputs)
+
+
+def _check_many(what: str, names: int, patterns: int) -> None:
+    """Names are written out, and patterns looked for among all tags, by the agent itself."""
+    if names > MAX_OUTPUTS:
+        raise ScriptRefused(f"{what}: more than {MAX_OUTPUTS} tags")
+    if patterns > _MAX_PATTERNS:
+        raise ScriptRefused(f"{what}: more than {_MAX_PATTERNS} patterns")
 
 
 def _declared(name: str, text: str) -> Declared:
@@ -65,17 +90,13 @@ def _declared(name: str, text: str) -> Declared:
     return Declared(name, _names(name), ValueType(match[1]), count, match[3] or "")
 
 
-def _names(name: str) -> tuple[str, ...]:
-    if _is_pattern(name):
+def _names(name: str, of: str = "OUTPUTS") -> tuple[str, ...]:
+    if is_glob(name):
         return ()
     try:
         return tuple(expand(name))
     except ValueError as error:
-        raise ScriptRefused(f"OUTPUTS: {name!r:.60}: {error}") from error
-
-
-def _is_pattern(name: str) -> bool:
-    return "*" in name or "?" in name
+        raise ScriptRefused(f"{of}: {name!r:.60}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

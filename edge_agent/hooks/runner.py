@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 
 from edge_agent.contracts.clock import Clock
-from edge_agent.hooks.derive import Declared, Derived, computed, declared, derive
+from edge_agent.hooks.derive import Declared, Derived, computed, declared, derive, named
 from edge_agent.hooks.errors import BadReply, OutOfTime, ScriptRefused, TimedOut
 from edge_agent.hooks.link import Link, Said, plain
 from edge_agent.hooks.merge import Merged, merge
@@ -83,7 +83,7 @@ class Outputs:
     def __init__(self, script: Script, outputs: Any, inputs: Sequence[str]) -> None:
         """Raises ScriptRefused, and BadReply for what is no declaration."""
         self.script = script
-        self.inputs = list(inputs)
+        self.inputs = list(named(inputs))
         self.declared: tuple[Declared, ...] = declared(outputs)
         self.computed = None if script.hook_type.has_frames else computed(self.declared, script)
         self._derived: dict[str, Derived | ScriptRefused] = {}

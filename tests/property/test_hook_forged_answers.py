@@ -3,6 +3,7 @@ make is a frame that travels, with samples that add up, and with all other tags 
 
 import contextlib
 import copy
+import re
 from typing import Any
 
 import orjson
@@ -11,10 +12,11 @@ from hypothesis import given as with_given
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from edge_agent.hooks.errors import BadReply
+from edge_agent.hooks.errors import BadReply, ScriptRefused
 from edge_agent.hooks.merge import Merged
 from edge_agent.hooks.protocol import MAX_STATE_BYTES
 from edge_agent.hooks.runner import Failure, Given, Outputs, Ran, read
+from edge_agent.hooks.worker.patterns import matcher
 from edge_agent.wire.batch import Batch, FramesPart, Origin, encode
 from edge_agent.wire.frame import Frame, selection
 from edge_agent.wire.quality import Quality, QualityRun
@@ -191,6 +193,36 @@ def test_an_error_may_say_what_it_wants_and_is_bounded(error: Any) -> None:
 @pytest.mark.parametrize("prints", [None, 5, [], {}, "x" * 10**6])
 def test_prints_are_a_bounded_text_or_nothing(prints: Any) -> None:
     assert len(judged(honest() | {"prints": prints}).prints) <= 4_096
+
+
+FLOODS: dict[str, list[Any]] = {
+    "ranges": [[f"a{number}[0..19999]", "bool"] for number in range(5_000)],
+    "patterns": [[f"*?*{number}", "bool"] for number in range(5_000)],
+    "a range without end": [["a[0..999999999]", "bool"]],
+}
+
+
+@pytest.mark.parametrize("name", FLOODS)
+def test_what_a_script_declares_is_bounded_before_it_is_written_out(name: str) -> None:
+    """In the agent's own memory: a hundred million names do not fit into it, and are not waited for."""
+    with pytest.raises(ScriptRefused, match="more than"):
+        Outputs(SCRIPT, FLOODS[name], [])
+    with pytest.raises(ScriptRefused, match="more than"):
+        Outputs(SCRIPT, DECLARED, [f"press1.{pattern}" for pattern, _ in FLOODS[name]])
+
+
+def test_no_pattern_of_a_script_takes_the_agent_long() -> None:
+    """Looked for by what goes back and forth, one of these takes longer than a plant lives."""
+    name = "a" * 200
+    for pattern in ("*?" * 100 + "*X", "*a" * 100 + "X", "*a*?" * 50 + "X*"):
+        assert not matcher(pattern)(name)
+
+
+@with_given(st.text("ab.[", max_size=6), st.text("ab?*[", max_size=6))
+def test_a_pattern_stands_for_what_a_plain_reader_finds(name: str, pattern: str) -> None:
+    parts = {"*": ".*", "?": "."}
+    plain = re.fullmatch("".join(parts.get(each) or re.escape(each) for each in pattern), name)
+    assert matcher(pattern)(name) == (plain is not None)
 
 
 ATOMS = st.one_of(
