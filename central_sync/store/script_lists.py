@@ -8,15 +8,15 @@ from typing import Any, Final
 import orjson
 
 from central_sync.services.database import Database
-from central_sync.services.scripts.service import (
+from central_sync.services.scripts.service import runs
+from central_sync.services.scripts.sets import ServedScripts
+from central_sync.services.scripts.store import (
     DeviceState,
     Edit,
     NewScript,
     Reassignment,
     ScriptFilter,
-    runs,
 )
-from central_sync.services.scripts.sets import ServedScripts
 from central_sync.services.scripts.views import (
     AssignmentChanged,
     DesiredScript,
@@ -33,10 +33,6 @@ from central_sync.store.targets import limits_sql
 from edge_agent.wire.messages import Heartbeat, HooksReport
 
 MAX_NAMED: Final = 1_000
-_JOINED: Final = (
-    "FROM script JOIN script_version AS version "
-    "ON version.script_no = script.no AND version.version = script.version"
-)
 
 
 def preview(connection: sqlite3.Connection, wanted: Reassignment) -> AssignmentChanged:
@@ -84,7 +80,9 @@ def page(connection: sqlite3.Connection, wanted: ScriptFilter) -> list[ScriptVie
             "AND any.sha256 GLOB ?)"
         )
         arguments += [name, f"{digest}*"]
-    sql = f"SELECT {scripts.COLUMNS} {_JOINED} WHERE {' AND '.join(conditions)} ORDER BY script.id LIMIT ?"
+    sql = (
+        f"SELECT {scripts.COLUMNS} {scripts.FROM} WHERE {' AND '.join(conditions)} ORDER BY script.id LIMIT ?"
+    )
     found = connection.execute(sql, (*arguments, wanted.limit)).fetchall()
     return [scripts.view(connection, row, wanted.limits) for row in found]
 
@@ -135,7 +133,7 @@ def device_state(connection: sqlite3.Connection, device: str) -> DeviceState:
         raise configs.unknown(device)
     number, etag, beat, seen = row
     sql = (
-        f"SELECT script.id, name, hook_type, script.version, sha256, signatures, enabled {_JOINED} "
+        f"SELECT script.id, name, hook_type, script.version, sha256, signatures, enabled {scripts.FROM} "
         "JOIN script_device AS held ON held.script_no = script.no "
         "WHERE held.device_no = ? ORDER BY position, name"
     )
@@ -143,7 +141,7 @@ def device_state(connection: sqlite3.Connection, device: str) -> DeviceState:
         (
             DesiredScript(
                 id=id_, name=name, hook_type=kind, version=version, sha256=sha256,
-                mark=f"{name}@{sha256[:16]}", signed_by=[each["key"] for each in orjson.loads(signatures)],
+                mark=scripts.mark(name, sha256), signed_by=[each["key"] for each in orjson.loads(signatures)],
             ),
             bool(enabled),
         )
@@ -153,7 +151,7 @@ def device_state(connection: sqlite3.Connection, device: str) -> DeviceState:
 
 
 class SqliteScripts:
-    """Implements services.scripts.service.ScriptStore and workers.scripts.ScriptSets."""
+    """Implements services.scripts.store.ScriptStore and workers.scripts.ScriptSets."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

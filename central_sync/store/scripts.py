@@ -9,8 +9,9 @@ import orjson
 from central_sync.services.audit.entries import Entry
 from central_sync.services.configs.service import Author
 from central_sync.services.errors import Conflict, Forbidden, Invalid, NotFound, PreconditionFailed
-from central_sync.services.scripts.service import KEPT_VERSIONS, MAX_SCRIPTS, Edit, NewScript, assigned
+from central_sync.services.scripts.service import assigned
 from central_sync.services.scripts.sets import pack_signatures
+from central_sync.services.scripts.store import KEPT_VERSIONS, MAX_SCRIPTS, Edit, NewScript
 from central_sync.services.scripts.views import (
     Assignment,
     AssignmentBody,
@@ -30,7 +31,7 @@ COLUMNS: Final = (
     "script.no, script.id, name, hook_type, description, enabled, position, script.version, revision, scope, "
     "labels, selector, script.author, script.created, updated, deleted, sha256, signatures"
 )
-_FROM: Final = (
+FROM: Final = (
     "FROM script JOIN script_version AS version "
     "ON version.script_no = script.no AND version.version = script.version"
 )
@@ -69,13 +70,13 @@ def view(connection: sqlite3.Connection, row: tuple[Any, ...], limits: Limits) -
     )
     return ScriptView(
         id=id_, name=name, hook_type=kind, description=description, enabled=bool(enabled), position=position,
-        version=version, sha256=sha256, mark=_mark(name, sha256), signed_by=_keys(signatures),
+        version=version, sha256=sha256, mark=mark(name, sha256), signed_by=_keys(signatures),
         scope=orjson.loads(scope), assignment=assignment, devices=holders(connection, no, limits),
         author=author, created=created, updated=updated, deleted=deleted, etag=f"{id_}.{revision}",
     )  # fmt: skip
 
 
-def _mark(name: str, sha256: str) -> str:
+def mark(name: str, sha256: str) -> str:
     return f"{name}@{sha256[:16]}"
 
 
@@ -103,7 +104,7 @@ def holders(connection: sqlite3.Connection, script_no: int, limits: Limits) -> i
 def find_row(connection: sqlite3.Connection, script: str, limits: Limits) -> tuple[Any, ...]:
     """Raises NotFound."""
     condition, values = sight(limits)
-    sql = f"SELECT {COLUMNS} {_FROM} WHERE script.id = ? AND {condition}"
+    sql = f"SELECT {COLUMNS} {FROM} WHERE script.id = ? AND {condition}"
     row: tuple[Any, ...] | None = connection.execute(sql, (script, *values)).fetchone()
     if row is None:
         raise NotFound("unknown_script", f"there is no script {script[:64]}")
@@ -136,7 +137,7 @@ def script_in(row: tuple[Any, ...]) -> Script:
 def version_view(row: tuple[Any, ...], name: str, current: int) -> ScriptVersion:
     version, sha256, signatures, author, created, note, source = row[:7]
     return ScriptVersion(
-        version=version, sha256=sha256, mark=_mark(name, sha256), author=author, time=created, note=note,
+        version=version, sha256=sha256, mark=mark(name, sha256), author=author, time=created, note=note,
         source=source, current=version == current, signed_by=_keys(signatures),
     )  # fmt: skip
 

@@ -16,7 +16,8 @@ from central_sync.services.access.roles import Identity
 from central_sync.services.access.sight import Sight
 from central_sync.services.access.tokens import check_device_id
 from central_sync.services.errors import Busy, Invalid, NotFound
-from central_sync.services.scripts.service import ScriptStore, script_of
+from central_sync.services.scripts.service import script_of
+from central_sync.services.scripts.store import ScriptStore
 from central_sync.services.scripts.views import Asked, ScriptBody
 from central_sync.services.views import View
 from edge_agent.wire.dry_run import (
