@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from edge_agent.app.compiled import Compiled
 from edge_agent.app.hook_trial import compile_local, compile_sent
 from edge_agent.buffer.errors import NotStored
-from edge_agent.config.scripts import LocalScript
+from edge_agent.config.scripts import LocalScript, name_taken
 from edge_agent.contracts.clock import Clock
+from edge_agent.contracts.errors import ConfigError
 from edge_agent.contracts.hooks import FrameHooks, HookStage, LinkChange
 from edge_agent.contracts.status import LatestValue
 from edge_agent.wire.messages import HooksReport
 from edge_agent.wire.schema import Schema
-from edge_agent.wire.scripts import OnFailure, Script, covers
+from edge_agent.wire.scripts import HOOKS_CONNECTION, OnFailure, Script, covers
 
 if TYPE_CHECKING:
     from edge_agent.app.hook_sources import Sources
@@ -73,6 +74,11 @@ class HookRoom:
         async with self._lock:
             self._links = links
             await self._run(wanted.hooks, sent, wanted.head.hooks.require)
+
+    def check_names(self, connections: Collection[str]) -> None:
+        """Raises ConfigError where one has the name of computed tags. Of local scripts the load says so."""
+        if self._sent and HOOKS_CONNECTION in connections:
+            raise ConfigError(f"connections[{HOOKS_CONNECTION}].name: {name_taken()}")
 
     async def check(self, wanted: Compiled) -> None:
         """Compiles what is new or differs. Changes nothing. Raises ConfigErrors with file and line,

@@ -7,7 +7,7 @@ content; a new connection that does not answer is no reason for that.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -49,6 +49,10 @@ class CentreMove:
 
 class HookSwitch(Protocol):
     """How the local file's scripts take effect. `app.hooks.HookRoom` implements it."""
+
+    def check_names(self, connections: Collection[str]) -> None:
+        """Raises ConfigError where one has a name that computed tags have."""
+        ...
 
     async def check(self, wanted: Compiled) -> None:
         """Raises ConfigError for a script that can never run, Unavailable where that cannot be known now.
@@ -309,6 +313,8 @@ class ConfigKeeper:
         is touched."""
         assert self._connections is not None, "boot comes first"
         difference = diffs.diff(self.running.outline, wanted.outline)
+        if self._hooks is not None:
+            self._hooks.check_names(wanted.names)
         prepared = await self._connections.prepare(wanted, [*difference.added, *difference.changed])
         gone = [*difference.removed, *difference.changed]
         if self._hooks is not None and (difference.hooks or "hooks" in difference.sections):

@@ -163,6 +163,17 @@ async def test_a_local_script_takes_the_place_of_the_centres_of_its_name(
     assert noted.scripts == ["oil", "water"]
 
 
+async def test_no_connection_takes_the_name_of_what_the_centres_scripts_compute(
+    noted: Noted, room: HookRoom, write: Write
+) -> None:
+    await room.boot(write(), list)
+    room.check_names(["plc", "hooks"])
+    await room.replace_sent([sent("water")])
+    room.check_names(["plc"])
+    with pytest.raises(ConfigError, match="rename it"):
+        room.check_names(["plc", "hooks"])
+
+
 async def test_the_centres_set_runs_as_a_whole_or_not_at_all(
     noted: Noted, room: HookRoom, write: Write
 ) -> None:

@@ -2,7 +2,7 @@
 that go and those that come."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,10 @@ class Hooks:
         names = [local.script.name for local in wanted.hooks]
         self.steps.append((step, names, list(self._connections.healthy())))
 
+    def check_names(self, connections: Collection[str]) -> None:
+        if "taken" in connections:
+            raise ConfigError("the name is taken")
+
     async def check(self, wanted: Compiled) -> None:
         self._note("check", wanted)
         if self.refuses is not None:
@@ -68,7 +72,7 @@ class Bench:
             "agent": {"id": "d"},
             "connections": [
                 {"name": name, "driver": "modbus",
-                 "transport": {"type": "tcp", "host": "127.0.0.1", "port": ord(name) - ord("a") + 2},
+                 "transport": {"type": "tcp", "host": "127.0.0.1", "port": ord(name[0]) - ord("a") + 2},
                  "groups": [{"name": "g", "interval": "1s", "tags": [{"name": "t", "address": "holding:0"}]}]}
                 for name in connections
             ],
@@ -119,6 +123,15 @@ async def test_a_script_that_is_refused_leaves_all_as_it_was(bench: Bench, error
     assert bench.keeper.running.names == ["a", "b"]
     bench.hooks.refuses = None
     assert (await bench.keeper.reload()).hooks == ["oil"], "the same file is judged again"
+
+
+async def test_a_connection_with_the_name_of_computed_tags_is_refused_whatever_else_changes(
+    bench: Bench,
+) -> None:
+    bench.write(["a", "taken"], oil="1")
+    result = await bench.keeper.reload()
+    assert (result.applied, result.problems) == (False, ["the name is taken"])
+    assert list(bench.connections.healthy()) == ["a", "b"]
 
 
 async def test_what_is_required_of_the_sandbox_is_taken_up_too(bench: Bench) -> None:
