@@ -101,7 +101,9 @@ class WorkerProcess:
         """
         self._number = self._number + 1 & 0xFFFF_FFFF
         message = encode(self._number, head, blob)
-        assert len(message) <= MAX_REQUEST_BYTES, "a request is given in parts"
+        if len(message) > MAX_REQUEST_BYTES:
+            # Frames come in parts; what INPUTS name does not.
+            self._end(WorkerGone(f"a call of {len(message)} bytes, where {MAX_REQUEST_BYTES} are the most"))
         return self._exchange(message, deadline_seconds, most_answer_bytes)
 
     @property

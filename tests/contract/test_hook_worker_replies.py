@@ -15,6 +15,7 @@ import uvloop
 
 from edge_agent.hooks.errors import BadReply, TimedOut, WorkerGone
 from edge_agent.hooks.process import WorkerProcess
+from edge_agent.hooks.protocol import MAX_REQUEST_BYTES
 
 PEER = str(Path(__file__).parent / "peers" / "hook_worker.py")
 MOST = 1 << 20
@@ -127,6 +128,12 @@ async def test_how_a_worker_ended_is_told(end: str, how: str) -> None:
     async with worker(end) as peer:
         with pytest.raises(WorkerGone, match=how):
             await ask(peer)
+
+
+async def test_a_request_that_no_worker_would_take_is_a_fault_and_not_sent() -> None:
+    async with worker("echo") as peer:
+        with pytest.raises(WorkerGone, match="are the most"):
+            await ask(peer, blob=bytes(MAX_REQUEST_BYTES))
 
 
 async def test_one_who_is_killed_from_outside_is_gone_and_tells_so_at_the_next_request() -> None:
