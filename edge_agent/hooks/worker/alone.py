@@ -8,7 +8,7 @@ may one that is run or not, depending on what was read.
 
 import ast
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import Final
 
 from edge_agent.hooks.worker.guards import BUILTINS
@@ -25,7 +25,11 @@ _CONSTANT: Final = (
     ast.operator,
     ast.expr_context,
 )
-_JUMPS: Final = (ast.Return, ast.Raise, ast.Assert, ast.Break, ast.Continue)
+_LEAVES: Final = (ast.Return, ast.Raise, ast.Break, ast.Continue)
+_JUMPS: Final = (*_LEAVES, ast.Assert)
+# What a script may ask a frame for that is no value.
+_FACTS: Final = frozenset({"names", "connection", "group", "unit_id", "quality", "age"})
+_IN: Final = (ast.In, ast.NotIn)
 _BINDS: Final = (ast.NamedExpr, ast.Yield, ast.YieldFrom, ast.Await)
 
 
@@ -55,21 +59,26 @@ def mark(tree: ast.Module, point: str) -> set[ast.Assign]:
 
 
 def _always_the_same(node: ast.stmt, steady: set[str], bound: Counter[str], given: str) -> bool:
-    """Whether which statements within it are run does not depend on what is read."""
+    """Whether what is run next, of it or behind it, does not depend on values that are read."""
     match node:
         case ast.If(test=test):
-            return _made_of(test, steady, bound)
+            return _made_of(test, steady, bound, _facts(test, given))
         case ast.For(iter=over):
-            return _made_of(_without_names(over, given), steady, bound)
-    return False
+            return _made_of(over, steady, bound, _facts(over, given))
+    return isinstance(node, _LEAVES)
 
 
-def _without_names(node: ast.expr, given: str) -> ast.expr:
-    """`frame.names` is the same at each call: it stands for no value."""
-    match node:
-        case ast.Attribute(value=ast.Name(id=name), attr="names") if name == given:
-            return ast.Constant(None)
-    return node
+def _facts(node: ast.AST, given: str) -> set[ast.Name]:
+    """Where it asks for what is no value: `frame.names`, `frame.quality("oil")`, `"oil" in frame`."""
+    found: set[ast.Name] = set()
+    for part in ast.walk(node):
+        match part:
+            case ast.Attribute(value=ast.Name() as name, attr=attribute) if attribute in _FACTS:
+                found.add(name)
+            case ast.Compare(ops=ops, comparators=others):
+                pairs = zip(ops, others, strict=True)
+                found |= {on for op, on in pairs if isinstance(op, _IN) and isinstance(on, ast.Name)}
+    return {name for name in found if name.id == given}
 
 
 def _sets(node: ast.Assign, given: str) -> bool:
@@ -79,11 +88,14 @@ def _sets(node: ast.Assign, given: str) -> bool:
     return len(node.targets) == 1 and isinstance(at, ast.Name) and at.id == given
 
 
-def _made_of(node: ast.AST, known: set[str], bound: Counter[str]) -> bool:
-    """Whether all names are `known`, or bound within and nowhere else, as those of comprehensions are."""
+def _made_of(
+    node: ast.AST, known: set[str], bound: Counter[str], besides: Set[ast.AST] = frozenset()
+) -> bool:
+    """Whether all names are `known`, or bound within and nowhere else, as those of comprehensions are.
+    `besides`: those that need not be."""
     parts = list(ast.walk(node))
     inner = _bound(node)
-    names = {part.id for part in parts if isinstance(part, ast.Name) and _loads(part)}
+    names = {part.id for part in parts if isinstance(part, ast.Name) and _loads(part) and part not in besides}
     return (
         all(name in known or inner[name] for name in names)
         and all(bound[name] == times for name, times in inner.items())
@@ -146,7 +158,7 @@ def _loops(function: ast.FunctionDef, steady: set[str], bound: Counter[str], giv
     """Variables of loops over what was not read, bound nowhere else."""
     found: set[str] = set()
     for node in ast.walk(function):
-        if isinstance(node, ast.For) and _made_of(_without_names(node.iter, given), steady, bound):
+        if isinstance(node, ast.For) and _made_of(node.iter, steady, bound, _facts(node.iter, given)):
             names = {part.id for part in ast.walk(node.target) if isinstance(part, ast.Name)}
             found |= {name for name in names if bound[name] == 1}
     return found

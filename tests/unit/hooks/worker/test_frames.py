@@ -112,6 +112,11 @@ async def test_an_output_is_no_better_than_what_it_was_made_of(line: str) -> Non
         "while frame['oil'] > 0:\n        frame['a'] = 25.0\n        return",
         "try:\n        1 / (frame['oil'] - 25)\n    except ZeroDivisionError:\n        frame['a'] = 25.0",
         "assert frame['oil'] > 0\n    frame['a'] = 25.0",
+        "if frame['oil'] in (25.0, 26.0):\n        frame['a'] = 25.0",
+        "if 'oil' in frame and frame['oil'] > 0:\n        frame['a'] = 25.0",
+        "if frame.get('oil'):\n        frame['a'] = 25.0",
+        "if frame.columns('oil').any():\n        frame['a'] = 25.0",
+        "o = frame\n    if 25.0 in o.columns('oil'):\n        frame['a'] = 25.0",
         "for n in range(int(frame['oil'])):\n        frame['a'] = n + 1.0",
         "for n in frame.columns('oil'):\n        frame['a'] = 25.0",
         "k = frame['oil']\n    frame.set_columns('a', frame.columns('water') * 0 + k)",
@@ -137,6 +142,25 @@ def transform(frame, state):
     made = await desk.frame(ALL, {"oil": "stale"})
     assert isinstance(made, dict), made
     assert (made["a"].value, made["a"].quality) == (25.0, "stale")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "if 'oil' not in frame: return",
+        "if frame.quality('water') == 'bad_comm':\n        return",
+        "if frame.age('oil') > 3600: return",
+        "if frame.group != 'fast': raise ValueError",
+        "for name in frame.names:\n        if name == 'nothing': break",
+    ],
+)
+async def test_lines_behind_a_question_that_is_about_no_value_stand_alone(before: str) -> None:
+    lines = [before, "frame['a'] = frame['oil'] * 2", "if 'water' in frame: frame['b'] = frame['water'] * 2"]
+    desk = await Desk.of(script("'a': 'float64', 'b': 'float64'", *lines))
+    made = await desk.frame({**ALL, "oil": None}, {"oil": "bad_comm"})
+    assert isinstance(made, dict), made
+    assert (made["a"].value, made["a"].quality) == (None, "bad_comm")
+    assert good(made, "b") == 20.0
 
 
 @pytest.mark.parametrize("loop", ["NAMES", "frame.names"])
