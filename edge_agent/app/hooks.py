@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from edge_agent.app.hook_sources import Sources
 # Of a flush interval: what one call may take where its script does not say.
 CALL_SHARE: Final = 0.25
+# What the scripts that go may take for their last frames.
+FLUSH_SECONDS: Final = 4.0
 
 Links = Callable[[], Sequence[LinkChange]]
 
@@ -33,6 +35,7 @@ class HookedStore(Protocol):
     """What of the buffer is needed here. `buffer.store.Store` implements it."""
 
     hooks: FrameHooks | None
+    hook_seconds: float
 
     @property
     def hook_states(self) -> Mapping[str, bytes]: ...
@@ -115,9 +118,7 @@ class HookRoom:
             return
         stage, sources = self._stage, self._sources
         if self._store.hooks is not None:
-            # What was read before goes through the scripts that ran then; not where the disk fails.
-            with suppress(NotStored):
-                await self._store.flush()
+            await self._flush()
         if stage is None or sources is None:
             stage, sources = self._stage, self._sources = await self._made()
         # A start must know of frames in the ring whichever set they were to go through.
@@ -126,6 +127,17 @@ class HookRoom:
         await stage.replace(scripts, self._require, self._call_seconds)
         self._store.hooks = stage if scripts else None
         self._store.keep_failing(stage.failed())
+
+    async def _flush(self) -> None:
+        """What was read before goes through the scripts that ran then; not where the disk fails, and not for
+        as long as a script that hangs could make somebody wait who wants it gone."""
+        usual, self._store.hook_seconds = self._store.hook_seconds, FLUSH_SECONDS
+        try:
+            with suppress(NotStored):
+                await self._store.flush()
+        finally:
+            if self._store.hook_seconds == FLUSH_SECONDS:  # else a stop has begun, which leaves less
+                self._store.hook_seconds = usual
 
     async def _made(self) -> "tuple[HookStage, Sources]":
         stage_type, sources_type = await asyncio.to_thread(self._types)

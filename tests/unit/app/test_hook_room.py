@@ -10,7 +10,7 @@ import pytest
 
 from edge_agent.app.compiled import Compiled, compile_file
 from edge_agent.app.hook_sources import Sources
-from edge_agent.app.hooks import HookRoom, failing
+from edge_agent.app.hooks import FLUSH_SECONDS, HookRoom, failing
 from edge_agent.contracts.errors import ConfigError
 from edge_agent.runtime.manual_clock import ManualClock
 from edge_agent.wire.messages import HookReport, HooksReport
@@ -26,6 +26,7 @@ class Noted:
     def __init__(self) -> None:
         self.done: list[Any] = []
         self.hooks: Any = None
+        self.hook_seconds = 99.0
         self.hook_states: Mapping[str, bytes] = {"oil": b"{}"}
         self.patterns: Mapping[str, bool] = {}
         self.scripts: list[str] = []
@@ -33,7 +34,7 @@ class Noted:
 
     # The store.
     async def flush(self) -> None:
-        self.done.append("flush")
+        self.done.append(("flush", self.hook_seconds))
 
     def keep_failing(self, patterns: Mapping[str, bool]) -> None:
         self.done.append(dict(patterns))
@@ -129,11 +130,12 @@ async def test_a_change_is_flushed_before_and_both_sets_of_groups_are_kept_meanw
     noted.done.clear()
     await room.take(write(water=GOOD))
     assert noted.done == [
-        "flush",
+        ("flush", FLUSH_SECONDS),
         {"oil.*": False, "water.*": False},
         (["water"], [], 0.25),
         {"water.*": False},
     ]
+    assert noted.hook_seconds == 99.0
 
 
 async def test_with_the_last_script_the_flush_asks_nobody_any_more(
