@@ -32,7 +32,7 @@ class Console:
         del self._alerts[mark:]
 
     def print(self, *values: Any, sep: str | None = " ", end: str | None = "\n", **_: Any) -> None:
-        text = (" " if sep is None else sep).join(map(str, values)) + ("\n" if end is None else end)
+        text = _text("sep", sep, " ").join(map(str, values)) + _text("end", end, "\n")
         text = text[-MAX_PRINT_CHARACTERS:]
         self._printed.append(text)
         self._characters += len(text)
@@ -66,6 +66,15 @@ class Console:
             taken["alerts"] = self._alerts
         self._printed, self._alerts, self._characters, self._left_out = [], [], 0, 0
         return taken
+
+
+def _text(name: str, value: Any, default: str) -> str:
+    """A text, and not what a script has made to look like one."""
+    if value is None:
+        return default
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be None or a text, not {type(value).__name__}")
+    return str(value)
 
 
 def _sendable(text: str) -> str:
