@@ -154,3 +154,5 @@ async def test_scripts_that_hang_hoard_and_print_cost_a_healthy_one_and_the_daem
     assert verdict.met["well marked"] == 0
     assert verdict.met["well hooked"] > 10
     assert grown < 3 << 20
+    # A poll that waited for a hook would be late in each flush with a hang: one cycle out of twelve.
+    assert sum(counts[6:]) < 0.05 * sum(counts)
