@@ -18,6 +18,7 @@ from central_sync.services.scripts.store import (
     ScriptFilter,
 )
 from central_sync.services.scripts.views import (
+    Assignment,
     AssignmentChanged,
     DesiredScript,
     ScriptDetail,
@@ -37,30 +38,40 @@ MAX_NAMED: Final = 1_000
 
 def preview(connection: sqlite3.Connection, wanted: Reassignment) -> AssignmentChanged:
     """What an assignment would do. Raises what `ScriptStore.assign` says."""
-    row = scripts.require_change(connection, wanted.script, wanted.limits, wanted.condition)
-    after = scripts.assignment_after(connection, row, wanted.wanted, wanted.limits)
-    rule = replace(script_sets.rule(connection, row[0]), labels=after.labels, selector=after.selector)
-    sql, values = script_sets.condition(rule, after.devices)
-    found = connection.execute(f"SELECT id FROM device WHERE {sql}", values)  # noqa: S608
-    gets = {device for (device,) in found}
-    held = {device for (device,) in connection.execute(_HOLDERS, (row[0],))}
-    return AssignmentChanged(
-        assignment=after, etag=f"{row[1]}.{row[8]}", matched=len(gets), dry_run=True,
-        added=sorted(gets - held)[:MAX_NAMED], removed=sorted(held - gets)[:MAX_NAMED],
-    )  # fmt: skip
+    return _planned(connection, wanted)[2]
 
 
 def assign(connection: sqlite3.Connection, wanted: Reassignment) -> AssignmentChanged:
-    found = preview(connection, wanted)
-    row = scripts.find_row(connection, wanted.script, wanted.limits)
+    row, assignment, found = _planned(connection, wanted)
     before = scripts.state(connection, wanted.script)
-    scripts.set_assignment(connection, row[0], found.assignment)
+    scripts.set_assignment(connection, row.no, assignment)
     after = scripts.state(connection, wanted.script)
     if after != before:
-        scripts.touch(connection, row[0], wanted.now)
+        scripts.touch(connection, row.no, wanted.now)
         scripts.record(connection, wanted.author, wanted.now, "script.assign", before, after)
-    revision = scripts.find_row(connection, wanted.script, wanted.limits)[8]
-    return found.model_copy(update={"etag": f"{row[1]}.{revision}", "dry_run": False})
+    etag = scripts.find_row(connection, wanted.script, wanted.limits).etag
+    return found.model_copy(update={"etag": etag, "dry_run": False})
+
+
+def _planned(
+    connection: sqlite3.Connection, wanted: Reassignment
+) -> tuple[scripts.ScriptRow, Assignment, AssignmentChanged]:
+    """The script, its assignment afterwards, and what of it is shown."""
+    row = scripts.require_change(connection, wanted.script, wanted.limits, wanted.condition)
+    after = scripts.assignment_after(connection, row, wanted.wanted, wanted.limits)
+    rule = replace(script_sets.rule(connection, row.no), labels=after.labels, selector=after.selector)
+    sql, values = script_sets.condition(rule, after.devices)
+    found = connection.execute(f"SELECT id FROM device WHERE {sql}", values)  # noqa: S608
+    gets = {device for (device,) in found}
+    held = {device for (device,) in connection.execute(_HOLDERS, (row.no,))}
+    # Who was named may have left the sight of who is asking since.
+    seen = scripts.seen(connection, after.devices, wanted.limits)
+    shown = after.model_copy(update={"devices": [device for device in after.devices if device in seen]})
+    changed = AssignmentChanged(
+        assignment=shown, etag=row.etag, matched=len(gets), dry_run=True,
+        added=sorted(gets - held)[:MAX_NAMED], removed=sorted(held - gets)[:MAX_NAMED],
+    )  # fmt: skip
+    return row, after, changed
 
 
 _HOLDERS: Final = "SELECT id FROM script_device JOIN device ON no = device_no WHERE script_no = ?"
@@ -80,25 +91,24 @@ def page(connection: sqlite3.Connection, wanted: ScriptFilter) -> list[ScriptVie
             "AND any.sha256 GLOB ?)"
         )
         arguments += [name, f"{digest}*"]
-    sql = (
-        f"SELECT {scripts.COLUMNS} {scripts.FROM} WHERE {' AND '.join(conditions)} ORDER BY script.id LIMIT ?"
-    )
+    where = " AND ".join(conditions)
+    sql = f"SELECT {scripts.COLUMNS} {scripts.FROM} WHERE {where} ORDER BY script.id LIMIT ?"
     found = connection.execute(sql, (*arguments, wanted.limit)).fetchall()
-    return [scripts.view(connection, row, wanted.limits) for row in found]
+    return [scripts.view(connection, scripts.ScriptRow(*row), wanted.limits) for row in found]
 
 
 def versions(
     connection: sqlite3.Connection, script: str, limits: Mapping[str, str], below: int | None, limit: int
 ) -> list[ScriptVersion]:
     row = scripts.find_row(connection, script, limits)
-    columns = scripts.VERSION_COLUMNS.removesuffix(", body")
+    columns = scripts.VERSION_COLUMNS.replace("body", "x'' AS body")
     sql = (
         f"SELECT {columns} FROM script_version WHERE script_no = ? AND version < ? "  # noqa: S608
         "ORDER BY version DESC LIMIT ?"
     )
     bound = (1 << 62) if below is None else below
-    found = connection.execute(sql, (row[0], bound, limit)).fetchall()
-    return [scripts.version_view(each, row[2], row[7]) for each in found]
+    found = connection.execute(sql, (row.no, bound, limit)).fetchall()
+    return [scripts.version_view(scripts.VersionRow(*each), row) for each in found]
 
 
 def devices(
@@ -111,12 +121,11 @@ def devices(
         f"WHERE script_no = ? AND id > ? AND {sight} ORDER BY id LIMIT ?"
     )
     found: list[ScriptDevice] = []
-    for device, beat, seen in connection.execute(sql, (row[0], after, *values, limit)):
+    for device, beat, seen in connection.execute(sql, (row.no, after, *values, limit)):
         report = _report(beat)
-        hook = next(
-            (each for each in report.hooks if each.name == row[2] and each.origin == "centre"), None
-        ) if report else None  # fmt: skip
-        in_sync = runs(hook, row[7], row[16]) if row[5] else hook is None
+        hooks = report.hooks if report else []
+        hook = next((each for each in hooks if each.name == row.name and each.origin == "centre"), None)
+        in_sync = runs(hook, row.version, row.sha256) if row.enabled else hook is None
         found.append(ScriptDevice(device_id=device, in_sync=in_sync, reported=hook, time=seen))
     return found
 

@@ -2,12 +2,12 @@
 
 import sqlite3
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from central_sync.services.audit.entries import Entry
-from central_sync.services.configs.service import Author
+from central_sync.services.configs.service import Author, Precondition
 from central_sync.services.errors import Conflict, Forbidden, Invalid, NotFound, PreconditionFailed
 from central_sync.services.scripts.service import assigned
 from central_sync.services.scripts.sets import pack_signatures
@@ -24,13 +24,55 @@ from central_sync.services.scripts.views import (
 )
 from central_sync.store import audit, script_sets
 from central_sync.store.targets import limits_sql
-from edge_agent.wire.scripts import Script, Signature
+from edge_agent.wire.scripts import HookPoint, Script, Signature
 
 Limits = Mapping[str, str]
 COLUMNS: Final = (
     "script.no, script.id, name, hook_type, description, enabled, position, script.version, revision, scope, "
     "labels, selector, script.author, script.created, updated, deleted, sha256, signatures"
 )
+
+
+class ScriptRow(NamedTuple):
+    """The columns `COLUMNS`: a script, and digest and signatures of the version that devices get."""
+
+    no: int
+    id: str
+    name: str
+    hook_type: str
+    description: str
+    enabled: int
+    position: int
+    version: int
+    revision: int
+    scope: str
+    labels: str
+    selector: str | None
+    author: str
+    created: int
+    updated: int
+    deleted: int | None
+    sha256: str
+    signatures: bytes
+
+    @property
+    def etag(self) -> str:
+        return f"{self.id}.{self.revision}"
+
+
+class VersionRow(NamedTuple):
+    """The columns `VERSION_COLUMNS`. body: empty where it was not asked for."""
+
+    version: int
+    sha256: str
+    signatures: bytes
+    author: str
+    created: int
+    note: str
+    source: str
+    body: bytes
+
+
 FROM: Final = (
     "FROM script JOIN script_version AS version "
     "ON version.script_no = script.no AND version.version = script.version"
@@ -61,18 +103,16 @@ def may_change(scope: Mapping[str, str], limits: Limits) -> bool:
 # --- reading ----------------------------------------------------------------------------------------
 
 
-def view(connection: sqlite3.Connection, row: tuple[Any, ...], limits: Limits) -> ScriptView:
-    """From the columns `COLUMNS`."""
-    no, id_, name, kind, description, enabled, position, version, revision, scope = row[:10]
-    labels, selector, author, created, updated, deleted, sha256, signatures = row[10:]
+def view(connection: sqlite3.Connection, row: ScriptRow, limits: Limits) -> ScriptView:
     assignment = Assignment(
-        devices=targets(connection, no, limits), labels=orjson.loads(labels), selector=selector
+        devices=targets(connection, row.no, limits), labels=orjson.loads(row.labels), selector=row.selector
     )
     return ScriptView(
-        id=id_, name=name, hook_type=kind, description=description, enabled=bool(enabled), position=position,
-        version=version, sha256=sha256, mark=mark(name, sha256), signed_by=_keys(signatures),
-        scope=orjson.loads(scope), assignment=assignment, devices=holders(connection, no, limits),
-        author=author, created=created, updated=updated, deleted=deleted, etag=f"{id_}.{revision}",
+        id=row.id, name=row.name, hook_type=HookPoint(row.hook_type), description=row.description,
+        enabled=bool(row.enabled), position=row.position, version=row.version, sha256=row.sha256,
+        mark=mark(row.name, row.sha256), signed_by=_keys(row.signatures), scope=orjson.loads(row.scope),
+        assignment=assignment, devices=holders(connection, row.no, limits), author=row.author,
+        created=row.created, updated=row.updated, deleted=row.deleted, etag=row.etag,
     )  # fmt: skip
 
 
@@ -101,44 +141,42 @@ def holders(connection: sqlite3.Connection, script_no: int, limits: Limits) -> i
     return int(connection.execute(sql, (script_no, *values)).fetchone()[0])
 
 
-def find_row(connection: sqlite3.Connection, script: str, limits: Limits) -> tuple[Any, ...]:
+def find_row(connection: sqlite3.Connection, script: str, limits: Limits) -> ScriptRow:
     """Raises NotFound."""
     condition, values = sight(limits)
     sql = f"SELECT {COLUMNS} {FROM} WHERE script.id = ? AND {condition}"
-    row: tuple[Any, ...] | None = connection.execute(sql, (script, *values)).fetchone()
+    row = connection.execute(sql, (script, *values)).fetchone()
     if row is None:
         raise NotFound("unknown_script", f"there is no script {script[:64]}")
-    return row
+    return ScriptRow(*row)
 
 
 def detail(connection: sqlite3.Connection, script: str, limits: Limits) -> ScriptDetail:
     row = find_row(connection, script, limits)
-    found = view(connection, row, limits)
-    content = version_row(connection, row[0], found.version)
-    return ScriptDetail(**dict(found), script=script_in(content))
+    content = script_in(version_row(connection, row.no, row.version))
+    return ScriptDetail(**dict(view(connection, row, limits)), script=content)
 
 
-def version_row(connection: sqlite3.Connection, script_no: int, version: int) -> tuple[Any, ...]:
+def version_row(connection: sqlite3.Connection, script_no: int, version: int) -> VersionRow:
     """Raises NotFound."""
     sql = f"SELECT {VERSION_COLUMNS} FROM script_version WHERE script_no = ? AND version = ?"  # noqa: S608
-    row: tuple[Any, ...] | None = connection.execute(sql, (script_no, version)).fetchone()
+    row = connection.execute(sql, (script_no, version)).fetchone()
     if row is None:
         raise NotFound("unknown_version", f"there is no version {version} of it (any more)")
-    return row
+    return VersionRow(*row)
 
 
-def script_in(row: tuple[Any, ...]) -> Script:
-    """From the columns `VERSION_COLUMNS`."""
-    signatures = [Signature(**each) for each in orjson.loads(row[2])]
-    script = Script.model_validate_json(row[7])
-    return script.model_copy(update={"version": row[0], "signatures": signatures})
+def script_in(row: VersionRow) -> Script:
+    signatures = [Signature(**each) for each in orjson.loads(row.signatures)]
+    script = Script.model_validate_json(row.body)
+    return script.model_copy(update={"version": row.version, "signatures": signatures})
 
 
-def version_view(row: tuple[Any, ...], name: str, current: int) -> ScriptVersion:
-    version, sha256, signatures, author, created, note, source = row[:7]
+def version_view(row: VersionRow, script: ScriptRow) -> ScriptVersion:
     return ScriptVersion(
-        version=version, sha256=sha256, mark=mark(name, sha256), author=author, time=created, note=note,
-        source=source, current=version == current, signed_by=_keys(signatures),
+        version=row.version, sha256=row.sha256, mark=mark(script.name, row.sha256), author=row.author,
+        time=row.created, note=row.note, source=row.source, current=row.version == script.version,
+        signed_by=_keys(row.signatures),
     )  # fmt: skip
 
 
@@ -146,8 +184,8 @@ def version_detail(
     connection: sqlite3.Connection, script: str, version: int, limits: Limits
 ) -> ScriptVersionDetail:
     found = find_row(connection, script, limits)
-    row = version_row(connection, found[0], version)
-    return ScriptVersionDetail(**dict(version_view(row, found[2], found[7])), script=script_in(row))
+    row = version_row(connection, found.no, version)
+    return ScriptVersionDetail(**dict(version_view(row, found)), script=script_in(row))
 
 
 # --- changing ---------------------------------------------------------------------------------------
@@ -179,41 +217,43 @@ def create(connection: sqlite3.Connection, new: NewScript) -> ScriptWritten:
 def edit(connection: sqlite3.Connection, wanted: Edit) -> ScriptWritten:
     """Raises what ScriptStore.edit says."""
     row = require_change(connection, wanted.script, wanted.limits, wanted.condition)
-    number, before = row[0], state(connection, wanted.script)
-    is_new = False
-    if wanted.back_to is not None:
-        content = script_in(version_row(connection, number, wanted.back_to))
-        is_new = _put(connection, row, content, wanted, "rollback")
-    elif wanted.content is not None:
-        is_new = _put(connection, row, wanted.content, wanted, "put")
-    if wanted.signed is not None:
-        _sign(connection, number, *wanted.signed)
-    if wanted.patch is not None:
-        _patch(connection, number, wanted.patch)
-    if wanted.delete:
-        connection.execute("UPDATE script SET deleted = ? WHERE no = ?", (wanted.now, number))
-    after = state(connection, wanted.script)
+    signed = None if wanted.signed is None else wanted.signed[0]
+    before = state(connection, wanted.script, signed)
+    is_new = _change(connection, row, wanted)
+    after = state(connection, wanted.script, signed)
     if after != before:
-        touch(connection, number, wanted.now)
-        if wanted.note:
-            after["note"] = wanted.note
-        record(connection, wanted.author, wanted.now, wanted.action, before, after)
+        touch(connection, row.no, wanted.now)
+        told = {**after, "note": wanted.note} if wanted.note else after
+        record(connection, wanted.author, wanted.now, wanted.action, before, told)
     found = view(connection, find_row(connection, wanted.script, wanted.limits), wanted.limits)
     return _written(found, created=is_new)
 
 
+def _change(connection: sqlite3.Connection, row: ScriptRow, wanted: Edit) -> bool:
+    """Whether there is a new version."""
+    if wanted.signed is not None:
+        _sign(connection, row.no, *wanted.signed)
+    if wanted.patch is not None:
+        _patch(connection, row.no, wanted.patch)
+    if wanted.delete:
+        connection.execute("UPDATE script SET deleted = ? WHERE no = ?", (wanted.now, row.no))
+    if wanted.back_to is not None:
+        content = script_in(version_row(connection, row.no, wanted.back_to))
+        return _put(connection, row, content, wanted, "rollback")
+    return wanted.content is not None and _put(connection, row, wanted.content, wanted, "put")
+
+
 def require_change(
-    connection: sqlite3.Connection, script: str, limits: Limits, condition: Any
-) -> tuple[Any, ...]:
-    """Its row. Raises NotFound, Forbidden, PreconditionFailed."""
+    connection: sqlite3.Connection, script: str, limits: Limits, condition: Precondition
+) -> ScriptRow:
+    """Raises NotFound, Forbidden, PreconditionFailed."""
     row = find_row(connection, script, limits)
-    if row[15] is not None:
-        raise NotFound("unknown_script", f"the script {row[2]} was deleted")
-    if not may_change(orjson.loads(row[9]), limits):
+    if row.deleted is not None:
+        raise NotFound("unknown_script", f"the script {row.name} was deleted")
+    if not may_change(orjson.loads(row.scope), limits):
         raise Forbidden("limited", "devices have it, or may get it, that you do not see")
-    etag = f"{row[1]}.{row[8]}"
-    if not condition.holds(etag):
-        raise PreconditionFailed("stale", "the script was changed since it was read", etag=etag)
+    if not condition.holds(row.etag):
+        raise PreconditionFailed("stale", "the script was changed since it was read", etag=row.etag)
     return row
 
 
@@ -224,26 +264,21 @@ def touch(connection: sqlite3.Connection, number: int, now: int) -> None:
     script_sets.settle(connection, now)
 
 
-def _put(
-    connection: sqlite3.Connection, row: tuple[Any, ...], content: Script, wanted: Edit, source: str
-) -> bool:
+def _put(connection: sqlite3.Connection, row: ScriptRow, content: Script, wanted: Edit, source: str) -> bool:
     """Whether it is a new version. The same content again brings at most signatures."""
-    number, current = row[0], version_row(connection, row[0], row[7])
-    if content.name != row[2]:
-        raise Invalid("other_name", f"name: it is {row[2]}, which its signatures and its state go by")
-    if content.canonical == current[7]:
+    if content.name != row.name:
+        raise Invalid("other_name", f"name: it is {row.name}, which its signatures and its state go by")
+    if content.canonical == version_row(connection, row.no, row.version).body:
         if content.signatures:
-            _sign(connection, number, row[7], content.signatures)
+            _sign(connection, row.no, row.version, content.signatures)
         return False
-    (last,) = connection.execute(
-        "SELECT max(version) FROM script_version WHERE script_no = ?", (number,)
-    ).fetchone()
-    _insert_version(connection, number, last + 1, content, wanted.author, wanted.now, wanted.note, source)
+    version = row.version + 1
+    _insert_version(connection, row.no, version, content, wanted.author, wanted.now, wanted.note, source)
     connection.execute(
-        "UPDATE script SET version = ?, hook_type = ? WHERE no = ?", (last + 1, content.hook_type, number)
+        "UPDATE script SET version = ?, hook_type = ? WHERE no = ?", (version, content.hook_type, row.no)
     )
     connection.execute(
-        "DELETE FROM script_version WHERE script_no = ? AND version <= ?", (number, last + 1 - KEPT_VERSIONS)
+        "DELETE FROM script_version WHERE script_no = ? AND version <= ?", (row.no, version - KEPT_VERSIONS)
     )
     return True
 
@@ -299,13 +334,13 @@ def _json(value: Any) -> str:
 
 
 def assignment_after(
-    connection: sqlite3.Connection, row: tuple[Any, ...], wanted: AssignmentBody, limits: Limits
+    connection: sqlite3.Connection, row: ScriptRow, wanted: AssignmentBody, limits: Limits
 ) -> Assignment:
     """What an assignment makes of the one that is there. Raises NotFound where a device does not exist for
     these eyes, or cannot have the script."""
-    _require_devices(connection, wanted.devices, {**limits, **orjson.loads(row[9])})
+    _require_devices(connection, wanted.devices, {**limits, **orjson.loads(row.scope)})
     before = Assignment(
-        devices=targets(connection, row[0], {}), labels=orjson.loads(row[10]), selector=row[11]
+        devices=targets(connection, row.no, {}), labels=orjson.loads(row.labels), selector=row.selector
     )
     return assigned(before, wanted)
 
@@ -322,10 +357,15 @@ def set_assignment(connection: sqlite3.Connection, number: int, wanted: Assignme
     )
 
 
-def _require_devices(connection: sqlite3.Connection, named: list[str], limits: Limits) -> None:
+def seen(connection: sqlite3.Connection, named: list[str], limits: Limits) -> set[str]:
+    """Which of these devices are in sight."""
     device, values = limits_sql(limits)
     sql = f"SELECT id FROM device WHERE id IN (SELECT value FROM json_each(?)) AND {device}"  # noqa: S608
-    known = {row[0] for row in connection.execute(sql, (_json(named), *values))}
+    return {row[0] for row in connection.execute(sql, (_json(named), *values))}
+
+
+def _require_devices(connection: sqlite3.Connection, named: list[str], limits: Limits) -> None:
+    known = seen(connection, named, limits)
     missing = [device for device in named if device not in known]
     if missing:
         raise NotFound("unknown_device", f"there is no device {', '.join(missing[:10])}", devices=missing)
@@ -334,15 +374,15 @@ def _require_devices(connection: sqlite3.Connection, named: list[str], limits: L
 # --- the audit trail --------------------------------------------------------------------------------
 
 
-def state(connection: sqlite3.Connection, script: str) -> dict[str, Any]:
-    """What the trail keeps of a script: everything but its source, which the digest names."""
+def state(connection: sqlite3.Connection, script: str, signed: int | None = None) -> dict[str, Any]:
+    """What the trail keeps of a script: everything but its source, which the digest names. signed: the
+    version whose signatures are told beside those of the current one."""
     row = find_row(connection, script, {})
-    found = view(connection, row, {})
-    settings = script_in(version_row(connection, row[0], found.version))
-    return {
+    settings = script_in(version_row(connection, row.no, row.version))
+    found = {
         "settings": settings.model_dump(mode="json", exclude={"source", "signatures", "version"}),
-        "source_bytes": len(settings.source.encode()), "signatures": orjson.loads(row[17]),
-        **found.model_dump(
+        "source_bytes": len(settings.source.encode()), "signatures": orjson.loads(row.signatures),
+        **view(connection, row, {}).model_dump(
             mode="json",
             include={
                 "name", "version", "sha256", "enabled", "position", "description", "scope", "assignment",
@@ -350,6 +390,10 @@ def state(connection: sqlite3.Connection, script: str) -> dict[str, Any]:
             },
         ),
     }  # fmt: skip
+    if signed is not None and signed != row.version:
+        other = version_row(connection, row.no, signed)
+        found["signed"] = {"version": signed, "signatures": orjson.loads(other.signatures)}
+    return found
 
 
 def record(

@@ -120,6 +120,32 @@ async def test_every_change_is_in_the_audit_trail_with_what_was_and_became(open_
         assert found[1]["after"]["settings"]["groups"] == ["*"]
 
 
+async def test_signatures_of_an_old_version_are_told_with_it(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        script = await make(house)
+        await change(house, script, "admin", "PUT", "", body(source="def transform(frame):\n    pass\n"))
+        given = [{"key": "plant", "signature": "c2ln"}]
+        signed = await change(house, script, "admin", "PUT", "/versions/1/signatures", {"signatures": given})
+        assert (signed.status, signed.json["signed_by"]) == (200, [])
+        entry = (await entries(house))[-1]
+        assert entry["action"] == "script.sign"
+        assert entry["before"]["signed"] == {"version": 1, "signatures": []}
+        assert entry["after"]["signed"] == {"version": 1, "signatures": given}
+
+
+async def test_devices_that_left_the_sight_of_who_asks_keep_a_script_unseen(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        await two_sites(house)
+        script = await make(house, who="north")
+        await assign(house, script, who="north", devices=["dev-1"])
+        moved = b'{"labels": {"site": "south"}}'
+        assert (await house.ask("PATCH", "/api/fleet/devices/dev-1", "admin", moved)).status == 200
+        assert await names(house) == []
+        found = await assign(house, script, who="north", devices=[], mode="add")
+        assert (found["matched"], found["assignment"]["devices"]) == (0, [])
+        assert (await assign(house, script, devices=[], mode="add"))["assignment"]["devices"] == ["dev-1"]
+
+
 async def test_a_change_that_changes_nothing_leaves_no_entry_and_the_same_etag(open_house: OpenHouse) -> None:
     async with open_house() as house:
         await meet(house)
