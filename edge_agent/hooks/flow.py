@@ -23,7 +23,7 @@ from edge_agent.wire.frame import Frame
 from edge_agent.wire.messages import Event
 from edge_agent.wire.quality import Quality, whole
 from edge_agent.wire.schema import Schema
-from edge_agent.wire.scripts import HOOKS_CONNECTION, covers
+from edge_agent.wire.scripts import HOOKS_CONNECTION
 
 # Calls of one hook in a flush: an alarm shower beyond is not told.
 MAX_CALLS: Final = 200
@@ -163,7 +163,7 @@ def dependencies(hooks: Sequence[Hook], lanes: Sequence[set[Group]]) -> list[lis
 
 
 def covered(hook: Hook, groups: Iterable[Group]) -> set[Group]:
-    return {group for group in groups if covers(hook.script.groups, *group)}
+    return {group for group in groups if hook.covers(group)}
 
 
 def concerned(hooks: Sequence[Hook], groups: Iterable[Group]) -> set[Group]:

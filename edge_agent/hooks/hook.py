@@ -6,14 +6,17 @@ from typing import Final
 
 from edge_agent.contracts.clock import Clock
 from edge_agent.hooks.breaker import HookBreaker
+from edge_agent.hooks.latest import Group
 from edge_agent.hooks.runner import Failure, Outputs, Runner
 from edge_agent.wire.messages import HookReport
-from edge_agent.wire.scripts import OnFailure, Script
+from edge_agent.wire.scripts import OnFailure, Script, covers
 
 # Of the latest calls, from which percentiles are told.
 _TIMES: Final = 500
 # Of a call's usual time, which is a quarter of a flush.
 _MOST_SHARE: Final = 1.8
+# Remembered; a config that has had more is looked at anew.
+_MOST_GROUPS: Final = 10_000
 
 
 class Hook:
@@ -41,6 +44,7 @@ class Hook:
         self._calls = self._failures = self._kills = self._bad_samples = 0
         self._prints = ""
         self._times: deque[float] = deque(maxlen=_TIMES)
+        self._covers: dict[Group, bool] = {}
 
     @property
     def name(self) -> str:
@@ -49,6 +53,15 @@ class Hook:
     @property
     def withholds(self) -> bool:
         return self.script.on_failure is OnFailure.WITHHOLD
+
+    def covers(self, group: Group) -> bool:
+        """Whether it is for a group; compared once: a set may have many patterns, and a flush many groups."""
+        found = self._covers.get(group)
+        if found is None:
+            if len(self._covers) >= _MOST_GROUPS:
+                self._covers.clear()
+            found = self._covers[group] = covers(self.script.groups, *group)
+        return found
 
     def seconds(self, call_seconds: float) -> float:
         """What a call may take: less than a flush has, or a script that never ends would be cut off with the

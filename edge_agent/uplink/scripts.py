@@ -29,6 +29,10 @@ logger = structlog.stdlib.get_logger(__name__)
 
 # What was not the set's fault is tried again after this.
 RETRY_SECONDS: Final = 900.0
+# Each is compared with each group.
+MAX_PATTERNS: Final = 500
+MAX_PATTERN: Final = 300
+_MAX_STARS: Final = 8
 NOT_MANAGED: Final = "the centre has scripts for this device, and remote.manage here does not have hooks"
 _TOLD: Final = 20
 
@@ -113,6 +117,9 @@ def _problems_of_set(sent: ScriptSet, rules: Rules) -> Iterator[str]:
     names = [script.name for script in sent.scripts]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"{name} is there twice"
+    patterns = sum(len(script.groups) for script in sent.scripts)
+    if patterns > MAX_PATTERNS:
+        yield f"{patterns} patterns in groups of all scripts; a device compares {MAX_PATTERNS} at most"
     count = len(rules.names.union(names))
     if count > MAX_SCRIPTS:
         yield f"{count} scripts, with the local ones; a device runs {MAX_SCRIPTS} at most"
@@ -126,8 +133,7 @@ def _problems(script: Script, rules: Rules) -> Iterator[str]:
         yield f"is longer than {MAX_SOURCE_BYTES >> 10} KiB"
     if not all(text.isprintable() for text in (*script.groups, script.worker)):
         yield "has control characters in its settings"
-    if not script.groups:
-        yield "is for no groups"
+    yield from _pattern_problems(script)
     if (script.hook_type is HookPoint.ON_SCHEDULE) != bool(script.schedule):
         yield "a schedule belongs to on_schedule, and that needs one"
     elif why := schedule_fault(script.schedule):
@@ -139,6 +145,13 @@ def _problems(script: Script, rules: Rules) -> Iterator[str]:
     if script.worker in rules.workers:
         # Within a process nothing keeps one script from changing what another one sees.
         yield f"the worker {script.worker} is that of local scripts: another name, or none"
+
+
+def _pattern_problems(script: Script) -> Iterator[str]:
+    if not script.groups:
+        yield "is for no groups"
+    if any(len(each) > MAX_PATTERN or each.count("*") > _MAX_STARS for each in script.groups):
+        yield f"has a pattern in groups of more than {MAX_PATTERN} characters, or {_MAX_STARS} stars"
 
 
 class ScriptKeeper:

@@ -9,7 +9,6 @@ import binascii
 import hashlib
 from collections.abc import Iterable
 from enum import StrEnum
-from fnmatch import fnmatchcase
 from typing import Annotated, Final
 
 import orjson
@@ -108,10 +107,24 @@ class Script(Message):
 def covers(patterns: Iterable[str], connection: str, group: str) -> bool:
     """Whether patterns of CONNECTION.GROUP name this group. Only `*` has a meaning in them."""
     name = f"{connection}.{group}"
-    return any(
-        pattern == "*" or fnmatchcase(name, pattern.replace("[", "[[]").replace("?", "[?]"))
-        for pattern in patterns
-    )
+    return any(_fits(pattern, name) for pattern in patterns)
+
+
+def _fits(pattern: str, name: str) -> bool:
+    """No regular expression: to compile those of a hostile set would keep the loop for minutes."""
+    first, *others = pattern.split("*")
+    if not others:
+        return pattern == name
+    last = others.pop()
+    at, end = len(first), len(name) - len(last)
+    if at > end or not name.startswith(first) or not name.endswith(last):
+        return False
+    for part in others:
+        found = name.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True
 
 
 class ScriptSet(Message):
