@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-import orjson
-
 from central_sync.services.database import Database
 from central_sync.services.scripts.service import runs
 from central_sync.services.scripts.sets import ServedScripts
@@ -28,7 +26,7 @@ from central_sync.services.scripts.views import (
     ScriptView,
     ScriptWritten,
 )
-from central_sync.store import configs, script_sets, scripts
+from central_sync.store import configs, script_rows, script_sets, scripts
 from central_sync.store.idempotency import answer_once
 from central_sync.store.targets import limits_sql
 from edge_agent.wire.messages import Heartbeat, HooksReport
@@ -49,13 +47,13 @@ def assign(connection: sqlite3.Connection, wanted: Reassignment) -> AssignmentCh
     if after != before:
         scripts.touch(connection, row.no, wanted.now)
         scripts.record(connection, wanted.author, wanted.now, "script.assign", before, after)
-    etag = scripts.find_row(connection, wanted.script, wanted.limits).etag
+    etag = script_rows.find_row(connection, wanted.script, wanted.limits).etag
     return found.model_copy(update={"etag": etag, "dry_run": False})
 
 
 def _planned(
     connection: sqlite3.Connection, wanted: Reassignment
-) -> tuple[scripts.ScriptRow, Assignment, AssignmentChanged]:
+) -> tuple[script_rows.ScriptRow, Assignment, AssignmentChanged]:
     """The script, its assignment afterwards, and what of it is shown."""
     row = scripts.require_change(connection, wanted.script, wanted.limits, wanted.condition)
     after = scripts.assignment_after(connection, row, wanted.wanted, wanted.limits)
@@ -65,7 +63,7 @@ def _planned(
     gets = {device for (device,) in found}
     held = {device for (device,) in connection.execute(_HOLDERS, (row.no,))}
     # Who was named may have left the sight of who is asking since.
-    seen = scripts.seen(connection, after.devices, wanted.limits)
+    seen = script_rows.seen(connection, after.devices, wanted.limits)
     shown = after.model_copy(update={"devices": [device for device in after.devices if device in seen]})
     changed = AssignmentChanged(
         assignment=shown, etag=row.etag, matched=len(gets), dry_run=True,
@@ -78,7 +76,7 @@ _HOLDERS: Final = "SELECT id FROM script_device JOIN device ON no = device_no WH
 
 
 def page(connection: sqlite3.Connection, wanted: ScriptFilter) -> list[ScriptView]:
-    condition, values = scripts.sight(wanted.limits)
+    condition, values = script_rows.sight(wanted.limits)
     conditions = ["script.id > ?", f"deleted IS {'NOT NULL' if wanted.deleted else 'NULL'}", condition]
     arguments: list[Any] = [wanted.after, *values]
     if wanted.hook_type is not None:
@@ -92,29 +90,29 @@ def page(connection: sqlite3.Connection, wanted: ScriptFilter) -> list[ScriptVie
         )
         arguments += [name, f"{digest}*"]
     where = " AND ".join(conditions)
-    sql = f"SELECT {scripts.COLUMNS} {scripts.FROM} WHERE {where} ORDER BY script.id LIMIT ?"
+    sql = f"SELECT {script_rows.COLUMNS} {script_rows.FROM} WHERE {where} ORDER BY script.id LIMIT ?"
     found = connection.execute(sql, (*arguments, wanted.limit)).fetchall()
-    return [scripts.view(connection, scripts.ScriptRow(*row), wanted.limits) for row in found]
+    return [script_rows.view(connection, script_rows.ScriptRow(*row), wanted.limits) for row in found]
 
 
 def versions(
     connection: sqlite3.Connection, script: str, limits: Mapping[str, str], below: int | None, limit: int
 ) -> list[ScriptVersion]:
-    row = scripts.find_row(connection, script, limits)
-    columns = scripts.VERSION_COLUMNS.replace("body", "x'' AS body")
+    row = script_rows.find_row(connection, script, limits)
+    columns = script_rows.VERSION_COLUMNS.replace("body", "x'' AS body")
     sql = (
         f"SELECT {columns} FROM script_version WHERE script_no = ? AND version < ? "  # noqa: S608
         "ORDER BY version DESC LIMIT ?"
     )
     bound = (1 << 62) if below is None else below
     found = connection.execute(sql, (row.no, bound, limit)).fetchall()
-    return [scripts.version_view(scripts.VersionRow(*each), row) for each in found]
+    return [script_rows.version_view(script_rows.VersionRow(*each), row) for each in found]
 
 
 def devices(
     connection: sqlite3.Connection, script: str, limits: Mapping[str, str], after: str, limit: int
 ) -> list[ScriptDevice]:
-    row = scripts.find_row(connection, script, limits)
+    row = script_rows.find_row(connection, script, limits)
     sight, values = limits_sql(limits)
     sql = (
         "SELECT id, heartbeat, last_seen FROM script_device JOIN device ON no = device_no "  # noqa: S608
@@ -142,7 +140,7 @@ def device_state(connection: sqlite3.Connection, device: str) -> DeviceState:
         raise configs.unknown(device)
     number, etag, beat, seen = row
     sql = (
-        f"SELECT script.id, name, hook_type, script.version, sha256, signatures, enabled {scripts.FROM} "
+        f"SELECT script.id, name, hook_type, script.version, sha256, signatures, enabled {script_rows.FROM} "
         "JOIN script_device AS held ON held.script_no = script.no "
         "WHERE held.device_no = ? ORDER BY position, name"
     )
@@ -150,7 +148,7 @@ def device_state(connection: sqlite3.Connection, device: str) -> DeviceState:
         (
             DesiredScript(
                 id=id_, name=name, hook_type=kind, version=version, sha256=sha256,
-                mark=scripts.mark(name, sha256), signed_by=[each["key"] for each in orjson.loads(signatures)],
+                mark=script_rows.mark(name, sha256), signed_by=script_rows.keys(signatures),
             ),
             bool(enabled),
         )
@@ -185,7 +183,7 @@ class SqliteScripts:
         return await self._database.write(lambda connection: assign(connection, wanted))
 
     async def get(self, script: str, limits: Mapping[str, str]) -> ScriptDetail:
-        return await self._database.read(lambda connection: scripts.detail(connection, script, limits))
+        return await self._database.read(lambda connection: script_rows.detail(connection, script, limits))
 
     async def page(self, wanted: ScriptFilter) -> list[ScriptView]:
         return await self._database.read(lambda connection: page(connection, wanted))
@@ -199,7 +197,7 @@ class SqliteScripts:
 
     async def version(self, script: str, version: int, limits: Mapping[str, str]) -> ScriptVersionDetail:
         return await self._database.read(
-            lambda connection: scripts.version_detail(connection, script, version, limits)
+            lambda connection: script_rows.version_detail(connection, script, version, limits)
         )
 
     async def devices(
