@@ -62,6 +62,12 @@ class Column:
             self._reads.taint(self._codes[place])
         return self._values[place]
 
+    def _meet(self, other: "Column") -> None:
+        """What is made of columns of two frames is known to one account alone: each is told beforehand."""
+        if other._reads is not self._reads:
+            self._reads.taint(self._worst())
+            other._reads.taint(other._worst())
+
     def _worst(self) -> int:
         return max(self._codes, default=0) if self._codes is not None else 0
 
@@ -104,6 +110,7 @@ class Column:
     def _with_column(self, operation: Operation, other: "Column") -> "Column":
         if len(other) != len(self):
             raise ValueError(f"a column of {len(self)} values and one of {len(other)}")
+        self._meet(other)
         codes = _worse(self._codes, other._codes)
         try:
             if codes is None:
@@ -240,10 +247,13 @@ class Column:
         """Its values where the condition is true, else `otherwise`: a number, a column, or no value."""
         if not isinstance(condition, Column) or len(condition) != len(self):
             raise ValueError("where() takes a column of the same length")
+        self._meet(condition)
         codes = bytearray(_worse(self._codes, condition._codes) or bytes(len(self)))
         column = otherwise if isinstance(otherwise, Column) else None
         if column is not None and len(column) != len(self):
             raise ValueError("where() takes a column of the same length")
+        if column is not None:
+            self._meet(column)
         values: list[Any] = []
         for place, true in enumerate(condition._values):
             value = None

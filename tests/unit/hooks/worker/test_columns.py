@@ -143,3 +143,18 @@ async def test_elements_that_are_not_in_a_frame_are_those_that_were() -> None:
     desk = await Desk.of(SCRIPT + "    frame['r'] = z.sum()\n", tags=ZONES)
     shown = await desk.run([VALUES, {"zone01": 5.0}, {"zone02": 6.0}])
     assert [good(each, "r") for each in shown] == [10.0, 14.0, 18.0]
+
+
+@pytest.mark.parametrize(
+    "sum_up",
+    ["(KEPT[0] * 0 + z).sum()", "KEPT[0].where(KEPT[0] < 0, z).sum()", "(z > 0).where(KEPT[0] > 0)[2]"],
+)
+async def test_a_column_of_an_earlier_frame_hides_no_quality(sum_up: str) -> None:
+    lines = (
+        SCRIPT.replace("OUTPUTS", "KEPT = []\nOUTPUTS") + f"    KEPT.append(z)\n    frame['r'] = {sum_up}\n"
+    )
+    desk = await Desk.of(lines, tags=ZONES)
+    assert (await desk.frame(VALUES)) is not None
+    stale = await desk.frame(VALUES, {"zone03": "stale"})
+    assert isinstance(stale, dict), stale
+    assert stale["r"].quality == "stale"
