@@ -61,4 +61,4 @@ def message_of(error: BaseException) -> str:
         words = text if isinstance(text, str) else repr(text)
     except Exception as inner:  # noqa: BLE001 the script's own __str__ may raise anything
         words = f"{type(inner).__name__} while it was told"
-    return words.encode("utf-8", "replace").decode()[:_MOST_CHARACTERS]
+    return words[:_MOST_CHARACTERS].encode("utf-8", "replace").decode()
