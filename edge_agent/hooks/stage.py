@@ -201,7 +201,18 @@ class Stage:
 
     async def expect(self, schemas: Sequence[Schema]) -> None:
         self._raw |= {(schema.connection, schema.group): schema for schema in schemas}
+        self._forget()
         await self._teach(self._hooks, self._places, schemas)
+
+    def _forget(self) -> None:
+        """What was made of schemas that groups have no more."""
+        alive = {schema.hash for schema in self._raw.values()}
+        computed = [hook.outputs.computed for hook in self._hooks if hook.outputs is not None]
+        alive |= {made.schema.hash for made in computed if made is not None}
+        for hook in _framing(self._hooks):
+            if hook.outputs is not None:
+                hook.outputs.forget(alive)
+                alive |= {derived.schema.hash for derived in hook.outputs.all_derived}
 
     async def _teach(
         self, hooks: Sequence[Hook], places: Mapping[str, Place], schemas: Iterable[Schema]
@@ -209,13 +220,18 @@ class Stage:
         """Each worker in the order of the hooks, since one is given what the one before makes of a schema."""
         until = self._clock.monotonic() + PREPARE_SECONDS
         ahead = list(schemas)
-        for hook in [*_of(hooks, HookPoint.TRANSFORM), *_of(hooks, HookPoint.BEFORE_FORWARD)]:
+        for hook in _framing(hooks):
             own = [each for each in ahead if covers(hook.script.groups, each.connection, each.group)]
             place = places[key_of(hook.script)]
             place.study((hook, each) for each in own)
             await place.studied(until - self._clock.monotonic())
             made = {} if hook.outputs is None else {each.hash: hook.outputs.known(each) for each in own}
             ahead = [each if (known := made.get(each.hash)) is None else known.schema for each in ahead]
+
+
+def _framing(hooks: Sequence[Hook]) -> list[Hook]:
+    """In the order in which frames come to them."""
+    return [*_of(hooks, HookPoint.TRANSFORM), *_of(hooks, HookPoint.BEFORE_FORWARD)]
 
 
 def _of(hooks: Sequence[Hook], point: HookPoint) -> list[Hook]:

@@ -518,6 +518,17 @@ async def test_connections_that_begin_are_prepared_for(house: House) -> None:
     assert [worker.asked.count("plan") for worker in house.workers.begun] == before == [1, 1]
 
 
+async def test_what_was_made_of_a_schema_goes_with_it(house: House) -> None:
+    """A new worker was told of every schema that a group had ever had."""
+    await house.run(script("double", DOUBLE), script("sum", SUM))
+    await house.beat([1, 2, 3])
+    other = Schema.of("press1", "fast", 1, [*FAST.tags, TagSchema("t3", ValueType.UINT16)])
+    await house.stage.expect([other])
+    house.worker("sum").kill()
+    await house.flush((other, frame(9, [1, 2, 3, 4])))
+    assert house.workers.begun[-1].asked.count("schema") == 1
+
+
 async def test_what_fails_is_told_by_patterns(house: House) -> None:
     private = "OUTPUTS = {}\ndef before_forward(frame):\n    pass\n"
     await house.run(
