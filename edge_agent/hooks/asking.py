@@ -71,7 +71,7 @@ class Asking:
         if runner is None or outputs is None:
             return
         if hook.script.hook_type.has_frames:
-            unknown = [each for each in schemas if not runner.link.knows(hook.name, each)]
+            unknown = [each for each in schemas if isinstance(self.derived(hook, each), Failure)]
             unknown = [each for each in unknown if outputs.refusal(each) is None]
         else:
             unknown = [each for each in schemas if not runner.link.has(each)]

@@ -524,6 +524,8 @@ async def test_what_was_made_of_a_schema_goes_with_it(house: House) -> None:
     await house.beat([1, 2, 3])
     other = Schema.of("press1", "fast", 1, [*FAST.tags, TagSchema("t3", ValueType.UINT16)])
     await house.stage.expect([other])
+    assert values(await house.beat([1, 2, 3]))[0]["sum"] == 6.0, "frames of before the change"
+    await house.stage.expect([other])
     house.worker("sum").kill()
     await house.flush((other, frame(9, [1, 2, 3, 4])))
     assert house.workers.begun[-1].asked.count("schema") == 1
