@@ -329,3 +329,16 @@ async def test_a_device_notes_each_change_of_what_it_is_to_run(open_house: OpenH
         found = (await house.get("/api/fleet/devices/dev-1/events"))["items"]
         told = [each["data"]["scripts"] for each in found if each["code"] == "scripts_changed"]
         assert told == [0, 1]
+
+
+async def test_what_devices_are_served_and_hinted_at_outlives_a_restart(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        await house.beat(Edge())
+        script = await make(house)
+        await assign(house, script, devices=["dev-1"])
+        etag = (await house.beat(Edge()))["scripts_etag"]
+    async with open_house() as house:
+        # Out of memory, as the centre read it at its start.
+        assert house.centre.store.roll.get("dev-1") is not None
+        assert (await house.beat(Edge()))["scripts_etag"] == etag
+        assert (await served(house, known=etag)).status == 304
