@@ -180,7 +180,8 @@ async def lateness(order: Order) -> list[Outcome]:
             f"≤ max({_GOAL_LATE_MS:g} ms, {_GOAL_LATE_RATIO:g} × the baseline)",
             p99 is not None and p99 <= limit and not (account.gaps or account.duplicates or account.lost),
             "10 connections × 1,000 uint16 at 1 s, three of which have a hook that hangs, eats memory or "
-            "prints without end in each third flush; how late cycles began, upper bound of the agent's own counts",
+            "prints without end in each third flush; how late cycles began, upper bound of the agent's own "
+            "counts",
             Beside("the same agent without hooks, in turns", baseline, "ms",
                    round(p99 / baseline, 2) if p99 and baseline else None),
             {

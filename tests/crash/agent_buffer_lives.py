@@ -14,6 +14,7 @@ code 1 and the reason where a frame is missing, stored twice or known under two 
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import select
@@ -29,6 +30,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
+from edge_agent.buffer.errors import NotStored
 from edge_agent.buffer.outbox import StoredOutbox
 from edge_agent.buffer.recovery import Identity
 from edge_agent.buffer.ring import FrameRing
@@ -44,11 +46,13 @@ from edge_agent.wire.messages import Head
 from edge_agent.wire.quality import Quality
 from edge_agent.wire.ranges import Ranges
 from edge_agent.wire.schema import Schema, TagSchema, ValueType
-from tests.crash.trap import Trap
+from tests.crash.trap import FAULTS, Trap
 from tests.unit.buffer.life import ALL_BYTES, Contents, frame, schema
 
 LIVES_A_CHAIN: Final = 12
 STEPS_A_LIFE: Final = 120
+# Of a life in which the disk fails: it is killed by nothing.
+STEPS_UNKILLED: Final = 40
 BOOT: Final = "b"
 # (what, when, how often it happens in a life at most): what happens in the first life alone, and in each.
 BIRTHS: Final = (("CREATE TABLE epoch", "after", 1), ("INSERT INTO epoch", "after", 1))
@@ -72,6 +76,14 @@ POINTS: Final = (
     ("unlink", "before", 30),
     ("unlink", "after", 30),
     ("open", "after", 60),
+)
+# The disk fails there instead, and the life goes on.
+FAILURES: Final = (
+    ("INSERT INTO batch", "full", 30),
+    ("INSERT INTO state", "failing", 30),
+    ("COMMIT", "full", 30),
+    ("COMMIT", "failing", 30),
+    ("COMMIT", "unsure", 30),
 )
 SCHEMAS: Final = (
     schema("press1", "fast"),
@@ -154,7 +166,10 @@ class Life:
         for _ in range(self.steps):
             await self._step(store, outbox)
         await outbox.close()
-        await store.close()
+        try:
+            await store.close()
+        except NotStored:
+            return  # the next life finds the rest in the ring
         self._tell({"heads": [head.model_dump() for head in outbox.heads()]})
 
     def _tell(self, what: object) -> None:
@@ -170,7 +185,8 @@ class Life:
                 store.append(described, frame(n, len(described.tags)))
                 self._tell([self.run, described.connection, described.group, n])
             await asyncio.sleep(0)
-        await flush
+        with contextlib.suppress(NotStored):
+            await flush
         if self.random.random() < 0.5:
             await self._deliver(outbox)
 
@@ -336,9 +352,12 @@ def run(lives: int, seed: int, directory: Path) -> dict[str, object]:
                 trap = _trap(BIRTHS, first // LIVES_A_CHAIN, random)
             elif index % 3 == 0:
                 trap = Trap()
+            elif index % 6 == 1:
+                trap = _trap(FAILURES, index // 6, random)
             else:
                 trap = _trap(POINTS, index * 2 // 3, random)
-            chain.one_life(trap, STEPS_A_LIFE, 60.0 if trap.count else 0.15 * random.random())
+            steps = STEPS_UNKILLED if trap.when in FAULTS else STEPS_A_LIFE
+            chain.one_life(trap, steps, 60.0 if trap.count else 0.15 * random.random())
         chain.one_life(Trap(), 0, 60.0)
         frames += chain.account()
         counted += chain.counted

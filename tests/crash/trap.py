@@ -18,6 +18,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 ANY_MOMENT: Final = "any moment"
+# Of a statement of SQL: there is no room for it, the disk fails in it, and fails when it is done.
+FAULTS: Final = {
+    "full": sqlite3.SQLITE_FULL,
+    "failing": sqlite3.SQLITE_IOERR,
+    "unsure": sqlite3.SQLITE_IOERR,
+}
 
 
 @dataclass
@@ -34,6 +40,15 @@ class Trap:
         self.count -= 1
         if self.count == 0:
             os.kill(os.getpid(), signal.SIGKILL)
+
+    def breaks(self, what: str, when: str) -> None:
+        """Like `passes`, and the disk fails instead."""
+        if what.startswith(self.what) and when == self.when:
+            self.count -= 1
+            if self.count == 0:
+                error = sqlite3.OperationalError(f"{what[:20]} {when}")
+                error.sqlite_errorcode = FAULTS[when]
+                raise error
 
     def around(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
@@ -65,7 +80,10 @@ class Trap:
 
             def _past(self, sql: str, call: Callable[..., sqlite3.Cursor], *args: Any) -> sqlite3.Cursor:
                 trap.passes(sql.lstrip(), "before")
+                for fault in ("full", "failing"):
+                    trap.breaks(sql.lstrip(), fault)
                 cursor = call(sql, *args)
+                trap.breaks(sql.lstrip(), "unsure")
                 trap.passes(sql.lstrip(), "after")
                 return cursor
 
