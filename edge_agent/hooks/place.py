@@ -18,6 +18,7 @@ from edge_agent.hooks.layers import lacking
 from edge_agent.hooks.link import Link, Worker
 from edge_agent.hooks.runner import Failure, Runner
 from edge_agent.runtime.backoff import Backoff
+from edge_agent.runtime.logging import OutageLog
 from edge_agent.wire.schema import Schema
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -43,6 +44,7 @@ class Place:
         self._clock = clock
         self._require = require
         self._on_failure = on_failure
+        self._outages = OutageLog(logger, clock)
         self._backoff = Backoff(_FIRST_SECONDS, _MOST_SECONDS, jitter=0)
         self._worker: Worker | None = None
         self._to_study: dict[tuple[str, str], tuple[Hook, Schema]] = {}
@@ -82,7 +84,6 @@ class Place:
             if not self.is_alive:
                 self._later(f"{hook.name} ended it")
                 return
-        self._backoff.reset()
 
     async def _load(self, hook: Hook, link: Link) -> None:
         if hook.refused is not None or not hook.breaker.allows(self._clock.monotonic()):
@@ -104,7 +105,7 @@ class Place:
         for hook in self.hooks:
             hook.runner, hook.awaited = None, f"no worker: {why}"
         self._retry_at = self._clock.monotonic() + self._backoff.next()
-        logger.warning("no worker for hooks", hooks=[hook.name for hook in self.hooks], error=why[:500])
+        self._outages.down("worker", "hooks have no worker", hooks=self._names, error=why[:500])
 
     # --- what it does beside the flushes -----------------------------------------------------------
 
@@ -113,8 +114,9 @@ class Place:
         if self._closed or (self._task is not None and not self._task.done()):
             return
         due = self._clock.monotonic() >= self._retry_at
-        if (not self.is_alive and due and self._has_work()) or self._to_study or self._is_due():
-            self._task = asyncio.ensure_future(self._work())
+        anew = (due and self._has_work()) if not self.is_alive else self._is_due()
+        if anew or (self.is_alive and self._to_study):
+            self._task = asyncio.ensure_future(self._work(anew=anew))
 
     def _has_work(self) -> bool:
         now = self._clock.monotonic()
@@ -126,10 +128,17 @@ class Place:
         waiting = [hook for hook in self.hooks if hook.runner is None and hook.refused is None]
         return self.is_alive and any(hook.breaker.allows(now) and not hook.blocked for hook in waiting)
 
-    async def _work(self) -> None:
-        if not self.is_alive or self._is_due():
+    async def _work(self, *, anew: bool) -> None:
+        if anew:
             await self.begin()
         await self._study_all()
+        if self.is_alive and not self._to_study:
+            self._backoff.reset()
+            self._outages.back("worker", "hooks have a worker again", hooks=self._names)
+
+    @property
+    def _names(self) -> list[str]:
+        return [hook.name for hook in self.hooks]
 
     def study(self, wanted: Iterable[tuple[Hook, Schema]]) -> None:
         """Hooks will be given frames of these schemas. `mend` sees to it."""
@@ -157,12 +166,14 @@ class Place:
     async def _study_all(self) -> None:
         while self._to_study and self.is_alive:
             await self._free.wait()
+            if not self.is_alive:
+                return
             key = next(iter(self._to_study))
             hook, schema = self._to_study[key]
             try:
                 await self._study(hook, schema)
             except WorkerGone as gone:
-                logger.warning("a worker for hooks ended over a schema", hook=hook.name, error=str(gone))
+                self._later(f"it ended over {schema.connection}.{schema.group}: {gone}")
                 return
             self._to_study.pop(key, None)
 

@@ -26,6 +26,7 @@ class InProcess:
         self.takes = 0.0
         self.gate = asyncio.Event()
         self.gate.set()
+        self.ends_over_schemas = False
         self.asked: list[str] = []
         self.closed = False
         self._clock = clock
@@ -38,6 +39,9 @@ class InProcess:
             raise self.fault
         self.asked.append(head["op"])
         await asyncio.sleep(0)
+        if head["op"] == "schema" and self.ends_over_schemas:
+            self.fault = WorkerGone("it ended by SIGKILL")
+            raise self.fault
         if head["op"] in CALLS:
             await self.gate.wait()
             self._clock.stand_still(min(self.takes, deadline_seconds))
@@ -59,16 +63,18 @@ class InProcess:
 
 
 class Workers:
-    """All that were begun, the newest last. refusing: none can be begun."""
+    """All that were begun, the newest last. refusing: none can be begun. ends_over_schemas: of new ones."""
 
     def __init__(self, clock: ManualClock) -> None:
         self.clock = clock
         self.begun: list[InProcess] = []
         self.refusing = False
+        self.ends_over_schemas = False
 
     async def start(self) -> InProcess:
         await asyncio.sleep(0)
         if self.refusing:
             raise WorkerGone("no process can be started: out of memory")
         self.begun.append(InProcess(self.clock))
+        self.begun[-1].ends_over_schemas = self.ends_over_schemas
         return self.begun[-1]

@@ -510,6 +510,17 @@ async def test_a_worker_that_cannot_be_begun_is_tried_again(house: House) -> Non
     assert values(await house.beat([1, 2, 3]))[0]["sum"] == 3.0
 
 
+async def test_a_worker_that_ends_over_a_schema_is_begun_less_and_less_often(house: House) -> None:
+    """Such as one whose memory a plant's schemas do not fit into: each flush began another."""
+    await house.run(script("sum", SUM))
+    house.workers.ends_over_schemas = True
+    house.worker("sum").kill()
+    for _ in range(30):
+        await house.beat([1, 2, 3])
+        await house.clock.advance(0.5)
+    assert 3 <= len(house.workers.begun) <= 9
+
+
 async def test_connections_that_begin_are_prepared_for(house: House) -> None:
     await house.run(script("double", DOUBLE), script("sum", SUM))
     await house.stage.expect([FAST])
