@@ -16,7 +16,7 @@ from central_sync.services.errors import Forbidden, NotFound
 
 class Role(StrEnum):
     """Each includes the ones before it. viewer: reads. operator: sends commands. engineer: configs,
-    devices, enrolment. admin: people, tokens, the audit trail."""
+    scripts, devices, enrolment. admin: people, tokens, the audit trail."""
 
     VIEWER = "viewer"
     OPERATOR = "operator"
