@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import unicodedata  # noqa: F401  Python's compiler does, for names that are not ASCII: too late by then
 from collections.abc import Set
 from dataclasses import dataclass
 from types import CodeType

@@ -111,7 +111,8 @@ class Range:
             return Ended("gone", str(gone))
         if isinstance(found, Failure):
             return Ended("error", f"{found.kind}: {found.message}")
-        return Ended("reached" if found["out"].value else "quiet", "")
+        got = "out" in found and found["out"].value
+        return Ended("reached" if got else "quiet", "")
 
     async def healthy(self) -> bool:
         """Whether a hook beside it, on the same worker if that one lives, computes what it must."""
