@@ -164,7 +164,7 @@ class Place:
             await asyncio.wait([self._task], timeout=seconds)
 
     async def _study_all(self) -> None:
-        while self._to_study and self.is_alive:
+        while self._to_study:
             await self._free.wait()
             if not self.is_alive:
                 return
