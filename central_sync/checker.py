@@ -40,6 +40,19 @@ def agent_command() -> list[str]:
     return [sys.executable, "-P", "-m", "edge_agent"]
 
 
+def module_path() -> dict[str, str]:
+    """The environment in which an interpreter finds what this one does."""
+    return {"PYTHONPATH": os.pathsep.join(each or os.curdir for each in sys.path)}
+
+
+def confine(pid: int) -> None:
+    """A child has so much memory, and gives way to others. It may have ended already; then its answer says
+    so."""
+    with contextlib.suppress(OSError, ValueError):
+        resource.prlimit(pid, resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        os.setpriority(os.PRIO_PROCESS, pid, _NICENESS)
+
+
 @dataclass(slots=True)
 class _Child:
     process: asyncio.subprocess.Process
@@ -90,7 +103,7 @@ class AgentChecker:
         return answer
 
     async def _start(self) -> _Child:
-        environ = {**os.environ, "PYTHONPATH": os.pathsep.join(each or os.curdir for each in sys.path)}
+        environ = {**os.environ, **module_path()}
         try:
             process = await asyncio.create_subprocess_exec(
                 *self._command, env=environ, limit=MAX_ANSWER_BYTES, start_new_session=True,
@@ -100,10 +113,7 @@ class AgentChecker:
             logger.error("the agent that checks configs cannot be started", error=str(error))
             text = f"{self._command[0]} cannot be started to check it: {error.strerror}"
             raise Busy("no_checker", text, _RETRY_SECONDS) from error
-        # The child may have ended already; then its answer says so.
-        with contextlib.suppress(OSError, ValueError):
-            resource.prlimit(process.pid, resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-            os.setpriority(os.PRIO_PROCESS, process.pid, _NICENESS)
+        confine(process.pid)
         return _Child(process)
 
     def _rest(self, child: _Child) -> None:

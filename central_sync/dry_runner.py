@@ -7,15 +7,13 @@ here it is only asked, and killed with all that it started where it takes too lo
 import asyncio
 import contextlib
 import os
-import resource
 import signal
-import sys
 from collections.abc import Sequence
 from typing import Final
 
 import structlog
 
-from central_sync.checker import agent_command
+from central_sync.checker import agent_command, confine, module_path
 from central_sync.services.errors import Busy, Invalid
 from central_sync.services.scripts.dry_run import NO_SANDBOX, TESTER_BUSY, TESTER_FAILED
 from edge_agent.wire.dry_run import MAX_ANSWER_BYTES
@@ -24,10 +22,8 @@ logger = structlog.get_logger()
 
 CHILDREN: Final = 2
 MAX_WAITING: Final = 16
-MEMORY_BYTES: Final = 1 << 30
 # Beside what the script may take: a start, compiling, and the answer.
 START_SECONDS: Final = 10.0
-_NICENESS: Final = 10
 _RETRY_SECONDS: Final = 5.0
 _MAX_WORDS: Final = 8 << 10
 # What the agent's exit codes say (docs/specs/hook-test-v1.md).
@@ -75,20 +71,16 @@ class AgentTester:
         raise _refusal(code, words.decode("utf-8", "replace").strip())
 
     async def _start(self) -> asyncio.subprocess.Process:
-        environ = {"PYTHONPATH": os.pathsep.join(each or os.curdir for each in sys.path)}
         try:
             child = await asyncio.create_subprocess_exec(
-                *self._command, env=environ, start_new_session=True, stdin=asyncio.subprocess.PIPE,
+                *self._command, env=module_path(), start_new_session=True, stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             )  # fmt: skip
         except OSError as error:
             logger.error("the agent that tries scripts cannot be started", error=str(error))
             text = f"{self._command[0]} cannot be started to try it: {error.strerror}"
             raise Busy("no_tester", text, _RETRY_SECONDS) from error
-        # The child may have ended already; then its answer says so.
-        with contextlib.suppress(OSError, ValueError):
-            resource.prlimit(child.pid, resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-            os.setpriority(os.PRIO_PROCESS, child.pid, _NICENESS)
+        confine(child.pid)
         return child
 
 

@@ -1,6 +1,5 @@
 """Configs: what devices are to have, what they had, what differs, and whether it would be taken."""
 
-import re
 from typing import Any, Final, Literal
 
 from aiohttp import web
@@ -8,7 +7,7 @@ from pydantic import Field
 
 from central_sync.api.answers import model
 from central_sync.api.bodies import precondition, read_body
-from central_sync.api.parameters import Cursor, Limit
+from central_sync.api.parameters import PageQuery, version_in
 from central_sync.api.route import Answer, Body, Call, NoQuery, Query, Route
 from central_sync.services.access.roles import Scope
 from central_sync.services.configs.service import MAX_CONFIG_BYTES, MAX_NOTE, Author, TagPlace
@@ -20,7 +19,6 @@ from central_sync.services.configs.views import (
     ConfigVersionPage,
     ConfigWritten,
 )
-from central_sync.services.errors import NotFound
 
 CONFIG: Final = Body(
     "application/json",
@@ -32,16 +30,10 @@ TAGS: Final = Body(
     "text/csv", MAX_CONFIG_BYTES,
     "A tag list in any dialect that agents include: a column a setting, or a Kepware export.",
 )  # fmt: skip
-_NUMBER: Final = re.compile(r"[1-9][0-9]{0,17}")
 
 
 class NoteQuery(Query):
     note: str = Field("", max_length=MAX_NOTE, description="Why; shown with the version.")
-
-
-class VersionsQuery(Query):
-    limit: Limit = 100
-    cursor: Cursor | None = None
 
 
 class DiffQuery(Query):
@@ -77,13 +69,6 @@ def written(stored: ConfigWritten) -> web.Response:
     return model(stored, 201 if stored.created else 200, {"ETag": f'"{stored.etag}"'})
 
 
-def _version(call: Call[Any]) -> int:
-    text = call.request.match_info["version"]
-    if not _NUMBER.fullmatch(text):
-        raise NotFound("unknown_version", f"{call.device} has no version {text[:40]}")
-    return int(text)
-
-
 async def put_config(call: Call[NoteQuery]) -> web.Response:
     condition = precondition(call.request)
     body = await read_body(call.request, CONFIG)
@@ -92,7 +77,7 @@ async def put_config(call: Call[NoteQuery]) -> web.Response:
 
 
 async def rollback(call: Call[NoteQuery]) -> web.Response:
-    version, condition = _version(call), precondition(call.request)
+    version, condition = version_in(call, call.device), precondition(call.request)
     once = call.once(call.query.note.encode())
     stored = await call.services.configs.rollback(
         call.device, version, condition, author(call), call.query.note, once
@@ -100,12 +85,12 @@ async def rollback(call: Call[NoteQuery]) -> web.Response:
     return written(stored)
 
 
-async def versions(call: Call[VersionsQuery]) -> web.Response:
+async def versions(call: Call[PageQuery]) -> web.Response:
     return model(await call.services.configs.page(call.device, call.query.cursor, call.query.limit))
 
 
 async def version(call: Call[NoQuery]) -> web.Response:
-    return model(await call.services.configs.version(call.device, _version(call)))
+    return model(await call.services.configs.version(call.device, version_in(call, call.device)))
 
 
 async def config_diff(call: Call[DiffQuery]) -> web.Response:
@@ -155,7 +140,7 @@ ROUTES: Final[list[Route[Any]]] = [
     Route(
         "GET", "/api/fleet/devices/{id}/config/versions", "config_versions", Scope.VIEWER, "configs",
         "The versions of a device's config, newest first, and what became of each as far as it was reported",
-        versions, VersionsQuery, {200: Answer("A page.", ConfigVersionPage)},
+        versions, PageQuery, {200: Answer("A page.", ConfigVersionPage)},
         errors={400: "bad_query, bad_cursor", 404: "unknown_device"},
     ),
     Route(

@@ -1,6 +1,5 @@
 """Scripts: the hooks that devices get from the centre, their versions, and who gets them."""
 
-import re
 from typing import Any, Final
 
 from aiohttp import web
@@ -9,15 +8,13 @@ from pydantic import Field
 from central_sync.api.answers import model
 from central_sync.api.bodies import parse_document, precondition, read_body
 from central_sync.api.config_jobs import KEY
-from central_sync.api.configs import author
-from central_sync.api.parameters import Cursor, Limit
+from central_sync.api.configs import NoteQuery, author
+from central_sync.api.parameters import Cursor, Limit, PageQuery, version_in
 from central_sync.api.route import Answer, Body, Call, NoQuery, Query, Route
 from central_sync.services.access.roles import Scope
-from central_sync.services.errors import NotFound
 from central_sync.services.scripts.dry_run import DryRunBody, DryRunResult
 from central_sync.services.scripts.hook_types import HookTypes, hook_types
 from central_sync.services.scripts.views import (
-    MAX_NOTE,
     AssignmentBody,
     AssignmentChanged,
     DeviceScripts,
@@ -41,7 +38,6 @@ PATCH: Final = Body("application/json", 64 << 10, "What is to be different.", Sc
 SIGNATURES: Final = Body("application/json", 64 << 10, "All of them.", SignaturesBody)
 ASSIGNMENT: Final = Body("application/json", 2 << 20, "Which devices.", AssignmentBody)
 DRY_RUN: Final = Body("application/json", MAX_REQUEST_BYTES, "A script and samples.", DryRunBody)
-_NUMBER: Final = re.compile(r"[1-9][0-9]{0,17}")
 
 
 class ScriptsQuery(Query):
@@ -56,11 +52,6 @@ class ScriptsQuery(Query):
     cursor: Cursor | None = None
 
 
-class ListQuery(Query):
-    limit: Limit = 100
-    cursor: Cursor | None = None
-
-
 class DiffQuery(Query):
     start: int | None = Field(
         None, ge=0, lt=1 << 62, alias="from",
@@ -69,23 +60,12 @@ class DiffQuery(Query):
     to: int | None = Field(None, ge=1, lt=1 << 62, description="The current version by default.")
 
 
-class NoteQuery(Query):
-    note: str = Field("", max_length=MAX_NOTE, description="Why; shown with the version.")
-
-
 class AssignQuery(Query):
     dry_run: bool = Field(False, description="Say which devices would get or lose it, and change nothing.")
 
 
 def _script(call: Call[Any]) -> str:
     return call.request.match_info["script"]
-
-
-def _version(call: Call[Any]) -> int:
-    text = call.request.match_info["version"]
-    if not _NUMBER.fullmatch(text):
-        raise NotFound("unknown_version", f"there is no version {text[:40]}")
-    return int(text)
 
 
 def _tagged(view: ScriptView, status: int = 200) -> web.Response:
@@ -140,20 +120,20 @@ async def delete(call: Call[NoQuery]) -> web.Response:
     return web.Response(status=204)
 
 
-async def versions(call: Call[ListQuery]) -> web.Response:
+async def versions(call: Call[PageQuery]) -> web.Response:
     query = call.query
     return model(await call.services.scripts.versions(_script(call), call.who, query.cursor, query.limit))
 
 
 async def version(call: Call[NoQuery]) -> web.Response:
-    return model(await call.services.scripts.version(_script(call), _version(call), call.who))
+    return model(await call.services.scripts.version(_script(call), version_in(call, "the script"), call.who))
 
 
 async def sign(call: Call[NoQuery]) -> web.Response:
     condition = precondition(call.request)
     wanted = await parse_document(await read_body(call.request, SIGNATURES), SignaturesBody)
     stored = await call.services.scripts.sign(
-        _script(call), _version(call), wanted.signatures, call.who, author(call), condition
+        _script(call), version_in(call, "the script"), wanted.signatures, call.who, author(call), condition
     )
     return _tagged(stored)
 
@@ -165,8 +145,9 @@ async def script_diff(call: Call[DiffQuery]) -> web.Response:
 
 async def rollback(call: Call[NoteQuery]) -> web.Response:
     note, condition = call.query.note, precondition(call.request)
+    version, once = version_in(call, "the script"), call.once(note.encode())
     stored = await call.services.scripts.rollback(
-        _script(call), _version(call), call.who, author(call), condition, note, call.once(note.encode())
+        _script(call), version, call.who, author(call), condition, note, once
     )
     return _written(stored)
 
@@ -180,7 +161,7 @@ async def assign(call: Call[AssignQuery]) -> web.Response:
     return model(found, 200, {"ETag": f'"{found.etag}"'})
 
 
-async def script_devices(call: Call[ListQuery]) -> web.Response:
+async def script_devices(call: Call[PageQuery]) -> web.Response:
     query = call.query
     return model(await call.services.scripts.devices(_script(call), call.who, query.cursor, query.limit))
 
@@ -268,7 +249,7 @@ ROUTES: Final[list[Route[Any]]] = [
     Route(
         "GET", f"{_ONE}/versions", "script_versions", Scope.VIEWER, "scripts",
         "The versions of a script, newest first",
-        versions, ListQuery, {200: Answer("A page.", ScriptVersionPage)},
+        versions, PageQuery, {200: Answer("A page.", ScriptVersionPage)},
         errors={400: "bad_query, bad_cursor", **_UNKNOWN},
     ),
     Route(
@@ -312,7 +293,7 @@ ROUTES: Final[list[Route[Any]]] = [
     Route(
         "GET", f"{_ONE}/devices", "script_devices", Scope.VIEWER, "scripts",
         "The devices in your sight that are to have a script, and what each reports of it",
-        script_devices, ListQuery, {200: Answer("A page.", ScriptDevicePage)},
+        script_devices, PageQuery, {200: Answer("A page.", ScriptDevicePage)},
         errors={400: "bad_query, bad_cursor", **_UNKNOWN},
     ),
     Route(
