@@ -18,7 +18,7 @@ from edge_agent.wire.errors import WireError
 from edge_agent.wire.frame import Frame
 from edge_agent.wire.quality import Quality
 from edge_agent.wire.schema import Schema
-from edge_agent.wire.scripts import covers
+from edge_agent.wire.scripts import HOOKS_CONNECTION, covers
 
 logger = structlog.get_logger()
 
@@ -28,7 +28,12 @@ _MAX_BATCHES: Final = 200
 
 
 def recent(
-    connection: sqlite3.Connection, schemas: SchemaCache, device: str, groups: Sequence[str], last: int
+    connection: sqlite3.Connection,
+    schemas: SchemaCache,
+    device: str,
+    groups: Sequence[str],
+    last: int,
+    computed: bool,
 ) -> Recent | None:
     """At most `last` frames of the groups that the patterns name, oldest first; None: no such device."""
     device_no = rows.device_number(connection, device)
@@ -38,6 +43,7 @@ def recent(
         schema.hash: schema
         for schema in history.device_schemas(connection, schemas, device_no)
         if covers(groups, schema.connection, schema.group)
+        and (computed or schema.connection != HOOKS_CONNECTION)
     }
     chosen: dict[tuple[str, str], Schema] = {}
     found: list[tuple[Schema, Frame]] = []

@@ -302,9 +302,9 @@ class SqliteStore:
             lambda connection: history.tag_connections(connection, self._schemas, device, tag)
         )
 
-    async def recent(self, device: str, groups: Sequence[str], last: int) -> Recent | None:
+    async def recent(self, device: str, groups: Sequence[str], last: int, *, computed: bool) -> Recent | None:
         return await self._past.run(
-            lambda connection: recent_frames.recent(connection, self._schemas, device, groups, last)
+            lambda connection: recent_frames.recent(connection, self._schemas, device, groups, last, computed)
         )
 
     async def series(self, query: SeriesQuery) -> Series:

@@ -28,7 +28,7 @@ from edge_agent.wire.dry_run import (
     DryRun,
     DryRunAnswer,
 )
-from edge_agent.wire.scripts import Script
+from edge_agent.wire.scripts import HookPoint, Script
 
 MAX_SECONDS: Final = 10.0
 MAX_REPEAT: Final = 100
@@ -51,7 +51,10 @@ class DeviceData(Asked):
 
     device: str = Field(max_length=51, examples=["press-shop-01"])
     groups: list[Annotated[str, Field(min_length=1, max_length=300)]] | None = Field(
-        None, max_length=1_000, description="CONNECTION.GROUP, `*` for any text; default: the script's."
+        None,
+        max_length=1_000,
+        description="CONNECTION.GROUP, `*` for any text; default: the script's, and all for a script that is "
+        "not given frames.",
     )
     last: int = Field(USUAL_LAST, ge=1, le=MAX_FRAMES, description="So many frames, the newest.")
 
@@ -111,8 +114,8 @@ class Recent:
 
 
 class RecentFrames(Protocol):
-    async def recent(self, device: str, groups: Sequence[str], last: int) -> Recent | None:
-        """None: no such device."""
+    async def recent(self, device: str, groups: Sequence[str], last: int, *, computed: bool) -> Recent | None:
+        """computed: with frames of tags that hooks computed. None: no such device."""
         ...
 
 
@@ -197,9 +200,11 @@ class DryRunService:
 
     async def _data(self, data: DeviceData, script: Script, who: Identity) -> Recent:
         await self._sight.require(who, data.device)
-        groups = script.groups if data.groups is None else data.groups
+        groups = data.groups or (script.groups if script.hook_type.has_frames else ["*"])
+        # Computed tags come behind all hooks but the last ones.
+        computed = script.hook_type is HookPoint.BEFORE_FORWARD
         async with self._reading:
-            found = await self._recent.recent(data.device, groups, data.last)
+            found = await self._recent.recent(data.device, groups, data.last, computed=computed)
         if found is None:
             raise NotFound("unknown_device", f"there is no device {data.device}")
         if not found.frames:

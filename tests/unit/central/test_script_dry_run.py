@@ -84,6 +84,23 @@ async def test_frames_of_several_groups_come_in_the_order_of_time_with_a_schema_
         assert {schema["connection"] for schema in request.schemas} == {"press1", "press2"}
 
 
+@pytest.mark.parametrize(
+    ("kind", "seen"),
+    [("transform", {"press1"}), ("on_cycle", {"press1", "press2"}), ("before_forward", {"press1", "hooks"})],
+)
+async def test_a_script_is_tried_on_the_frames_that_it_would_see(
+    open_house: OpenHouse, tmp_path: Path, kind: str, seen: set[str]
+) -> None:
+    async with open_house(agent_command=fake_agent(tmp_path, ECHO)) as house:
+        for number, connection in enumerate(("press1", "press2", "hooks"), 1):
+            edge = Edge(epoch=f"epoch-{number}", no=number, schema=uint16_schema(connection, "oil"))
+            await house.put_schema(edge)
+            await house.post(edge, edge.upload(edge.make()))
+        script = body(hook_type=kind, groups=["press1.*", "hooks.*"])
+        _, request = await asked_of_child(house, script=script, data={"device": "dev-1"})
+        assert {frame.connection for frame in request.frames} == seen
+
+
 async def test_foreign_devices_and_scripts_cannot_be_tried_on(open_house: OpenHouse, tmp_path: Path) -> None:
     async with open_house(agent_command=fake_agent(tmp_path, TAKES_ALL)) as house:
         await meet(house)
