@@ -108,10 +108,15 @@ class Counting:
     """A hook as a flush sees them: `FrameHooks`."""
 
     def __init__(self, states: Mapping[str, bytes], random: Random) -> None:
-        self._count = int(states.get("counting", b"0"))
+        """states: looked at when they are needed; where the disk fails in a start, none is known before."""
+        self._states = states
+        self._known: int | None = None
         self._random = random
 
     async def apply(self, frames: Frames, records: Records, seconds: float) -> Hooked:
+        if self._known is None:
+            self._known = int(self._states.get("counting", b"0"))
+        self._count = self._known
         made: Frames = {}
         for name, (described, group) in frames.items():
             if (described.connection, described.group) == HOOKED:
@@ -120,6 +125,7 @@ class Counting:
             else:
                 made[name] = described, list(group)
         await asyncio.sleep(0)
+        self._known = self._count
         state = {"counting": str(self._count).encode()}
         return Hooked(made, {kind: list(found) for kind, found in records.items()}, [COUNTED], state)
 
@@ -129,8 +135,9 @@ class Counting:
             made.setdefault(described.hash, (described, []))[1].append(failed)
             return
         self._count += 1
-        row = self._count.to_bytes(8, "little") + each.row
-        counted = replace(each, row=row, read=each.read + 1)
+        # Of a frame that comes a second time, too: the count tells.
+        row = self._count.to_bytes(8, "little") + each.row[-SCHEMAS[0].row_bytes :]
+        counted = replace(each, row=row, read=each.suppressed + COUNTED.tag_count)
         made.setdefault(COUNTED.hash, (COUNTED, []))[1].append(counted)
 
     async def expect(self, schemas: Sequence[Schema]) -> None:

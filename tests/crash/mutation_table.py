@@ -111,6 +111,16 @@ MUTATIONS: Final = (
         _KILL,
     ),
     Mutation(
+        "failed-commit-hooks-again",
+        _FRAMES,
+        "        newer, self._fresh, self._taken = self._fresh, taken, None\n",
+        "        newer, self._fresh, self._taken = self._fresh, taken, None\n"
+        "        if taken.done is not None:\n"
+        "            taken.frames, taken.done = taken.done.frames, None\n",
+        "what hooks made goes through them once more where a commit failed",
+        _KILL,
+    ),
+    Mutation(
         "failed-samples-not-marked",
         _FLOW,
         "            item.frame = mark_failed(item.frame, item.schema.tag_count, withhold=hook.withholds)\n",
