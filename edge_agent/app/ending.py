@@ -4,6 +4,7 @@ Together they take some 15 s at most, and under 2 s from a second signal on. Wha
 commit runs.
 """
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -26,8 +27,12 @@ if TYPE_CHECKING:
 logger = structlog.stdlib.get_logger(__name__)
 
 LAST_UPLOAD_SECONDS: Final = 5.0
-# Of the commit's: however long a flush interval is, what hooks do not come to is committed as it was read.
+# Of the intake's: of the flush that runs when the stop begins, for which a reload may wait. Then of the
+# commit's, and of one in a hurry or after it. However long a flush interval is, what hooks do not come to is
+# committed as it was read.
+INTAKE_HOOK_SECONDS: Final = 0.7
 HOOK_SECONDS: Final = 1.5
+HURRIED_HOOK_SECONDS: Final = 0.1
 WRITER: Final = "writer"
 # What brings configs: nothing may start connections any more.
 _INTAKE: Final = ("config", "reload", "liveness")
@@ -73,6 +78,7 @@ class Ending:
         return self.failure is not None and self.failure.part == WRITER
 
     async def _intake(self) -> None:
+        self.hooks.hurry(INTAKE_HOOK_SECONDS)
         # A config that is being judged is neither kept nor refused.
         if self.connections is not None:
             self.connections.refuse_more()
@@ -83,9 +89,17 @@ class Ending:
             await self.connections.stop_all()
 
     async def _commit(self) -> None:
-        self.store.hook_seconds = HOOK_SECONDS
-        if self.has_store and not self._writer_is_broken:
-            await self.store.flush(settle=True)
+        self.hooks.hurry(HURRIED_HOOK_SECONDS if self.signals.hurry.is_set() else HOOK_SECONDS)
+        in_a_hurry = asyncio.ensure_future(self._hurry_hooks())
+        try:
+            if self.has_store and not self._writer_is_broken:
+                await self.store.flush(settle=True)
+        finally:
+            in_a_hurry.cancel()
+
+    async def _hurry_hooks(self) -> None:
+        await self.signals.hurry.wait()
+        self.hooks.hurry(HURRIED_HOOK_SECONDS)
 
     async def _last_upload(self) -> None:
         """Waits until the centre has everything, does not answer, or has had its time. A process that has
@@ -110,6 +124,7 @@ class Ending:
 
     async def _close(self) -> None:
         await self.outbox.close()
+        self.hooks.hurry(HURRIED_HOOK_SECONDS)
         if self.has_store:
             await (self.store.abandon() if self._writer_is_broken else self.store.close())
         # The last flush may have been this one.

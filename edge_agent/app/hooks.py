@@ -144,6 +144,12 @@ class HookRoom:
         sources = sources_type(self._links, self._clock)
         return stage_type(self._clock, sources, self._store.hook_states), sources
 
+    def hurry(self, seconds: float) -> None:
+        """The agent stops: a flush, the one that runs too, gives scripts no more than this."""
+        self._store.hook_seconds = seconds
+        if self._stage is not None:
+            self._stage.hurry(seconds)
+
     async def close(self) -> None:
         """After the last flush: no process of a hook is left."""
         self._closed = True

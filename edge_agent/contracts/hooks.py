@@ -121,6 +121,10 @@ class HookStage(FrameHooks, HookWatch, Protocol):
         one call may take where its script does not say. The caller has told the buffer of the groups."""
         ...
 
+    def hurry(self, seconds: float) -> None:
+        """The agent stops: an `apply` that runs gives hooks no more than this from now on."""
+        ...
+
     async def close(self) -> None:
         """No process is left. After the last flush; `apply` then gives frames back as after a failure."""
         ...

@@ -163,6 +163,13 @@ class Place:
         if self._task is not None and not self._task.done() and seconds > 0:
             await asyncio.wait([self._task], timeout=seconds)
 
+    def cut(self) -> None:
+        """Nobody waits any longer for what it does now."""
+        if self._task is not None:
+            self._task.cancel()
+        if self._calls and self._worker is not None:
+            self._worker.kill()
+
     async def _study_all(self) -> None:
         while self._to_study:
             await self._free.wait()

@@ -52,6 +52,8 @@ class Stage:
         self._hooks: list[Hook] = []
         self._places: dict[str, Place] = {}
         self._require: tuple[str, ...] = ()
+        # Of the flush that runs.
+        self._flow: Flow | None = None
         self._sums: dict[str, Sums] = {}
         # Of each group the schema that it was read with last.
         self._raw: dict[Group, Schema] = {}
@@ -107,15 +109,28 @@ class Stage:
             flow.events = self._asking.take_events()
             self._raw |= {group: lane[-1].raw for group, lane in flow.lanes.items()}
             before = {hook.name: self._states.of(hook) for hook in self._hooks}
+            self._flow = flow
             try:
                 await self._run(flow, records)
             except Exception:  # the boundary of hooks: a fault of ours must not cost the samples either
                 logger.exception("hooks could not be run")
                 flow = given_up(frames, flow, self._hooks)
+            finally:
+                self._flow = None
             flow.add_sums(self._sums)
             flow.events += self._asking.take_events()
             states = {hook.name: hook.state or b"" for hook in self._hooks if hook.state != before[hook.name]}
             return flow.hooked(frames, records, states)
+
+    def hurry(self, seconds: float) -> None:
+        if self._flow is not None:
+            self._flow.until = min(self._flow.until, self._clock.monotonic() + seconds)
+            asyncio.get_running_loop().call_later(seconds, self._cut, self._flow)
+
+    def _cut(self, flow: Flow) -> None:
+        if self._flow is flow:
+            for place in self._places.values():
+                place.cut()
 
     async def _run(self, flow: Flow, records: Records) -> None:
         for place in self._places.values():

@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
+from edge_agent.app.ending import HOOK_SECONDS
 from edge_agent.demo.children import Child, output_of
 from tests.crash.rig import free_port
 from tests.crash.watched import BLOCK, TRIGGERED, Site, Watched, edited
@@ -298,3 +300,49 @@ async def test_a_hangup_while_the_config_is_read_ends_nothing(site: Site) -> Non
         config.write(b"no: config\n")
     _, errors = await agent.communicate()
     assert (agent.returncode, b"unknown key 'no'" in errors) == (2, True)
+
+
+HANGING = "def transform(frame):\n    while True:\n        pass\n"
+
+
+async def test_scripts_that_hang_in_a_flush_do_not_keep_the_last_one_from_its_commit(
+    tmp_path: Path, plc: int
+) -> None:
+    """The flush before a change of scripts is the one that runs; one of a long interval gives them longer."""
+    hooks = [{"name": name, "point": "transform", "source": HANGING} for name in ("one", "two", "three")]
+    site = Site(
+        tmp_path, plc, buffer={"path": str(tmp_path / "buffer.db"), "flush_interval": "30s"},
+        hooks={"scripts": hooks},
+    )  # fmt: skip
+    async with Watched(tmp_path, site.arguments) as agent:
+        framed = await _polled(agent, site)
+        workers = {pid: _cpu(pid) for pid in _workers(agent.process.pid)}
+        assert len(workers) == 3
+        document = yaml.safe_load(site.config.read_text())
+        site.config.write_text(yaml.safe_dump({**document, "hooks": {"scripts": hooks[:1]}}))
+        agent.send(signal.SIGHUP)
+        await agent.until(lambda: any(_cpu(pid) > cpu + 10 for pid, cpu in workers.items()))
+        agent.send(signal.SIGTERM)
+        code, _ = await agent.ended()
+        assert code == 0
+        assert not agent.logged("a stage of the stop was cut off")
+        (stages,) = agent.logged("stages of the stop in seconds")
+        assert stages["commit"] < HOOK_SECONDS + 1.0
+        assert not list(site.runtime.glob("ring-*"))
+    assert await site.stored() >= framed
+    site.clear()
+
+
+def _workers(agent: int) -> list[int]:
+    tasks = Path(f"/proc/{agent}/task")
+    children = [pid for task in tasks.iterdir() for pid in (task / "children").read_text().split()]
+    return [int(pid) for pid in children if b"hooks.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def _cpu(process: int) -> int:
+    """Hundredths of a second; those of a process that is gone do not grow."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return int(fields[11]) + int(fields[12])

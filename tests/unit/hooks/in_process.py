@@ -44,6 +44,8 @@ class InProcess:
             raise self.fault
         if head["op"] in CALLS:
             await self.gate.wait()
+            if self.fault is not None:
+                raise self.fault
             self._clock.stand_still(min(self.takes, deadline_seconds))
             self.fault = self.faults.popleft() if self.faults else None
             if self.fault is not None:
@@ -56,6 +58,7 @@ class InProcess:
 
     def kill(self) -> None:
         self.fault = self.fault or WorkerGone("it was ended by the agent")
+        self.gate.set()
 
     async def close(self) -> None:
         self.kill()

@@ -1,158 +1,31 @@
 """All hooks of a flush: order, failures, breakers, states and deadlines, without a process."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from edge_agent.contracts.hooks import Frames, Hooked, LinkChange, Tick
-from edge_agent.contracts.status import LatestValue
+from edge_agent.contracts.hooks import LinkChange, Tick
 from edge_agent.hooks.errors import BadReply, TimedOut, WorkerGone
-from edge_agent.hooks.stage import Stage
-from edge_agent.runtime.manual_clock import ManualClock
 from edge_agent.wire.batch import Kind
-from edge_agent.wire.frame import Frame, selection
-from edge_agent.wire.messages import HookReport
-from edge_agent.wire.quality import Quality
-from edge_agent.wire.schema import Schema, TagSchema, ValueType
-from edge_agent.wire.scripts import HOOKS_CONNECTION, HookPoint, OnFailure, Script
-from edge_agent.wire.values import read_value
-from tests.unit.hooks.in_process import InProcess, Workers
-
-FAST = Schema.of("press1", "fast", 1, [TagSchema(f"t{index}", ValueType.UINT16) for index in range(3)])
-SLOW = Schema.of("press2", "slow", 1, [TagSchema("speed", ValueType.UINT16)])
-DOUBLE = """
-OUTPUTS = {"t*": "float64"}
-def transform(frame):
-    frame.set_columns("t*", frame.columns("t*") * 2)
-"""
-SUM = 'OUTPUTS = {"sum": "float64"}\ndef transform(frame):\n    frame["sum"] = frame["t0"] + frame["t1"]\n'
-WIDE = """
-OUTPUTS = {"w[1..20000]": "float64"}
-def transform(frame):
-    frame.set_columns("w[1..20000]", 1.0)
-"""
-BREAKS = 'OUTPUTS = {"x": "int64"}\ndef transform(frame):\n    if frame["t0"] >= 100:\n        1 / 0\n'
-COUNTS = """
-OUTPUTS = {"calls": "int64"}
-def transform(frame, state):
-    state["n"] = state.get("n", 0) + 1
-    frame["calls"] = state["n"]
-"""
-
-
-def script(
-    name: str, source: str, point: str = "transform", groups: Sequence[str] = ("*",), **more: Any
-) -> Script:
-    return Script(name=name, hook_type=HookPoint(point), source=source, groups=list(groups), **more)
-
-
-def frame(n: int, values: Sequence[int], **more: Any) -> Frame:
-    row = b"".join(value.to_bytes(2, "little") for value in values)
-    return Frame(n, n * 10**9, 1_767_225_600_000 + n * 1_000, row, len(values), **more)
-
-
-def given(*pairs: tuple[Schema, Frame]) -> Frames:
-    frames: Frames = {}
-    for schema, one in pairs:
-        frames.setdefault(schema.hash, (schema, []))[1].append(one)
-    return frames
-
-
-def newest(stage: Stage, connection: str) -> list[LatestValue]:
-    return [
-        value
-        for schema in stage.schemas()
-        if schema.connection == connection
-        for value in stage.latest_of(schema, range(schema.tag_count))
-    ]
-
-
-def values(hooked: Hooked, connection: str = "press1") -> list[dict[str, Any]]:
-    """Of each frame of the connection, in the order of their numbers: value and quality of what it has."""
-    found = []
-    for schema, frames in hooked.frames.values():
-        if schema.connection == connection:
-            found += [(one.n, _values(schema, one)) for one in frames]
-    return [each for _, each in sorted(found, key=lambda pair: pair[0])]
-
-
-def _values(schema: Schema, one: Frame) -> dict[str, Any]:
-    shown: dict[str, Any] = {}
-    for index, (tag, there) in enumerate(
-        zip(schema.tags, selection(one.present, schema.tag_count), strict=True)
-    ):
-        if not there:
-            continue
-        mark = next((run for run in one.quality if run.first <= index < run.first + run.count), None)
-        if mark is not None and mark.null:
-            value = None
-        elif index >= schema.fixed_tags:
-            value = (one.text or ())[index - schema.fixed_tags]
-        else:
-            value = read_value(tag, one.row[schema.edges[index] : schema.edges[index + 1]])
-        shown[tag.name] = value if mark is None else (value, mark.quality.label)
-    return shown
-
-
-class House:
-    """A stage, its workers and what happens beside frames. Implements contracts.hooks.HookSources."""
-
-    def __init__(self, saved: Mapping[str, bytes] | None = None) -> None:
-        self.clock = ManualClock()
-        self.workers = Workers(self.clock)
-        self.new_links: list[LinkChange] = []
-        self.new_ticks: list[Tick] = []
-        self.stage = Stage(self.clock, self, saved or {}, self.workers.start)
-        self._n = 0
-
-    def links(self) -> list[LinkChange]:
-        links, self.new_links = self.new_links, []
-        return links
-
-    def ticks(self) -> list[Tick]:
-        ticks, self.new_ticks = self.new_ticks, []
-        return ticks
-
-    async def run(self, *scripts: Script, require: Sequence[str] = ()) -> None:
-        await self.stage.replace(scripts, require, 0.25)
-
-    async def flush(self, *pairs: tuple[Schema, Frame], records: Any = None) -> Hooked:
-        return await self.stage.apply(given(*pairs), records or {}, 0.5)
-
-    async def beat(self, *rows: Sequence[int]) -> Hooked:
-        """A flush with frames of `fast`."""
-        self._n += len(rows)
-        first = self._n - len(rows) + 1
-        return await self.flush(*((FAST, frame(first + at, row)) for at, row in enumerate(rows)))
-
-    def worker(self, hook: str) -> InProcess:
-        """Where the hook lives, hooks having one each."""
-        names = [one.name for one in self.stage.report().hooks]
-        return self.workers.begun[names.index(hook)]
-
-    def report(self, hook: str) -> HookReport:
-        return next(one for one in self.stage.report().hooks if one.name == hook)
-
-
-@pytest.fixture
-async def houses() -> AsyncIterator[Callable[..., House]]:
-    built: list[House] = []
-
-    def build(saved: Mapping[str, bytes] | None = None) -> House:
-        built.append(House(saved))
-        return built[-1]
-
-    yield build
-    for house in built:
-        await house.stage.close()
-
-
-@pytest.fixture
-def house(houses: Callable[..., House]) -> House:
-    return houses()
-
+from edge_agent.wire.scripts import HOOKS_CONNECTION, OnFailure
+from tests.unit.hooks.house import (
+    BREAKS,
+    COUNTS,
+    CYCLE,
+    DOUBLE,
+    FAST,
+    SLOW,
+    SUM,
+    WIDE,
+    House,
+    frame,
+    newest,
+    script,
+    until,
+    values,
+)
 
 # --- what becomes of frames --------------------------------------------------------------------------------
 
@@ -268,12 +141,6 @@ async def test_a_worker_that_is_gone_costs_one_flush_and_no_frame(house: House, 
     assert house.report("counts").kills == 1
 
 
-async def until(done: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not done():
-            await asyncio.sleep(0)
-
-
 async def test_a_hook_that_hangs_costs_its_neighbour_nothing(house: House) -> None:
     await house.run(script("sum", SUM, groups=["press1.*"]), script("hangs", COUNTS, groups=["press2.*"]))
     await house.flush((FAST, frame(1, [1, 2, 3])), (SLOW, frame(1, [9])))
@@ -286,6 +153,20 @@ async def test_a_hook_that_hangs_costs_its_neighbour_nothing(house: House) -> No
     assert values(hooked)[0]["sum"] == 9.0
     assert values(hooked, "press2") == [{"speed": (9, "bad_hook")}]
     assert house.report("sum").failures == 0
+
+
+async def test_a_stop_waits_for_no_script_that_hangs_in_the_flush_that_runs(house: House) -> None:
+    await house.run(script("hangs", COUNTS), script("next", SUM))
+    await house.beat([1, 2, 3])
+    house.worker("hangs").gate.clear()
+    flush = asyncio.ensure_future(house.beat([4, 5, 6]))
+    await until(lambda: house.worker("hangs").asked.count("frames") == 2)
+    house.stage.hurry(0)
+    (shown,) = values(await flush)
+    assert shown["t0"] == (4, "bad_hook")
+    house.stage.hurry(0)
+    (shown,) = values(await house.beat([7, 8, 9]))
+    assert shown["t0"] == 7, "without a flush there is nothing to cut"
 
 
 async def test_time_that_others_have_used_up_is_not_held_against_a_hook(house: House) -> None:
@@ -349,14 +230,6 @@ async def test_a_new_version_has_the_state_of_the_one_before(house: House) -> No
 
 
 # --- points without frames ---------------------------------------------------------------------------------
-
-
-CYCLE = """
-OUTPUTS = {"both": "float64"}
-INPUTS = ["press1.t0", "press2.speed"]
-def on_cycle(cycle):
-    cycle["both"] = cycle["press1.t0"] + cycle["press2.speed"]
-"""
 
 
 async def test_a_cycle_sees_the_newest_values_of_other_groups_after_transform(house: House) -> None:
@@ -443,140 +316,3 @@ async def test_computed_groups_go_through_before_forward_and_into_the_newest_val
     assert values(hooked, "hooks") == [{"both": "***"}]
     shown = [(one.group, one.tag, one.value) for one in newest(house.stage, HOOKS_CONNECTION)]
     assert shown == [("both", "both", "***")]
-
-
-# --- which scripts run -------------------------------------------------------------------------------------
-
-
-async def test_a_change_leaves_what_stays_its_worker_and_figures(house: House) -> None:
-    counts = script("counts", COUNTS)
-    await house.run(counts, script("sum", SUM))
-    await house.beat([1, 2, 3])
-    stays = house.worker("counts")
-    await house.run(counts, script("sum", SUM.replace("+", "-")))
-    assert (stays.closed, stays.asked.count("load")) == (False, 1)
-    assert house.workers.begun[1].closed
-    (shown,) = values(await house.beat([1, 2, 3]))
-    assert (shown["calls"], shown["sum"]) == (2, -1.0)
-    assert house.report("counts").calls == 2
-    await house.run()
-    assert all(worker.closed for worker in house.workers.begun)
-    assert values(await house.beat([1, 2, 3])) == [{"t0": 1, "t1": 2, "t2": 3}]
-
-
-async def test_hooks_of_one_worker_share_a_process(house: House) -> None:
-    await house.run(script("sum", SUM, worker="own"), script("counts", COUNTS, worker="own"))
-    assert values(await house.beat([1, 2, 3])) == [{"t0": 1, "t1": 2, "t2": 3, "sum": 3.0, "calls": 1}]
-    assert len(house.workers.begun) == 1
-
-
-async def test_a_script_that_does_not_compile_is_refused_with_its_line(house: House) -> None:
-    await house.run(script("bad", "OUTPUTS = {}\nimport os\ndef transform(frame):\n    pass\n"))
-    report = house.report("bad")
-    assert (report.state, report.line) == ("refused", 2)
-    assert values(await house.beat([1, 2, 3]))[0]["t0"] == (1, "bad_hook")
-
-
-async def test_outputs_that_cannot_be_are_refused(house: House) -> None:
-    await house.run(
-        script(
-            "bad",
-            'OUTPUTS = {"x": "float64", "x[1..2]": "int64", "x1": "int8"}\ndef transform(frame):\n    pass\n',
-        )
-    )
-    assert values(await house.beat([1, 2, 3]))[0]["t0"] == (1, "bad_hook")
-    assert "OUTPUTS" in house.report("bad").error
-
-
-async def test_no_hook_runs_without_a_layer_that_is_required(house: House) -> None:
-    await house.run(script("sum", SUM), require=["landlock"])
-    assert values(await house.beat([1, 2, 3]))[0]["t0"] == (1, "bad_hook")
-    report = house.report("sum")
-    assert "landlock: not supported" in report.error
-    assert "load" not in house.workers.begun[0].asked
-    assert house.stage.report().layers["landlock"] == "not supported"
-    await house.run(script("sum", SUM), require=["seccomp"])
-    assert values(await house.beat([1, 2, 3]))[0]["sum"] == 3.0
-
-
-async def test_a_worker_that_cannot_be_begun_is_tried_again(house: House) -> None:
-    house.workers.refusing = True
-    await house.run(script("sum", SUM))
-    assert values(await house.beat([1, 2, 3]))[0]["t0"] == (1, "bad_hook")
-    house.workers.refusing = False
-    await house.clock.advance(1)
-    await house.beat([1, 2, 3])
-    await until(lambda: house.report("sum").state == "running")
-    assert values(await house.beat([1, 2, 3]))[0]["sum"] == 3.0
-
-
-async def test_a_worker_that_ends_over_a_schema_is_begun_less_and_less_often(house: House) -> None:
-    """Such as one whose memory a plant's schemas do not fit into: each flush began another."""
-    await house.run(script("sum", SUM))
-    house.workers.ends_over_schemas = True
-    house.worker("sum").kill()
-    for _ in range(30):
-        await house.beat([1, 2, 3])
-        await house.clock.advance(0.5)
-    assert 3 <= len(house.workers.begun) <= 9
-
-
-async def test_connections_that_begin_are_prepared_for(house: House) -> None:
-    await house.run(script("double", DOUBLE), script("sum", SUM))
-    await house.stage.expect([FAST])
-    before = [worker.asked.count("plan") for worker in house.workers.begun]
-    await house.beat([1, 2, 3])
-    assert [worker.asked.count("plan") for worker in house.workers.begun] == before == [1, 1]
-
-
-async def test_what_was_made_of_a_schema_goes_with_it(house: House) -> None:
-    """A new worker was told of every schema that a group had ever had."""
-    await house.run(script("double", DOUBLE), script("sum", SUM))
-    await house.beat([1, 2, 3])
-    other = Schema.of("press1", "fast", 1, [*FAST.tags, TagSchema("t3", ValueType.UINT16)])
-    await house.stage.expect([other])
-    assert values(await house.beat([1, 2, 3]))[0]["sum"] == 6.0, "frames of before the change"
-    await house.stage.expect([other])
-    house.worker("sum").kill()
-    await house.flush((other, frame(9, [1, 2, 3, 4])))
-    assert house.workers.begun[-1].asked.count("schema") == 1
-
-
-async def test_what_fails_is_told_by_patterns(house: House) -> None:
-    private = "OUTPUTS = {}\ndef before_forward(frame):\n    pass\n"
-    await house.run(
-        script("sum", SUM, groups=["press1.*", "*.slow"]),
-        script("private", private, "before_forward", ["*.slow"], on_failure=OnFailure.WITHHOLD),
-        script("both", CYCLE, "on_cycle", ["press3.*"]),
-    )  # fmt: skip
-    assert house.stage.failed() == {"press1.*": False, "*.slow": True}
-
-
-async def test_after_its_end_frames_go_on_marked(house: House) -> None:
-    await house.run(script("sum", SUM))
-    await house.beat([1, 2, 3])
-    await house.stage.close()
-    assert values(await house.beat([1, 2, 3]))[0]["t0"] == (1, "bad_hook")
-    assert house.report("sum").kills == 0
-
-
-async def test_a_fault_of_ours_costs_no_sample(house: House) -> None:
-    await house.run(script("sum", SUM, on_failure=OnFailure.WITHHOLD), script("shift", CYCLE, "on_cycle"))
-
-    def broken() -> list[LinkChange]:
-        raise RuntimeError("a bug")
-
-    house.links = broken  # type: ignore[method-assign]
-    assert values(await house.beat([1, 2, 3])) == [dict.fromkeys(("t0", "t1", "t2"), (None, "bad_hook"))]
-
-
-async def test_newest_values_show_what_hooks_made_and_that_they_fail(house: House) -> None:
-    await house.run(script("double", DOUBLE))
-    await house.beat([1, 2, 3])
-    assert [(one.tag, one.value, one.quality) for one in newest(house.stage, "press1")] == [
-        ("t0", 2.0, "good"), ("t1", 4.0, "good"), ("t2", 6.0, "good"),
-    ]  # fmt: skip
-    house.worker("double").faults.append(WorkerGone("gone"))
-    await house.beat([5, 5, 5])
-    assert {(one.value, one.quality) for one in newest(house.stage, "press1")} == {(None, "bad_hook")}
-    assert Quality.BAD_HOOK.label == "bad_hook"
