@@ -5,6 +5,7 @@ its signatures are made over them. A rollback is a higher version. The centre pa
 none. Who is limited to some devices makes scripts for those alone (`scope`), and changes no others.
 """
 
+import asyncio
 from typing import Final, Protocol
 from uuid import uuid4
 
@@ -210,7 +211,7 @@ class ScriptService:
             before = await self._store.versions(script, who.labels, end, 1)
             start = before[0].version if before else 0
         old = (await self._store.version(script, start, who.labels)).script if start else None
-        return diff(old, after.script, (start, end))
+        return await asyncio.to_thread(diff, old, after.script, (start, end))
 
     async def devices(self, script: str, who: Identity, cursor: str | None, limit: int) -> ScriptDevicePage:
         key = decode_cursor(cursor, str)
