@@ -1,6 +1,7 @@
 """What differs between two versions of a script: its settings by name, its source by lines. Pure."""
 
 import difflib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -70,13 +71,14 @@ class _Comparison(difflib.SequenceMatcher[str]):
 
     def __init__(self, before: Sequence[str], after: Sequence[str]) -> None:
         self._left = MAX_STEPS
-        super().__init__(None, before, after)
+        self._before = before
+        self._counts = Counter(after)
+        super().__init__(None, before, after, autojunk=False)
 
     def find_longest_match(
         self, alo: int = 0, ahi: int | None = None, blo: int = 0, bhi: int | None = None
     ) -> difflib.Match:
-        places = self.b2j
-        self._left -= sum(1 + len(places.get(line, ())) for line in self.a[alo:ahi])
+        self._left -= sum(1 + self._counts[line] for line in self._before[alo:ahi])
         if self._left < 0:
             return difflib.Match(alo, blo, 0)
         return super().find_longest_match(alo, ahi, blo, bhi)

@@ -22,7 +22,8 @@ LONG = "".join(f"line {number}\n" for number in range(30))
     ("before", "after"),
     [
         ("a\nb\n", "a\nc\n"), ("a\n", "a\nb\n"), ("a\nb\n", "b\n"), (LONG, LONG.replace("line 3\n", "")),
-        (LONG, LONG.replace("line 2\n", "x\n").replace("line 25\n", "y\nz\n")), ("a\n", "b\n"), ("a\n", "a\n"),
+        (LONG, LONG.replace("line 2\n", "x\n").replace("line 25\n", "y\nz\n")), ("a\n", "b\n"),
+        ("a\n", "a\n"),
     ],
 )  # fmt: skip
 def test_lines_differ_as_in_a_unified_diff(before: str, after: str) -> None:
