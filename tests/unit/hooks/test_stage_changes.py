@@ -1,0 +1,184 @@
+"""Which scripts run: changes of them, refusals, workers that end, and what is told of all that."""
+
+from edge_agent.contracts.hooks import LinkChange
+from edge_agent.hooks.errors import WorkerGone
+from edge_agent.wire.quality import Quality
+from edge_agent.wire.schema import Schema, TagSchema, ValueType
+from edge_agent.wire.scripts import OnFailure
+from tests.unit.hooks.house import (
+    BREAKS,
+    COUNTS,
+    CYCLE,
+    DOUBLE,
+    FAST,
+    SUM,
+    House,
+    frame,
+    newest,
+    script,
+    until,
+    values,
+)
+
+# --- which scripts run -------------------------------------------------------------------------------------
+
+
+async def test_a_change_leaves_what_stays_its_worker_and_figures(house: House) -> None:
+    counts = script("counts", COUNTS)
+    await house.run(counts, script("sum", SUM))
+    await house.beat([1, 2, 3])
+    stays = house.worker("counts")
+    await house.run(counts, script("sum", SUM.replace("+", "-")))
+    assert (stays.closed, stays.asked.count("load")) == (False, 1)
+    assert house.workers.begun[1].closed
+    (shown,) = values(await house.beat([1, 2, 3]))
+    assert (shown["calls"], shown["sum"]) == (2, -1.0)
+    assert house.report("counts").calls == 2
+    await house.run()
+    assert all(worker.closed for worker in house.workers.begun)
+    assert values(await house.beat([1, 2, 3])) == [{"t0": 1, "t1": 2, "t2": 3}]
+
+
+async def test_hooks_of_one_worker_share_a_process(house: House) -> None:
+    await house.run(script("sum", SUM, worker="own"), script("counts", COUNTS, worker="own"))
+    assert values(await house.beat([1, 2, 3])) == [{"t0": 1, "t1": 2, "t2": 3, "sum": 3.0, "calls": 1}]
+    assert len(house.workers.begun) == 1
+
+
+async def test_a_script_that_does_not_compile_is_refused_with_its_line(house: House) -> None:
+    await house.run(script("bad", "OUTPUTS = {}\nimport os\ndef transform(frame):\n    pass\n"))
+    report = house.report("bad")
+    assert (report.state, report.line) == ("refused", 2)
+    assert values(await house.beat([1, 2, 3]))[0]["t0"] == (1, "bad_hook")
+
+
+async def test_outputs_that_cannot_be_are_refused(house: House) -> None:
+    await house.run(
+        script(
+            "bad",
+            'OUTPUTS = {"x": "float64", "x[1..2]": "int64", "x1": "int8"}\ndef transform(frame):\n    pass\n',
+        )
+    )
+    assert values(await house.beat([1, 2, 3]))[0]["t0"] == (1, "bad_hook")
+    assert "OUTPUTS" in house.report("bad").error
+
+
+async def test_no_hook_runs_without_a_layer_that_is_required(house: House) -> None:
+    await house.run(script("sum", SUM), require=["landlock"])
+    assert values(await house.beat([1, 2, 3]))[0]["t0"] == (1, "bad_hook")
+    report = house.report("sum")
+    assert "landlock: not supported" in report.error
+    assert "load" not in house.workers.begun[0].asked
+    assert house.stage.report().layers["landlock"] == "not supported"
+    await house.run(script("sum", SUM), require=["seccomp"])
+    assert values(await house.beat([1, 2, 3]))[0]["sum"] == 3.0
+
+
+async def test_a_worker_that_cannot_be_begun_is_tried_again(house: House) -> None:
+    house.workers.refusing = True
+    await house.run(script("sum", SUM))
+    assert values(await house.beat([1, 2, 3]))[0]["t0"] == (1, "bad_hook")
+    house.workers.refusing = False
+    await house.clock.advance(1)
+    await house.beat([1, 2, 3])
+    await until(lambda: house.report("sum").state == "running")
+    assert values(await house.beat([1, 2, 3]))[0]["sum"] == 3.0
+
+
+async def test_a_worker_that_ends_over_a_schema_is_begun_less_and_less_often(house: House) -> None:
+    """Such as one whose memory a plant's schemas do not fit into: each flush began another."""
+    await house.run(script("sum", SUM))
+    house.workers.ends_over_schemas = True
+    house.worker("sum").kill()
+    for _ in range(30):
+        await house.beat([1, 2, 3])
+        await house.clock.advance(0.5)
+    assert 3 <= len(house.workers.begun) <= 9
+
+
+async def test_connections_that_begin_are_prepared_for(house: House) -> None:
+    await house.run(script("double", DOUBLE), script("sum", SUM))
+    await house.stage.expect([FAST])
+    before = [worker.asked.count("plan") for worker in house.workers.begun]
+    await house.beat([1, 2, 3])
+    assert [worker.asked.count("plan") for worker in house.workers.begun] == before == [1, 1]
+
+
+async def test_what_was_made_of_a_schema_goes_with_it(house: House) -> None:
+    """A new worker was told of every schema that a group had ever had."""
+    await house.run(script("double", DOUBLE), script("sum", SUM))
+    await house.beat([1, 2, 3])
+    other = Schema.of("press1", "fast", 1, [*FAST.tags, TagSchema("t3", ValueType.UINT16)])
+    await house.stage.expect([other])
+    assert values(await house.beat([1, 2, 3]))[0]["sum"] == 6.0, "frames of before the change"
+    await house.stage.expect([other])
+    house.worker("sum").kill()
+    await house.flush((other, frame(9, [1, 2, 3, 4])))
+    assert house.workers.begun[-1].asked.count("schema") == 1
+
+
+async def test_what_fails_is_told_by_patterns(house: House) -> None:
+    private = "OUTPUTS = {}\ndef before_forward(frame):\n    pass\n"
+    await house.run(
+        script("sum", SUM, groups=["press1.*", "*.slow"]),
+        script("private", private, "before_forward", ["*.slow"], on_failure=OnFailure.WITHHOLD),
+        script("both", CYCLE, "on_cycle", ["press3.*"]),
+    )  # fmt: skip
+    assert house.stage.failed() == {"press1.*": False, "*.slow": True}
+
+
+async def test_after_its_end_frames_go_on_marked(house: House) -> None:
+    await house.run(script("sum", SUM))
+    await house.beat([1, 2, 3])
+    await house.stage.close()
+    assert values(await house.beat([1, 2, 3]))[0]["t0"] == (1, "bad_hook")
+    assert house.report("sum").kills == 0
+
+
+async def test_a_fault_of_ours_costs_no_sample(house: House) -> None:
+    await house.run(script("sum", SUM, on_failure=OnFailure.WITHHOLD), script("shift", CYCLE, "on_cycle"))
+
+    def broken() -> list[LinkChange]:
+        raise RuntimeError("a bug")
+
+    house.links = broken  # type: ignore[method-assign]
+    assert values(await house.beat([1, 2, 3])) == [dict.fromkeys(("t0", "t1", "t2"), (None, "bad_hook"))]
+
+
+async def test_newest_values_show_what_hooks_made_and_that_they_fail(house: House) -> None:
+    await house.run(script("double", DOUBLE))
+    await house.beat([1, 2, 3])
+    assert [(one.tag, one.value, one.quality) for one in newest(house.stage, "press1")] == [
+        ("t0", 2.0, "good"), ("t1", 4.0, "good"), ("t2", 6.0, "good"),
+    ]  # fmt: skip
+    house.worker("double").faults.append(WorkerGone("gone"))
+    await house.beat([5, 5, 5])
+    assert {(one.value, one.quality) for one in newest(house.stage, "press1")} == {(None, "bad_hook")}
+    assert Quality.BAD_HOOK.label == "bad_hook"
+
+
+async def test_a_hook_that_was_off_when_its_worker_was_begun_anew_is_tried_again(house: House) -> None:
+    """Its neighbour needs the worker at once; it itself was never compiled there, and stayed off for good."""
+    await house.run(script("counts", COUNTS, worker="own"), script("breaks", BREAKS, worker="own"))
+    for _ in range(3):
+        await house.beat([100, 0, 0])
+    assert house.report("breaks").state == "off"
+    house.workers.begun[0].kill()
+    await house.beat([1, 2, 3])
+    await until(lambda: house.report("counts").state == "running")
+    await house.clock.advance(60)
+    await house.beat([1, 2, 3])
+    await until(lambda: house.report("breaks").state == "running")
+    assert values(await house.beat([1, 2, 3]))[0]["t0"] == 1
+
+
+async def test_a_hook_that_was_off_when_its_neighbours_changed_is_tried_again(house: House) -> None:
+    breaks = script("breaks", BREAKS, worker="own")
+    await house.run(breaks, script("sum", SUM, worker="own"))
+    for _ in range(3):
+        await house.beat([100, 0, 0])
+    await house.run(breaks, script("sum", SUM.replace("+", "-"), worker="own"))
+    await house.clock.advance(60)
+    await house.beat([1, 2, 3])
+    assert values(await house.beat([1, 2, 3]))[0]["t0"] == 1
+    assert house.report("breaks").state == "running"
