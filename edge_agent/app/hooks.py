@@ -73,7 +73,7 @@ class HookRoom:
 
     async def boot(self, wanted: Compiled, links: Links, sent: Sequence[Script] = ()) -> None:
         """Begins with the local scripts and those kept of the centre. One that cannot run is reported, and
-        nobody waits for it. links: all of them, as they are."""
+        nobody waits long for it. links: all of them, as they are."""
         async with self._lock:
             self._links = links
             await self._run(wanted.hooks, sent, wanted.head.hooks.require)

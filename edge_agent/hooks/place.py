@@ -53,16 +53,27 @@ class Place:
         self._free.set()
         self._task: asyncio.Future[None] | None = None
         self._retry_at = 0.0
+        self._is_beginning = False
         self._closed = False
 
     @property
     def is_alive(self) -> bool:
         return self._worker is not None and self._worker.fault is None
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether it can be asked, or taught: its process has compiled what it was given."""
+        return self.is_alive and not self._is_beginning
+
     # --- the process -----------------------------------------------------------------------------
 
-    async def begin(self) -> None:
-        """A process that has compiled its hooks. Raises nothing: what cannot run says so itself."""
+    async def begin(self, seconds: float) -> None:
+        """Returns when there is a process that has compiled its hooks, or cannot, or after so long: then it
+        goes on beside the flushes. Raises nothing: what cannot run says so itself."""
+        self._task = asyncio.ensure_future(self._work(anew=True))
+        await asyncio.wait([self._task], timeout=seconds)
+
+    async def _begin(self) -> None:
         if self._worker is not None:
             worker, self._worker = self._worker, None
             await worker.close()
@@ -130,7 +141,11 @@ class Place:
 
     async def _work(self, *, anew: bool) -> None:
         if anew:
-            await self.begin()
+            self._is_beginning = True
+            try:
+                await self._begin()
+            finally:
+                self._is_beginning = False
         await self._study_all()
         if self.is_alive and not self._to_study:
             self._backoff.reset()

@@ -32,6 +32,10 @@ logger = structlog.stdlib.get_logger(__name__)
 
 # What a connection's begin and a change of scripts wait for workers to learn the groups.
 PREPARE_SECONDS: Final = 5.0
+# What the first scripts of a run are waited for, and a change of those that run: nothing is polled yet, and a
+# script that hangs while it is compiled would keep it so.
+FIRST_SECONDS: Final = 1.5
+CHANGE_SECONDS: Final = 10.0
 
 
 class Stage:
@@ -78,7 +82,8 @@ class Stage:
                 place = Place(own, self._start, self._clock, require, self._asking.blame)
                 fresh.append(place)
             places[key] = place
-        await asyncio.gather(*(place.begin() for place in fresh))
+        seconds = CHANGE_SECONDS if self._places else FIRST_SECONDS
+        await asyncio.gather(*(place.begin(seconds) for place in fresh))
         await self._teach(hooks, places, list(self._raw.values()))
         async with self._turn:
             before, self._places = self._places, places
@@ -239,7 +244,8 @@ class Stage:
             own = [each for each in ahead if covers(hook.script.groups, each.connection, each.group)]
             place = places[key_of(hook.script)]
             place.study((hook, each) for each in own)
-            await place.studied(until - self._clock.monotonic())
+            if place.is_ready:
+                await place.studied(until - self._clock.monotonic())
             made = {} if hook.outputs is None else {each.hash: hook.outputs.known(each) for each in own}
             ahead = [each if (known := made.get(each.hash)) is None else known.schema for each in ahead]
 
