@@ -24,6 +24,7 @@ from edge_agent.hooks.protocol import (
     ProtocolError,
     decode,
     encode,
+    is_laborious,
 )
 
 START_SECONDS: Final = 10.0
@@ -212,6 +213,9 @@ class WorkerProcess:
             self._received = bytearray()
             if (size := int.from_bytes(got[HEAD.size : HEAD.size + 4])) > MAX_ANSWER_HEAD_BYTES:
                 self._end(BadReply(f"a head of {size} bytes, where {MAX_ANSWER_HEAD_BYTES} are the most"))
+                return
+            if is_laborious(got, HEAD.size + 4 + size):
+                self._end(BadReply("a head of more values than an answer has"))
                 return
             try:
                 waiter.set_result(decode(memoryview(got)[HEAD.size :]))

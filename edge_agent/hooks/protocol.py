@@ -47,6 +47,9 @@ _SIZE: Final = struct.Struct("!I")
 MAX_REQUEST_BYTES: Final = 8 << 20
 # Of an answer beside its rows, whose size the parent knows beforehand.
 MAX_ANSWER_HEAD_BYTES: Final = 1 << 20
+# Of such a head: to read values takes the agent longer than to read bytes. Those within texts count too.
+MAX_ANSWER_BRACKETS: Final = 1 << 15
+MAX_ANSWER_COMMAS: Final = 1 << 17
 MAX_STATE_BYTES: Final = 16 << 10
 MAX_PRINT_CHARACTERS: Final = 4_096
 MAX_ALERTS: Final = 20
@@ -61,6 +64,15 @@ def encode(number: int, head: Any, blob: bytes = b"") -> bytes:
     """Raises TypeError where the head holds what JSON does not; NaN, which belongs into no head, is null."""
     text = orjson.dumps(head)
     return HEAD.pack(_SIZE.size + len(text) + len(blob), number) + _SIZE.pack(len(text)) + text + blob
+
+
+def is_laborious(message: bytes | bytearray, end: int) -> bool:
+    """Whether the head of an answer, which ends there, would hold up the agent while it is read."""
+    start = HEAD.size + _SIZE.size
+    if end - start <= MAX_ANSWER_BRACKETS:
+        return False
+    brackets = message.count(b"[", start, end) + message.count(b"{", start, end)
+    return brackets > MAX_ANSWER_BRACKETS or message.count(b",", start, end) > MAX_ANSWER_COMMAS
 
 
 def decode(body: bytes | memoryview) -> tuple[Any, memoryview]:

@@ -91,7 +91,8 @@ async def test_an_answer_in_single_bytes_is_whole() -> None:
 @pytest.mark.parametrize(
     "forgery",
     ["other_request", "earlier_request", "huge_length", "too_long", "no_head", "long_head", "long_text",
-     "no_json", "no_text", "not_a_number", "infinite", "deep", "deep_and_closed", "long_number", "twice"],
+     "no_json", "no_text", "not_a_number", "infinite", "deep", "deep_and_closed", "many_lists",
+     "many_numbers", "long_number", "twice"],
 )  # fmt: skip
 async def test_what_cannot_be_an_answer_is_a_bad_reply_and_ends_the_worker(forgery: str) -> None:
     async with worker(forgery) as peer:

@@ -4,7 +4,14 @@ import os
 from collections.abc import Callable
 from typing import Any, Final
 
-from edge_agent.hooks.protocol import HEAD, MAX_ANSWER_HEAD_BYTES, MAX_REQUEST_BYTES, decode, encode
+from edge_agent.hooks.protocol import (
+    HEAD,
+    MAX_ANSWER_HEAD_BYTES,
+    MAX_REQUEST_BYTES,
+    decode,
+    encode,
+    is_laborious,
+)
 from edge_agent.hooks.worker import faults
 from edge_agent.hooks.worker.compiling import Refused
 from edge_agent.hooks.worker.layout import Layout
@@ -103,6 +110,8 @@ def _message(number: int, fields: dict[str, Any], made: bytes) -> bytes:
         return encode(number, _unsent(f"the answer cannot be sent: {error}"))
     if len(message) - len(made) > MAX_ANSWER_HEAD_BYTES:
         return encode(number, _unsent(f"texts of the answer have more than {MAX_ANSWER_HEAD_BYTES} bytes"))
+    if is_laborious(message, len(message) - len(made)):
+        return encode(number, _unsent("the answer has more values or marks than the agent reads"))
     return message
 
 

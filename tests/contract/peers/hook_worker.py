@@ -131,6 +131,8 @@ BEHAVIOURS: dict[str, Callable[[int, bytes], None]] = {
     "infinite": raw(lambda number: message(number, None, text=b"[-Infinity]")),
     "deep": raw(lambda number: message(number, None, text=b"[" * 400_000)),
     "deep_and_closed": raw(lambda number: message(number, None, text=b"[" * 200_000 + b"]" * 200_000)),
+    "many_lists": raw(lambda number: message(number, {"ok": True, "more": [[]] * 40_000})),
+    "many_numbers": raw(lambda number: message(number, {"ok": True, "more": [0] * 200_000})),
     "long_number": raw(lambda number: message(number, None, text=b"1" * 100_000)),
 }
 
