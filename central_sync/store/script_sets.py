@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from central_sync.services.access.selectors import Part, Test, parse
-from central_sync.services.scripts.sets import ServedScripts, member, served
+from central_sync.services.scripts.sets import ServedScripts, served
 from central_sync.store import rows
 from central_sync.store.targets import limits_sql, part_sql
 from edge_agent.wire.scripts import MAX_SCRIPTS
@@ -22,7 +22,7 @@ from edge_agent.wire.scripts import MAX_SCRIPTS
 AT_ONCE: Final = 200
 _TOO_MANY_QUIET_MS: Final = 86_400_000
 _SERVED: Final = (
-    "SELECT script.no, script.version, body, signatures FROM script_device AS held "
+    "SELECT body, script.version, signatures FROM script_device AS held "
     "JOIN script ON script.no = held.script_no JOIN script_version AS version "
     "ON version.script_no = script.no AND version.version = script.version "
     "WHERE held.device_no = ? AND enabled ORDER BY position, name LIMIT ?"
@@ -131,7 +131,7 @@ def _work_out(connection: sqlite3.Connection, numbers: list[int], now: int) -> N
 
 def _write_etags(connection: sqlite3.Connection, numbers: list[int], having: set[int], now: int) -> None:
     """Devices with the same scripts have the same ETag, which is worked out once."""
-    known: dict[tuple[int, ...], str] = {}
+    known: dict[tuple[int, ...], tuple[str, int]] = {}
     order = (
         "SELECT script_no FROM script_device JOIN script ON script.no = script_no "
         "WHERE device_no = ? AND enabled ORDER BY position, name"
@@ -141,17 +141,19 @@ def _write_etags(connection: sqlite3.Connection, numbers: list[int], having: set
             continue
         scripts = tuple(row[0] for row in connection.execute(order, (number,)))
         if scripts not in known:
-            known[scripts] = _served(connection, number).etag
+            set_ = _served(connection, number)
+            known[scripts] = (set_.etag, set_.count)
+        etag, count = known[scripts]
         changed = connection.execute(
             "UPDATE device SET scripts_etag = ? WHERE no = ? AND scripts_etag IS NOT ?",
-            (known[scripts], number, known[scripts]),
+            (etag, number, etag),
         ).rowcount
         if changed:
-            text = f"scripts of the centre that it is to run: {len(scripts)}"
-            note: dict[str, object] = {"etag": known[scripts], "scripts": len(scripts)}
+            text = f"scripts of the centre that it is to run: {count}"
+            note: dict[str, object] = {"etag": etag, "scripts": count}
             rows.add_event(connection, number, now, "scripts_changed", text, note)
-        if len(scripts) > MAX_SCRIPTS:
-            text = f"{len(scripts)} scripts are meant for it: it gets the first {MAX_SCRIPTS}"
+        if len(scripts) > count:
+            text = f"{len(scripts)} scripts are meant for it: it gets the first {count}"
             data: dict[str, object] = {"scripts": len(scripts)}
             rows.add_event(
                 connection, number, now, "too_many_scripts", text, data, quiet_ms=_TOO_MANY_QUIET_MS
@@ -159,8 +161,7 @@ def _write_etags(connection: sqlite3.Connection, numbers: list[int], having: set
 
 
 def _served(connection: sqlite3.Connection, device_no: int) -> ServedScripts:
-    found = connection.execute(_SERVED, (device_no, MAX_SCRIPTS)).fetchall()
-    return served(member(body, version, signatures) for _, version, body, signatures in found)
+    return served(connection.execute(_SERVED, (device_no, MAX_SCRIPTS)))
 
 
 def served_to(connection: sqlite3.Connection, device: str) -> ServedScripts | None:

@@ -23,16 +23,20 @@ from edge_agent.config.scripts import lacking_library, name_taken, schedule_faul
 from edge_agent.contracts.clock import Clock
 from edge_agent.contracts.errors import ConfigError, Unavailable
 from edge_agent.wire.messages import HooksReport
-from edge_agent.wire.scripts import MAX_SCRIPTS, MAX_SOURCE_BYTES, HookPoint, Script, ScriptSet
+from edge_agent.wire.scripts import (
+    MAX_PATTERNS,
+    MAX_SCRIPTS,
+    MAX_SOURCE_BYTES,
+    HookPoint,
+    Script,
+    ScriptSet,
+    pattern_fault,
+)
 
 logger = structlog.stdlib.get_logger(__name__)
 
 # What was not the set's fault is tried again after this.
 RETRY_SECONDS: Final = 900.0
-# Each is compared with each group.
-MAX_PATTERNS: Final = 500
-MAX_PATTERN: Final = 300
-_MAX_STARS: Final = 8
 NOT_MANAGED: Final = "the centre has scripts for this device, and remote.manage here does not have hooks"
 _TOLD: Final = 20
 
@@ -133,7 +137,8 @@ def _problems(script: Script, rules: Rules) -> Iterator[str]:
         yield f"is longer than {MAX_SOURCE_BYTES >> 10} KiB"
     if not all(text.isprintable() for text in (*script.groups, script.worker)):
         yield "has control characters in its settings"
-    yield from _pattern_problems(script)
+    if why := pattern_fault(script.groups):
+        yield why
     if (script.hook_type is HookPoint.ON_SCHEDULE) != bool(script.schedule):
         yield "a schedule belongs to on_schedule, and that needs one"
     elif why := schedule_fault(script.schedule):
@@ -145,13 +150,6 @@ def _problems(script: Script, rules: Rules) -> Iterator[str]:
     if script.worker in rules.workers:
         # Within a process nothing keeps one script from changing what another one sees.
         yield f"the worker {script.worker} is that of local scripts: another name, or none"
-
-
-def _pattern_problems(script: Script) -> Iterator[str]:
-    if not script.groups:
-        yield "is for no groups"
-    if any(len(each) > MAX_PATTERN or each.count("*") > _MAX_STARS for each in script.groups):
-        yield f"has a pattern in groups of more than {MAX_PATTERN} characters, or {_MAX_STARS} stars"
 
 
 class ScriptKeeper:

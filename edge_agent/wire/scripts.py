@@ -18,6 +18,10 @@ from edge_agent.wire.messages import Message, Name, Number, Text
 
 MAX_SOURCE_BYTES: Final = 64 << 10
 MAX_SCRIPTS: Final = 64
+# In `groups` of all scripts of a set: each is compared with each group.
+MAX_PATTERNS: Final = 500
+MAX_PATTERN: Final = 300
+MAX_STARS: Final = 8
 # Before the canonical bytes where they are signed, so that a signature is of use for nothing else.
 SIGNED_PREFIX: Final = b"holdfast hook v1\n"
 # Before a public key, so that another kind can stand beside it one day.
@@ -108,6 +112,15 @@ def covers(patterns: Iterable[str], connection: str, group: str) -> bool:
     """Whether patterns of CONNECTION.GROUP name this group. Only `*` has a meaning in them."""
     name = f"{connection}.{group}"
     return any(_fits(pattern, name) for pattern in patterns)
+
+
+def pattern_fault(patterns: list[str]) -> str:
+    """Why no device takes a script from a centre with these; empty: it does."""
+    if not patterns:
+        return "is for no groups"
+    if any(len(each) > MAX_PATTERN or each.count("*") > MAX_STARS for each in patterns):
+        return f"has a pattern in groups of more than {MAX_PATTERN} characters, or {MAX_STARS} stars"
+    return ""
 
 
 def _fits(pattern: str, name: str) -> bool:

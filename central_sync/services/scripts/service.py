@@ -46,7 +46,7 @@ from central_sync.services.scripts.views import (
     ScriptWritten,
 )
 from edge_agent.wire.messages import HookReport, HooksReport
-from edge_agent.wire.scripts import MAX_SOURCE_BYTES, HookPoint, Script, Signature
+from edge_agent.wire.scripts import MAX_SOURCE_BYTES, HookPoint, Script, Signature, pattern_fault
 
 _APPLIED: Final = "applied"
 
@@ -251,6 +251,8 @@ def script_of(body: ScriptBody) -> Script:
         raise Invalid("bad_script", "keep_raw: only transform and before_forward replace tags")
     if not all(text.isprintable() for text in body.groups):
         raise Invalid("bad_script", "groups: has characters that cannot be printed")
+    if why := pattern_fault(body.groups):
+        raise Invalid("bad_script", why)
     keys = [each.key for each in body.signatures]
     if len(set(keys)) < len(keys):
         raise Invalid("bad_script", "signatures: one for each key")

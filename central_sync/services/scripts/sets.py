@@ -6,26 +6,31 @@ from dataclasses import dataclass
 
 import orjson
 
-from edge_agent.wire.scripts import Signature
+from edge_agent.wire.scripts import MAX_PATTERNS, MAX_SCRIPTS, Signature
 
 
 @dataclass(frozen=True, slots=True)
 class ServedScripts:
-    """A `ScriptSet`, byte for byte as the ETag names it."""
+    """A `ScriptSet`, byte for byte as the ETag names it. count: scripts in it."""
 
     etag: str
     body: bytes
+    count: int
 
 
-def member(body: bytes, version: int, signatures: bytes) -> bytes:
-    """One script of a set. body: its canonical bytes; signatures: as they are stored."""
-    whole = {**orjson.loads(body), "version": version, "signatures": orjson.loads(signatures)}
-    return orjson.dumps(whole, option=orjson.OPT_SORT_KEYS)
-
-
-def served(members: Iterable[bytes]) -> ServedScripts:
-    body = b'{"scripts":[%s]}' % b",".join(members)
-    return ServedScripts(hashlib.sha256(body).hexdigest()[:32], body)
+def served(scripts: Iterable[tuple[bytes, int, bytes]]) -> ServedScripts:
+    """The first of these, as many as a device takes. Of each: its canonical bytes, its version, and its
+    signatures as they are stored."""
+    members: list[bytes] = []
+    patterns = 0
+    for body, version, signatures in scripts:
+        whole = {**orjson.loads(body), "version": version, "signatures": orjson.loads(signatures)}
+        patterns += len(whole["groups"])
+        if len(members) == MAX_SCRIPTS or patterns > MAX_PATTERNS:
+            break
+        members.append(orjson.dumps(whole, option=orjson.OPT_SORT_KEYS))
+    text = b'{"scripts":[%s]}' % b",".join(members)
+    return ServedScripts(hashlib.sha256(text).hexdigest()[:32], text, len(members))
 
 
 def pack_signatures(signatures: Iterable[Signature]) -> bytes:

@@ -7,7 +7,15 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from central_sync.services.access.targets import MAX_TARGETS
 from central_sync.services.views import View
 from edge_agent.wire.messages import HookReport
-from edge_agent.wire.scripts import MAX_SOURCE_BYTES, HookPoint, OnFailure, Script, Signature
+from edge_agent.wire.scripts import (
+    MAX_PATTERN,
+    MAX_PATTERNS,
+    MAX_SOURCE_BYTES,
+    HookPoint,
+    OnFailure,
+    Script,
+    Signature,
+)
 
 MAX_NOTE: Final = 500
 MAX_POSITION: Final = 1_000_000
@@ -22,7 +30,7 @@ _EXAMPLE: Final[dict[str, Any]] = {
 }  # fmt: skip
 _NAME: Final = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
 _PRINTABLE: Final = r"^[^\x00-\x1f\x7f]*$"
-Pattern = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=_PRINTABLE)]
+Pattern = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PATTERN, pattern=_PRINTABLE)]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 
 
@@ -45,7 +53,7 @@ class ScriptBody(Asked):
         min_length=1, max_length=MAX_SOURCE_BYTES, description=f"At most {MAX_SOURCE_BYTES} bytes of UTF-8."
     )
     groups: list[Pattern] = Field(
-        default=["*"], min_length=1, max_length=1_000,
+        default=["*"], min_length=1, max_length=MAX_PATTERNS,
         description="CONNECTION.GROUP of the frames or cycles that it gets; `*` stands for any text.",
     )  # fmt: skip
     keep_raw: bool = Field(False, description="Whether tags that it replaces are stored as they were too.")

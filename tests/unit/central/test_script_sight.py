@@ -1,12 +1,20 @@
 """Who may change scripts, who sees which, what the audit trail says of it, and what devices report."""
 
 import itertools
+import sqlite3
 from typing import Any
 
 import orjson
 import pytest
 
+from central_sync.services.audit.entries import Actor
+from central_sync.services.configs.service import Author
+from central_sync.services.scripts.store import NewScript
+from central_sync.services.scripts.views import Assignment
+from central_sync.store import script_sets
+from central_sync.store import scripts as stored
 from edge_agent.wire.messages import HookReport, HooksReport
+from edge_agent.wire.scripts import Script
 from tests.unit.central.conftest import House, OpenHouse
 from tests.unit.central.edge import Edge
 from tests.unit.central.hands import give_token, label, make_devices, meet
@@ -234,17 +242,32 @@ async def test_devices_that_come_and_go_get_and_lose_what_is_meant_for_all(open_
         assert "late-1" not in [each["device_id"] for each in (await house.get(path))["items"]]
 
 
+@pytest.mark.parametrize(("scripts", "patterns", "first"), [(65, 1, 64), (3, 240, 2)])
 async def test_a_device_for_which_too_many_are_meant_gets_the_first_and_that_is_told(
-    open_house: OpenHouse,
+    open_house: OpenHouse, scripts: int, patterns: int, first: int
 ) -> None:
     async with open_house() as house:
         await meet(house)
-        made = [await make(house, f"s{number:02}") for number in range(65)]
-        for each in made:
-            await assign(house, each, devices=["dev-1"])
-        assert await names(house) == [f"s{number:02}" for number in range(64)]
+        named = [f"s{number:02}" for number in range(scripts)]
+        groups = [f"press{number}.*" for number in range(patterns)]
+        author, now = Author("cli:test", Actor("cli", "test")), house.clock.wall_ms()
+
+        def work(connection: sqlite3.Connection) -> None:
+            """In one transaction: many requests are not what this is about."""
+            for name in named:
+                content = Script.model_validate(body(name, groups=groups))
+                stored.create(connection, NewScript(f"sc-{name}", content, {}, "", author, now))
+            for (number,) in connection.execute("SELECT no FROM script").fetchall():
+                stored.set_assignment(connection, number, Assignment(devices=["dev-1"]))
+                script_sets.mark_stale(connection, number)
+            script_sets.settle(connection, now)
+
+        await house.centre.store.write(work)
+        assert await names(house) == named[:first]
         events = (await house.get("/api/fleet/devices/dev-1/events"))["items"]
-        assert [each["data"] for each in events if each["code"] == "too_many_scripts"] == [{"scripts": 65}]
+        told = [each for each in events if each["code"] == "too_many_scripts"]
+        assert [each["data"] for each in told] == [{"scripts": scripts}]
+        assert f"the first {first}" in str(told[0])
 
 
 @pytest.mark.parametrize("tail", ["/devices/nobody/scripts", "/edge/nobody/scripts"])
