@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from edge_agent.contracts.clock import Clock
@@ -17,6 +18,7 @@ _TIMES: Final = 500
 _MOST_SHARE: Final = 1.8
 # Remembered; a config that has had more is looked at anew.
 _MOST_GROUPS: Final = 10_000
+_KEPT_BACK: Final = "its text may name a value that is withheld, and is not told"
 
 
 class Hook:
@@ -24,7 +26,7 @@ class Hook:
 
     state: as JSON, the last that was accepted; None: not asked for yet. refused: why it can never run as it
     is; blocked: why it cannot now; awaited: why no worker can be started. runner: None until its worker has
-    compiled it.
+    compiled it. is_discreet: a script beside it, or itself, withholds values, which texts of errors may name.
     """
 
     def __init__(self, script: Script, clock: Clock) -> None:
@@ -36,6 +38,7 @@ class Hook:
         self.refused: str | None = None
         self.blocked = ""
         self.awaited = ""
+        self.is_discreet = False
         self._clock = clock
         self._error = ""
         self._line: int | None = None
@@ -108,7 +111,8 @@ class Hook:
             self._prints = prints
         if failures:
             self._failures += 1
-            self.told(failures[-1])
+            told = failures[-1]
+            self.told(replace(told, message=_KEPT_BACK) if self.is_discreet else told)
 
     def killed(self, failure: Failure) -> None:
         self._calls += 1

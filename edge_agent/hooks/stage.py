@@ -90,6 +90,8 @@ class Stage:
             for gone in self._states.hand_over(self._hooks, hooks):
                 self._asking.forget(gone)
             self._hooks, self._require = hooks, tuple(require)
+            for hook in hooks:
+                hook.is_discreet = any(each.withholds for each in hooks)
             self._asking.places, self._asking.call_seconds = places, call_seconds
             self._computing.serve(hooks)
             self._made.keep(concerned(hooks, self._made.groups))

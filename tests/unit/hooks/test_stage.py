@@ -316,3 +316,21 @@ async def test_computed_groups_go_through_before_forward_and_into_the_newest_val
     assert values(hooked, "hooks") == [{"both": "***"}]
     shown = [(one.group, one.tag, one.value) for one in newest(house.stage, HOOKS_CONNECTION)]
     assert shown == [("both", "both", "***")]
+
+
+async def test_where_a_script_withholds_no_error_names_a_value(house: House) -> None:
+    """It goes to the log, to the centre with each heartbeat, and into an event."""
+    tells = 'def transform(frame):\n    int("secret %d" % frame["t0"])\n'
+    hides = script("hides", SUM, "before_forward", on_failure=OnFailure.WITHHOLD)
+    await house.run(script("tells", tells))
+    await house.beat([1234, 2, 3])
+    assert "secret 1234" in house.report("tells").error
+    await house.run(script("tells", tells.replace("secret", "Secret")), hides)
+    events = []
+    for _ in range(4):
+        hooked = await house.beat([1234, 2, 3])
+        events += hooked.records.get(Kind.EVENT, [])
+    report = house.report("tells")
+    assert (report.error.partition(":")[0], report.line, report.state) == ("ValueError", 2, "off")
+    assert [event["code"] for event in events] == ["hook_off"]
+    assert "1234" not in f"{events}{report}"
