@@ -1,16 +1,17 @@
 """What a script has read and set in one call, shared by all objects that scripts are given.
 
 What is made of values that are not good is not good: an output gets the worst quality of what the call
-has read until it is set, unless the script says which quality it has or what it was made of.
+has read until it is set, and where it might have been set to something else, of all that the call reads
+(`Outputs.firm`); unless the script says which quality it has or what it was made of.
 """
 
-import copy
 from collections.abc import Callable
 from typing import Any, Final
 
 from edge_agent.hooks.worker.cells import NULL, QUALITY
 from edge_agent.hooks.worker.column import Column
 from edge_agent.hooks.worker.outputs import UNSET, Encoded, Outputs
+from edge_agent.wire.frame import MAX_DEPTH
 from edge_agent.wire.quality import Quality
 
 QUALITY_BY_LABEL: Final = {quality.label: int(quality) for quality in Quality}
@@ -18,20 +19,23 @@ QUALITY_BY_LABEL: Final = {quality.label: int(quality) for quality in Quality}
 
 # What computing with None raises.
 OF_NONE: Final = (TypeError, AttributeError, KeyError)
+PLAIN: Final[frozenset[type]] = frozenset({int, float, bool, str, type(None)})
 MUTABLE: Final[frozenset[type]] = frozenset({list, dict})
 
 
 class Account:
     """Base of what a script is given: its outputs, and what it has read so far."""
 
-    __slots__ = ("_codes", "_outputs", "_read", "_values")
-    _guarded_writes = True
+    __slots__ = ("_codes", "_held", "_outer", "_outputs", "_read", "_said", "_values")
 
     def __init__(self, outputs: Outputs) -> None:
         self._outputs = outputs
         self._values: list[Any] = [UNSET] * len(outputs.all)
         self._codes: bytearray | None = None
         self._read = 0
+        self._outer: int | None = None  # while a line that stands alone is computed: what others have read
+        self._held: set[int] = set()  # outputs whose lists or objects the script may still change
+        self._said: set[int] = set()  # outputs of which the script says how good they are
 
     def taint(self, code: int) -> None:
         """The script has seen a value of this quality."""
@@ -46,16 +50,26 @@ class Account:
         place = self._outputs.index.get(name)
         if place is None:
             raise self._undeclared(name)
+        if self._said:
+            self._said.discard(place)
         if self._read or self._codes is not None:
             self._put(place, value, self._read)
         else:
             self._values[place] = value
+        if type(value) not in PLAIN:
+            self._held.add(place)
 
     def set(self, name: str, value: Any, quality: str | None = None, of: Any = None) -> None:
         """`quality`: which the value has, whatever was read. `of`: the inputs it was made of, by name."""
         place = self._outputs.index.get(name)
         if place is None:
             raise self._undeclared(name)
+        if type(value) not in PLAIN:
+            self._held.add(place)
+        if quality is None and of is None:
+            self._said.discard(place)
+        else:
+            self._said.add(place)
         if quality is not None:
             self._put(place, value, _code(quality))
         elif of is not None:
@@ -93,6 +107,9 @@ class Account:
             raise ValueError(
                 f"{pattern!r} stands for {len(places)} outputs, and {len(items)} values were given"
             )
+        self._said = self._said.difference(places) if quality is None else self._said.union(places)
+        if not PLAIN.issuperset(map(type, items)):
+            self._held.update(places)
         if isinstance(places, range):
             self._values[places.start : places.stop] = items
             self._put_codes(places.start, codes, len(places))
@@ -123,7 +140,8 @@ class Account:
 
     def alone(self, name: str, make: Callable[[], Any]) -> None:
         """Sets an output that is made of what `make` reads alone, as nothing else is."""
-        before, self._read = self._read, 0
+        before, outer = self._read, self._outer
+        self._read, self._outer = 0, max(before, outer or 0)
         try:
             value = make()
         except OF_NONE as error:
@@ -131,32 +149,78 @@ class Account:
                 raise
             value = None
         finally:
-            own, self._read = self._read, before
+            read, self._read, self._outer = self._read, before, outer
         place = self._outputs.index.get(name)
         if place is None:
             raise self._undeclared(name)
-        if own or self._codes is not None:
-            self._put(place, value, own)
+        if self._said:
+            self._said.discard(place)
+        if type(value) not in PLAIN:
+            value = own(value)
+            self._held.discard(place)
+        if read or self._codes is not None:
+            self._put(place, value, read)
         else:
             self._values[place] = value
 
+    def _of_output(self, place: int) -> Any:
+        """What it was set to. What else was read may have decided that: a line that stands alone does not
+        where it asks for it, and changes no list of others."""
+        if self._codes is not None:
+            self.taint(self._codes[place])
+        value = self._values[place]
+        if self._outer is not None:
+            self.taint(self._outer)
+            return own(value)
+        if type(value) not in PLAIN:
+            self._held.add(place)
+        return value
+
+    def end(self) -> None:
+        """The call went well. What might have been set to something else is no better than all it read."""
+        if not self._read:
+            return
+        for place, value in enumerate(self._values):
+            if value is not UNSET and not self._is_settled(place):
+                code = self._codes[place] if self._codes is not None else 0
+                self._put(place, value, max(code, self._read))
+
     def without_value(self) -> bool:
-        """Whether the call has read a value that there is not; then every output not yet set has none, for
-        the same reason."""
+        """Whether the call has read a value that there is not; then every output has none, for the same
+        reason, that is not set yet or might have been set again."""
         if not self._read & NULL:
             return False
         for place, value in enumerate(self._values):
-            if value is UNSET:
-                self._put(place, None, self._read)
+            if value is UNSET or not self._is_settled(place):
+                code = self._codes[place] if self._codes is not None else 0
+                self._put(place, None, max(code, self._read))
         return True
+
+    def _is_settled(self, place: int) -> bool:
+        return place in self._said or (place in self._outputs.firm and place not in self._held)
 
     def encoded(self) -> Encoded:
         return self._outputs.encode(self._values, self._codes)
 
 
+def own_values(values: list[Any]) -> list[Any]:
+    """The same of many, of which most are numbers."""
+    return values if PLAIN.issuperset(map(type, values)) else list(map(own, values))
+
+
 def own(value: Any) -> Any:
-    """An array or object as the script's own: what it does to it changes no input."""
-    return copy.deepcopy(value) if type(value) in MUTABLE else value
+    """An array or object as somebody's own: what he does to it changes no other."""
+    return _copied(value, MAX_DEPTH)
+
+
+def _copied(value: Any, depth: int) -> Any:
+    """What is nested deeper is not kept anyway."""
+    if depth:
+        if isinstance(value, list | tuple):
+            return [_copied(each, depth - 1) for each in value]
+        if isinstance(value, dict):
+            return {key: _copied(each, depth - 1) for key, each in value.items()}
+    return value
 
 
 def is_of_none(error: Exception) -> bool:

@@ -3,16 +3,18 @@
 `frame["oil_f"] = frame["oil"] * 1.8 + 32` is made of nothing but what that line reads, so that its quality
 is that of what it read, and a missing value spoils that output alone. A line that uses what the script has
 kept before (a variable, the state, a global that can change) may be made of anything that was read, and so
-may one that is run or not, depending on what was read.
+may one that is run or not, depending on what was read. An output that is set in such a line, or at several
+places, is judged by all that the call reads, since it might have been set to something else (`Site`).
 """
 
 import ast
 from collections import Counter
-from collections.abc import Iterable, Set
-from typing import Final
+from collections.abc import Iterable, Sequence, Set
+from typing import Final, NamedTuple
 
 from edge_agent.hooks.worker.guards import BUILTINS
 from edge_agent.hooks.worker.modules import MODULES
+from edge_agent.hooks.worker.outputs import Site
 
 # What such a line calls: `Account.alone`.
 CALL: Final = "_alone_"
@@ -30,42 +32,150 @@ _JUMPS: Final = (*_LEAVES, ast.Assert)
 # What a script may ask a frame for that is no value.
 _FACTS: Final = frozenset({"names", "connection", "group", "unit_id", "quality", "age"})
 _IN: Final = (ast.In, ast.NotIn)
+_SETTERS: Final = frozenset({"set", "set_columns"})
 _BINDS: Final = (ast.NamedExpr, ast.Yield, ast.YieldFrom, ast.Await)
 
 
-def mark(tree: ast.Module, point: str) -> set[ast.Assign]:
-    """The assignments of function `point` that stand alone."""
+class Judged(NamedTuple):
+    """lines: the assignments that stand alone. sites: all places at which outputs are set."""
+
+    lines: Set[ast.Assign]
+    sites: Sequence[Site]
+
+
+_ANYWHERE: Final = Site(None, True, False)
+
+
+def judge(tree: ast.Module, point: str) -> Judged:
+    """Function `point` of the script."""
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     function = functions[point]
-    given = [*function.args.posonlyargs, *function.args.args][0].arg
+    given, *others = [each.arg for each in (*function.args.posonlyargs, *function.args.args)]
     bound = _bound(function)
     if bound[given] > 1:
-        return set()
-    steady = _steady(tree, functions) - set(bound)
-    steady |= _loops(function, steady, bound, given)
-    known = steady | {given}
-    found: set[ast.Assign] = set()
-    waiting: list[ast.stmt] = list(function.body)
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.Assign) and _sets(node, given) and _made_of(node, known, bound):
-            found.add(node)
-        elif _always_the_same(node, steady, bound, given):
-            waiting += [part for part in ast.iter_child_nodes(node) if isinstance(part, ast.stmt)]
-        elif any(isinstance(part, _JUMPS) for part in ast.walk(node)):
-            # Whether what follows is reached depends on what was read.
-            return set()
-    return found
+        return Judged(set(), [_ANYWHERE])
+    walk = _Walk(given, bound, _steady(tree, functions) - set(bound))
+    if not walk.go_through(function.body, set(), False):
+        walk.lines.clear()
+        walk.once.clear()
+    direct = {name for name in others if bound[name] == 1} | {given}
+    return Judged(walk.lines, _sites(tree, function, given, direct, walk.once))
 
 
-def _always_the_same(node: ast.stmt, steady: set[str], bound: Counter[str], given: str) -> bool:
-    """Whether what is run next, of it or behind it, does not depend on values that are read."""
+class _Walk:
+    """Finds in a function the lines that stand alone, and those that are run once, whatever was read."""
+
+    def __init__(self, given: str, bound: Counter[str], steady: set[str]) -> None:
+        self.lines: set[ast.Assign] = set()
+        self.once: set[ast.stmt] = set()
+        self._given = given
+        self._bound = bound
+        self._steady = steady
+
+    def go_through(self, body: Sequence[ast.stmt], loops: set[str], in_loop: bool) -> bool:
+        """loops: variables of loops over what was not read, of those around it. False: whether all of it is
+        reached depends on what was read."""
+        steady = self._steady | loops
+        for node in body:
+            match node:
+                case ast.If(test=test) if self._is_of_facts(test, steady):
+                    parts = [(node.body, loops, in_loop), (node.orelse, loops, in_loop)]
+                case ast.For(target=target, iter=over) if self._is_of_facts(over, steady):
+                    names = {part.id for part in ast.walk(target) if isinstance(part, ast.Name)}
+                    own = {name for name in names if self._bound[name] == 1}
+                    parts = [(node.body, loops | own, True), (node.orelse, loops, in_loop)]
+                case _:
+                    if not isinstance(node, _LEAVES) and any(
+                        isinstance(part, _JUMPS) for part in ast.walk(node)
+                    ):
+                        return False
+                    self._take(node, steady, in_loop)
+                    continue
+            if not all(self.go_through(*part) for part in parts):
+                return False
+        return True
+
+    def _take(self, node: ast.stmt, steady: set[str], in_loop: bool) -> None:
+        if not in_loop:
+            self.once.add(node)
+        if not isinstance(node, ast.Assign) or not _sets(node, self._given):
+            return
+        target = node.targets[0]
+        assert isinstance(target, ast.Subscript)
+        if self._is_of_facts(target.slice, steady) and _made_of(
+            node.value, steady | {self._given}, self._bound
+        ):
+            self.lines.add(node)
+
+    def _is_of_facts(self, node: ast.AST, steady: set[str]) -> bool:
+        """Whether it does not depend on values that are read."""
+        return _made_of(node, steady, self._bound, _facts(node, self._given))
+
+
+def _sites(
+    tree: ast.Module, function: ast.FunctionDef, given: str, direct: set[str], once: set[ast.stmt]
+) -> list[Site]:
+    """direct: names of what the function is given, which stand for nothing else."""
+    sites: list[Site] = []
+    known: set[ast.AST] = set()  # where the name `given` stands, and what is done with it is seen
+    run_once = {_set_by(node) for node in once}
+    for part in ast.walk(function):
+        match part:
+            case ast.Subscript(value=ast.Name(id=name) as at, slice=key) if name == given:
+                known.add(at)
+                if not isinstance(part.ctx, ast.Load):
+                    sites.append(Site(_text(key), False, part in run_once))
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=attr)) if (
+                name == given and attr in _SETTERS
+            ):
+                known.add(part.func)
+                first = part.args[0] if part.args else None
+                sites.append(Site(_text(first), attr == "set_columns", part in run_once))
+            case ast.Attribute(value=ast.Name(id=name) as at) if name == given:
+                known.add(at)
+    known |= _facts(function, given)
+    is_handed_on = any(
+        isinstance(part, ast.Name) and part.id == given and part not in known for part in ast.walk(function)
+    )
+    if (is_handed_on and _may_set(tree, function, direct)) or any(
+        isinstance(part, ast.Attribute) and part.attr in _SETTERS and part not in known
+        for part in ast.walk(function)
+    ):
+        sites.append(_ANYWHERE)
+    return sites
+
+
+def _set_by(node: ast.stmt) -> ast.AST | None:
+    """The part of a statement that is run whenever it is."""
     match node:
-        case ast.If(test=test):
-            return _made_of(test, steady, bound, _facts(test, given))
-        case ast.For(iter=over):
-            return _made_of(over, steady, bound, _facts(over, given))
-    return isinstance(node, _LEAVES)
+        case ast.Assign(targets=[target]) | ast.AugAssign(target=target):
+            return target
+        case ast.AnnAssign(target=target, value=ast.expr()):
+            return target
+        case ast.Expr(value=ast.Call() as call):
+            return call
+    return None
+
+
+def _may_set(tree: ast.Module, function: ast.FunctionDef, direct: set[str]) -> bool:
+    """Whether there are lines that set something in what they have by another name."""
+    seen: set[ast.AST] = set()
+    for part in ast.walk(function):
+        if isinstance(part, ast.Subscript) and isinstance(part.value, ast.Name) and part.value.id in direct:
+            seen.add(part)
+    for part in ast.walk(tree):
+        match part:
+            case ast.Subscript() if not isinstance(part.ctx, ast.Load) and part not in seen:
+                return True
+            case ast.Attribute(attr=attr) if attr in _SETTERS:
+                return True
+            case ast.Name(id="getattr"):
+                return True
+    return False
+
+
+def _text(node: ast.expr | None) -> str | None:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
 
 def _facts(node: ast.AST, given: str) -> set[ast.Name]:
@@ -136,6 +246,9 @@ def _steady(tree: ast.Module, functions: dict[str, ast.FunctionDef]) -> set[str]
             case ast.Assign(targets=[ast.Name(id=name)], value=value) if bound[name] == 1:
                 if all(isinstance(part, _CONSTANT) for part in ast.walk(value)):
                     steady.add(name)
+            case ast.Import(names=several) | ast.ImportFrom(names=several):
+                imported = {alias.asname or alias.name for alias in several}
+                steady |= {name for name in imported if bound[name] == 1}
     # Functions that use nothing else, in their order: one may call those before it.
     for name, function in functions.items():
         if bound[name] == 1 and not _keeps(function):
@@ -146,22 +259,15 @@ def _steady(tree: ast.Module, functions: dict[str, ast.FunctionDef]) -> set[str]
 
 
 def _keeps(function: ast.FunctionDef) -> bool:
-    """Whether a call may leave something behind: globals, and defaults that can change."""
+    """Whether a call may leave something behind: globals, and defaults that can change. What a decorator
+    makes of it may be anything."""
+    if function.decorator_list:
+        return True
     defaults: Iterable[ast.expr | None] = (*function.args.defaults, *function.args.kw_defaults)
     if any(default is not None and not isinstance(default, ast.Constant) for default in defaults):
         return True
     kinds = ast.Global | ast.FunctionDef | ast.ClassDef
     return any(isinstance(part, kinds) and part is not function for part in ast.walk(function))
-
-
-def _loops(function: ast.FunctionDef, steady: set[str], bound: Counter[str], given: str) -> set[str]:
-    """Variables of loops over what was not read, bound nowhere else."""
-    found: set[str] = set()
-    for node in ast.walk(function):
-        if isinstance(node, ast.For) and _made_of(node.iter, steady, bound, _facts(node.iter, given)):
-            names = {part.id for part in ast.walk(node.target) if isinstance(part, ast.Name)}
-            found |= {name for name in names if bound[name] == 1}
-    return found
 
 
 def wrapped(node: ast.Assign) -> ast.Expr:

@@ -3,7 +3,7 @@
 import ast
 import copy
 import unicodedata  # noqa: F401  Python's compiler does, for names that are not ASCII: too late by then
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from types import CodeType
 from typing import Any, Final
@@ -12,6 +12,7 @@ from RestrictedPython.transformer import RestrictingNodeTransformer
 
 from edge_agent.hooks.worker import alone
 from edge_agent.hooks.worker.modules import MODULES
+from edge_agent.hooks.worker.outputs import Site
 
 FRAME_POINTS: Final = ("transform", "before_forward")
 POINTS: Final = (*FRAME_POINTS, "on_cycle", "on_connect", "on_alert", "on_schedule")
@@ -38,12 +39,14 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Compiled:
-    """outputs: names (ranges and globs as they are written) and types. inputs: patterns of CONNECTION.TAG."""
+    """outputs: names (ranges and globs as they are written) and types. inputs: patterns of CONNECTION.TAG.
+    sites: where outputs are set."""
 
     code: CodeType
     outputs: dict[str, str]
     inputs: list[str]
     takes_state: bool
+    sites: Sequence[Site]
 
 
 def file_name(hook: str) -> str:
@@ -58,7 +61,8 @@ def compile_script(hook: str, point: str, source: str) -> Compiled:
     if inputs and point in FRAME_POINTS:
         line, _ = _assigned(tree, "INPUTS") or (None, None)
         raise Refused((line, f"{point} is given its frame's own tags: INPUTS are for the other points"))
-    policy = _Policy(alone.mark(tree, point))
+    judged = alone.judge(tree, point)
+    policy = _Policy(judged.lines)
     try:
         policy.visit(tree)
         if policy.found:
@@ -68,7 +72,7 @@ def compile_script(hook: str, point: str, source: str) -> Compiled:
         raise Refused((error.lineno, error.msg)) from None
     except (RecursionError, MemoryError):
         raise Refused((None, "the script is nested too deeply")) from None
-    return Compiled(code, outputs, inputs, takes_state)
+    return Compiled(code, outputs, inputs, takes_state, judged.sites)
 
 
 def _parsed(source: str) -> ast.Module:
@@ -207,6 +211,12 @@ class _Policy(RestrictingNodeTransformer):
             return None
         plain = ast.Assign(targets=[node.target], value=node.value)
         return self.visit(ast.copy_location(plain, node))
+
+    def visit_Attribute(self, node: ast.Attribute) -> Any:  # noqa: N802
+        visited = super().visit_Attribute(node)
+        if isinstance(visited, ast.Attribute) and isinstance(visited.value, ast.Call):
+            visited.value.func = ast.copy_location(ast.Name("_owner_", ast.Load()), visited)
+        return visited
 
     def visit_AugAssign(self, node: ast.AugAssign) -> Any:  # noqa: N802
         target = node.target

@@ -6,7 +6,7 @@ All of them show the newest values of the tags that the script's INPUTS name, as
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from edge_agent.hooks.worker.account import Account, label_of, own
+from edge_agent.hooks.worker.account import Account, label_of, own, own_values
 from edge_agent.hooks.worker.cells import ABSENT, NULL, Cells, History, Read
 from edge_agent.hooks.worker.column import Column
 from edge_agent.hooks.worker.layout import Layout
@@ -107,9 +107,7 @@ class Happening(Account):
     def __getitem__(self, name: str) -> Any:
         place = self._outputs.index.get(name)
         if place is not None and self._values[place] is not UNSET:
-            if self._codes is not None:
-                self.taint(self._codes[place])
-            return self._values[place]
+            return self._of_output(place)
         value, code, _ = self._inputs.find(name) or _UNKNOWN
         self.taint(code)
         return own(value)
@@ -142,7 +140,7 @@ class Happening(Account):
             raise KeyError(f"{pattern!r} stands for no value of INPUTS")
         reads = [self._inputs.find(names[place]) or _UNKNOWN for place in chosen]
         codes = bytes(read.code for read in reads)
-        values = [read.value for read in reads]
+        values = own_values([read.value for read in reads])
         return Column(tuple(names[place] for place in chosen), values, codes if any(codes) else None, self)
 
 
@@ -173,14 +171,18 @@ class Link(Happening):
 class Alert(Happening):
     """Something that is worth an event has happened."""
 
-    __slots__ = ("code", "connection", "data", "message")
+    __slots__ = ("_data", "code", "connection", "message")
 
     def __init__(self, outputs: Outputs, inputs: Inputs, call: Mapping[str, Any]) -> None:
         super().__init__(outputs, inputs, call["t"])
         self.code: str = call.get("code", "")
         self.message: str = call.get("message", "")
         self.connection: str = call.get("connection") or ""
-        self.data: dict[str, Any] = call.get("data") or {}
+        self._data: dict[str, Any] = call.get("data") or {}
+
+    @property
+    def data(self) -> Any:
+        return own(self._data)
 
 
 class Tick(Happening):

@@ -3,7 +3,7 @@
 from collections.abc import Container
 from typing import Any, Final
 
-from edge_agent.hooks.worker.account import MUTABLE, Account, label_of, own
+from edge_agent.hooks.worker.account import MUTABLE, Account, label_of, own, own_values
 from edge_agent.hooks.worker.cells import ABSENT, BAD_VALUE, NULL, Cells, History, Read
 from edge_agent.hooks.worker.column import Column
 from edge_agent.hooks.worker.layout import Layout, Selection
@@ -21,6 +21,12 @@ class Plan:
         self.outputs = outputs
         self.history = History()
         self._chosen: dict[str, Selection] = {}
+
+    def of(self, layout: Layout) -> "Plan":
+        """On another group with the same tags: what was found among those is found for both."""
+        other = Plan(layout, self.outputs)
+        other._chosen = self._chosen
+        return other
 
     def choose(self, pattern: str) -> Selection:
         chosen = self._chosen.get(pattern)
@@ -61,9 +67,7 @@ class Frame(Account):
     def __getitem__(self, name: str) -> Any:
         place = self._outputs.index.get(name)
         if place is not None and self._values[place] is not UNSET:
-            if self._codes is not None:
-                self.taint(self._codes[place])
-            return self._values[place]
+            return self._of_output(place)
         index = self._plan.layout.index.get(name)
         if index is None:
             raise self._unknown(name)
@@ -121,6 +125,8 @@ class Frame(Account):
         values, codes = self._cells.column(chosen)
         if codes is not None and not self._cells.whole:
             codes = self._complete(chosen, values, codes)
+        if chosen.run is None:
+            values = own_values(values)
         return Column(chosen.names, values, codes, self)
 
     def _complete(self, chosen: Selection, values: list[Any], codes: bytes) -> bytes | None:

@@ -64,22 +64,25 @@ class _Unwritable:
 
 
 def write_to(value: Any) -> Any:
-    """What an assignment to an item or attribute of `value` goes to."""
-    if type(value) in _SIMPLE or hasattr(type(value), "_guarded_writes"):
-        return value
-    return _Unwritable(value)
+    """What an assignment to an item of `value` goes to."""
+    return value if type(value) in _SIMPLE or isinstance(value, Account) else owner(value)
+
+
+def owner(value: Any) -> Any:
+    """What an assignment to an attribute of `value` goes to."""
+    return value if hasattr(type(value), "_guarded_writes") else _Unwritable(value)
 
 
 def setattr_of(value: Any, name: str, new: Any) -> None:
     if type(name) is not str or name.startswith("_"):
         raise AttributeError(f"the attribute {name!r} is not allowed")
-    setattr(write_to(value), name, new)
+    setattr(owner(value), name, new)
 
 
 def delattr_of(value: Any, name: str) -> None:
     if type(name) is not str or name.startswith("_"):
         raise AttributeError(f"the attribute {name!r} is not allowed")
-    delattr(write_to(value), name)
+    delattr(owner(value), name)
 
 
 def importer(own: Mapping[str, Any]) -> Callable[..., Any]:
@@ -136,6 +139,7 @@ def script_globals(name: str, own: dict[str, Any]) -> dict[str, Any]:
         "_iter_unpack_sequence_": guarded_iter_unpack_sequence,
         "_unpack_sequence_": guarded_unpack_sequence,
         "_write_": write_to,
+        "_owner_": owner,
         "_apply_": _apply,
         **{module: MODULES[module] for module in ("datetime", "json", "math", "re", "statistics")},
     }

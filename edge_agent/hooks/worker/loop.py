@@ -15,7 +15,6 @@ from edge_agent.hooks.protocol import (
 from edge_agent.hooks.worker import faults
 from edge_agent.hooks.worker.compiling import Refused
 from edge_agent.hooks.worker.layout import Layout
-from edge_agent.hooks.worker.outputs import Outputs
 from edge_agent.hooks.worker.program import NO_SCHEMA, Program, Ran
 from edge_agent.wire.schema import Schema
 
@@ -59,13 +58,20 @@ class Worker:
         }, b""
 
     def _schema(self, head: dict[str, Any], blob: memoryview) -> Answer:
-        self._layouts[head["schema"]] = Layout(Schema.restored(bytes(blob)))
+        if "like" in head:
+            layout = self._layouts[head["like"]].of(*head["of"])
+        else:
+            layout = Layout(Schema.restored(bytes(blob)))
+        self._layouts[head["schema"]] = layout
         return {}, b""
 
     def _plan(self, head: dict[str, Any], _: memoryview) -> Answer:
-        number = head["schema"]
+        number, program = head["schema"], self._programs[head["hook"]]
+        if "like" in head:
+            program.plan_like(number, self._layouts[number], head["like"])
+            return {}, b""
         layout = None if number == NO_SCHEMA else self._layouts[number]
-        self._programs[head["hook"]].plan(number, layout, Outputs(head["outputs"]))
+        program.plan(number, layout, head["outputs"])
         return {}, b""
 
     def _frames(self, head: dict[str, Any], blob: memoryview) -> Answer:

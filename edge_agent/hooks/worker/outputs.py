@@ -23,6 +23,15 @@ MAX_TEXT_CHARACTERS: Final = 65_536
 _BIG_ENDIAN: Final = sys.byteorder == "big"
 
 
+class Site(NamedTuple):
+    """Where outputs are set. name: of one, or, of many, a pattern; None: of any of them. once: it is run once
+    in each call that goes well, whatever was read."""
+
+    name: str | None
+    is_pattern: bool
+    once: bool
+
+
 class Output(NamedTuple):
     """start: its first byte in the row. replaces: the tag of the schema in whose place it stands, or -1."""
 
@@ -52,7 +61,8 @@ class Encoded(NamedTuple):
 class Outputs:
     """The outputs of one hook on one schema, in the order of their row."""
 
-    def __init__(self, described: Sequence[Sequence[Any]]) -> None:
+    def __init__(self, described: Sequence[Sequence[Any]], sites: Sequence[Site] = ()) -> None:
+        """`sites`: where the script sets them."""
         start = 0
         self.all: list[Output] = []
         for name, type_, count, replaces in described:
@@ -67,7 +77,25 @@ class Outputs:
         self._blocks, self._single = _blocks(self.all[: self.fixed])
         self._pack_all = _pack_all(self.all)
         self._chosen: dict[str, Sequence[int]] = {}
+        self.firm = self._firm(sites)
         self._everything = ((1 << len(self.all)) - 1).to_bytes((len(self.all) + 7) // 8, "little").hex()
+
+    def _firm(self, sites: Sequence[Site]) -> frozenset[int]:
+        """Places of those that are set once and are what they were set to, whatever is read behind it."""
+        times = [0] * len(self.all)
+        firm: set[int] = set()
+        for name, is_pattern, once in sites:
+            if name is None:
+                found: Sequence[int] = range(len(self.all))
+            elif is_pattern:
+                found = choose(name, self.names, self.index)
+            else:
+                found = [self.index[name]] if name in self.index else []
+            for place in found:
+                times[place] += 1
+            if once and name is not None:
+                firm.update(found)
+        return frozenset(place for place in firm if times[place] == 1)
 
     def choose(self, pattern: str) -> Sequence[int]:
         """Places of the outputs that a pattern stands for; a range of Python where they are neighbours."""

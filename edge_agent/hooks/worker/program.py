@@ -39,6 +39,7 @@ class Program:
         self.state = State()
         self.console = Console()
         self.lines = source.splitlines()
+        self._sites = compiled.sites
         self._plans: dict[int, Plan] = {}
         self._called_outputs = Outputs(())
         self._named = Named(compiled.inputs)
@@ -52,12 +53,17 @@ class Program:
         self._function: Callable[..., Any] = function
         self._takes_state = compiled.takes_state
 
-    def plan(self, number: int, layout: Layout | None, outputs: Outputs) -> None:
+    def plan(self, number: int, layout: Layout | None, described: Sequence[Sequence[Any]]) -> None:
         """On frames of schema `number` it has these outputs."""
+        outputs = Outputs(described, self._sites)
         if layout is None:
             self._called_outputs = outputs
         else:
             self._plans[number] = Plan(layout, outputs)
+
+    def plan_like(self, number: int, layout: Layout, like: int) -> None:
+        """As on frames of schema `like`, which has the same tags."""
+        self._plans[number] = self._plans[like].of(layout)
 
     def frames(self, heads: Sequence[dict[str, Any]], blob: memoryview, layouts: dict[int, Layout]) -> Ran:
         if self.point in FRAME_POINTS:
@@ -65,10 +71,14 @@ class Program:
         return self._run(self._cycles(heads, blob, layouts))
 
     def calls(self, calls: Sequence[dict[str, Any]]) -> Ran:
+        return self._run(self._happened(calls))
+
+    def _happened(self, calls: Sequence[dict[str, Any]]) -> Iterator[Account | None]:
         make = CALLED[self.point]
-        return self._run(
-            make(self._called_outputs, Given(self._named, call.get("v") or {}), call) for call in calls
-        )
+        values: dict[str, Any] = {}
+        for call in calls:
+            values = call.get("v", values)
+            yield make(self._called_outputs, Given(self._named, values), call)
 
     def _framed(self, heads: Sequence[dict[str, Any]], blob: memoryview) -> Iterator[Account | None]:
         at = 0
@@ -122,6 +132,7 @@ class Program:
             # It computed with a value that there is not: what it would have set has none either.
             self.state.take_back()
         else:
+            given.end()
             if self._takes_state:
                 self.state.keep()
         return given.encoded()

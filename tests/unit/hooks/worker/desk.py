@@ -23,6 +23,9 @@ TAGS = (
     TagSchema("running", ValueType.BOOL),
     TagSchema("batch", ValueType.STRING),
 )
+ALL: dict[str, Any] = {
+    "oil": 25.0, "water": 10.0, "count": 7, "status": 5, "running": True, "batch": "B7",
+}  # fmt: skip
 Shown = dict[str, DryValue]
 
 
@@ -147,3 +150,9 @@ def good(result: Shown | Failure | None, *names: str) -> Any:
 def failure(result: Shown | Failure | None) -> Failure:
     assert isinstance(result, Failure), result
     return result
+
+
+def script(outputs: str, *lines: str) -> str:
+    """A transform of these lines."""
+    body = "".join(f"    {line}\n" for line in lines)
+    return f"OUTPUTS = {{{outputs}}}\ndef transform(frame):\n{body}"
