@@ -202,8 +202,8 @@ ROUTES: Final[list[Route[Any]]] = [
         "Make a script; no device gets it before it is assigned",
         create, NoQuery, {201: Answer("Its first version.", ScriptWritten)}, SCRIPT, headers=KEY,
         errors={
-            400: "bad_body, bad_key, bad_script", 409: "name_taken, too_many_scripts, key_reused",
-            413: "too_large",
+            400: "bad_body, bad_key, bad_script",
+            409: "name_taken, too_many_scripts, worker_taken, key_reused", 413: "too_large",
         },
     ),
     Route(
@@ -230,8 +230,8 @@ ROUTES: Final[list[Route[Any]]] = [
         "Make the next version of a script; its devices get it",
         replace, NoQuery, _CHANGED, SCRIPT, headers=_MATCH,
         errors={
-            400: "bad_body, bad_etag, bad_script, other_name", **_LIMITED, **_UNKNOWN, 412: "stale",
-            413: "too_large",
+            400: "bad_body, bad_etag, bad_script, other_name", **_LIMITED, **_UNKNOWN, 409: "worker_taken",
+            412: "stale", 413: "too_large",
         },
     ),
     Route(
@@ -277,8 +277,8 @@ ROUTES: Final[list[Route[Any]]] = [
         "Give devices an earlier version again: a higher version with the old content and its signatures",
         rollback, NoteQuery, _CHANGED, headers={**_MATCH, **KEY},
         errors={
-            400: "bad_query, bad_etag, bad_key", **_LIMITED, **_UNKNOWN_VERSION, 409: "key_reused",
-            412: "stale",
+            400: "bad_query, bad_etag, bad_key", **_LIMITED, **_UNKNOWN_VERSION,
+            409: "worker_taken, key_reused", 412: "stale",
         },
     ),
     Route(

@@ -21,6 +21,7 @@ from central_sync.services.scripts.views import (
 )
 from central_sync.store import audit, script_sets
 from central_sync.store.script_rows import (
+    FROM,
     Limits,
     ScriptRow,
     find_row,
@@ -46,6 +47,7 @@ def create(connection: sqlite3.Connection, new: NewScript) -> ScriptWritten:
     sql = "SELECT 1 FROM script WHERE name = ? AND deleted IS NULL"
     if connection.execute(sql, (content.name,)).fetchone():
         raise Conflict("name_taken", f"there is another script called {content.name}")
+    _require_worker(connection, content, new.scope)
     cursor = connection.execute(
         "INSERT INTO script (id, name, hook_type, description, enabled, position, version, revision, scope, "
         "author, created, updated) VALUES (?, ?, ?, ?, 1, ?, 1, 1, ?, ?, ?, ?)",
@@ -119,6 +121,7 @@ def _put(connection: sqlite3.Connection, row: ScriptRow, content: Script, wanted
         if content.signatures:
             _sign(connection, row.no, row.version, content.signatures)
         return False
+    _require_worker(connection, content, orjson.loads(row.scope))
     version = row.version + 1
     _insert_version(connection, row.no, version, content, wanted.author, wanted.now, wanted.note, source)
     connection.execute(
@@ -128,6 +131,23 @@ def _put(connection: sqlite3.Connection, row: ScriptRow, content: Script, wanted
         "DELETE FROM script_version WHERE script_no = ? AND version <= ?", (row.no, version - KEPT_VERSIONS)
     )
     return True
+
+
+def _require_worker(connection: sqlite3.Connection, content: Script, scope: Limits) -> None:
+    """Raises Conflict where scripts of others run in it: within a process nothing keeps one script from
+    changing what another one sees."""
+    if not content.worker:
+        return
+    sql = (
+        f"SELECT scope {FROM} WHERE deleted IS NULL AND name <> ? "
+        "AND json_extract(CAST(body AS TEXT), '$.worker') = ?"
+    )
+    found = connection.execute(sql, (content.name, content.worker))
+    if any(orjson.loads(other) != scope for (other,) in found):
+        text = (
+            f"worker: scripts of others, with another scope, run in {content.worker}: another name, or none"
+        )
+        raise Conflict("worker_taken", text)
 
 
 def _insert_version(

@@ -65,7 +65,10 @@ class ScriptBody(Asked):
         None, ge=1, le=30_000, description="Of one call; null: a quarter of the device's flush interval."
     )
     worker: str = Field(
-        "", pattern=rf"{_NAME}|^$", max_length=51, description="Scripts of one name share a process."
+        "",
+        pattern=rf"{_NAME}|^$",
+        max_length=51,
+        description="Scripts of one name share a process; at the centre only those of one scope do.",
     )
     schedule: str = Field(
         "", max_length=200, pattern=_PRINTABLE, examples=[""],

@@ -100,6 +100,26 @@ async def test_a_limited_engineer_sees_scripts_of_his_devices_and_changes_none_t
         assert (await house.get(path))["version"] == 1
 
 
+async def test_scripts_of_different_scopes_never_share_a_process(open_house: OpenHouse) -> None:
+    async with open_house() as house:
+        await two_sites(house)
+        everywhere = await make(house, "everywhere", worker="shared")
+        await make(house, "beside", worker="shared")
+        taken = orjson.dumps(body("own", worker="shared"))
+        answer = await house.ask("POST", SCRIPTS, "north", taken)
+        assert (answer.status, answer.json["code"]) == (409, "worker_taken")
+        own = await make(house, "own", who="north", worker="north")
+        answer = await change(house, own, "north", "PUT", "", body("own", worker="shared"))
+        assert (answer.status, answer.json["code"]) == (409, "worker_taken")
+        # Nor by going back to a time at which the name was free.
+        free = await change(house, own, "north", "PUT", "", body("own"))
+        assert free.status == 201
+        moved = await change(house, everywhere, "admin", "PUT", "", body("everywhere", worker="north"))
+        assert moved.status == 201
+        answer = await change(house, own, "north", "POST", "/rollback/1", None)
+        assert (answer.status, answer.json["code"]) == (409, "worker_taken")
+
+
 async def entries(house: House) -> list[Any]:
     found = (await house.get("/api/fleet/audit-logs?entity=script", "admin"))["items"]
     return list(reversed(found))
