@@ -21,9 +21,10 @@ frames  {hook, state?, frames: [Frame, …]}, blob: rows one after the other
           run 0: of on_cycle, a group whose values its INPUTS name, without a call.
                                                    → {results: [Result, …], state?, prints?, alerts?}, blob
 calls   {hook, state?, calls: [Call, …]}           → {results: [Result, …], state?, prints?, alerts?}, blob
-          Call = {t: wall ms, v: {"connection.tag": [value, quality, wall ms], …}, and what the point has}
+          Call = {t: wall ms, v?: {"connection.tag": [value, quality, wall ms], …}, and what the point has}
           on_connect {connection, driver, address, state}; on_alert {code, message, connection, data};
-          on_schedule {scheduled: wall ms}. v: what INPUTS name, in engineering values; null where bad.
+          on_schedule {scheduled: wall ms}. v: what INPUTS name, in engineering values; null where bad;
+          without it those of the call before.
 drop    {hook}                                     → {}   its code and state are forgotten
 
 Result of a frame that was run (null for `run: 0`), in order:

@@ -20,6 +20,7 @@ FAULTS = {
     "raise GeneratorExit": "GeneratorExit",
     "raise MemoryError": "MemoryError",
     "x = {}; x['x'] = x; state['x'] = x": "StateRefused",
+    "frame['r'] = [[]] * 100_000": "Unsent",
     "1 / 0": "ZeroDivisionError",
     "frame['nothing'] = 1": "KeyError",
 }
@@ -61,7 +62,7 @@ def test_faults_are_told_and_the_worker_goes_on() -> None:
     assert kinds == list(FAULTS.values())
     # What cannot be kept is seen when the function is through.
     lineless = [failure(each).kind for each in faults if failure(each).line is None]
-    assert lineless == ["StateRefused"]
+    assert lineless == ["StateRefused", "Unsent"]
     assert [good(each, "r") for each in works] == list(WORKS.values())
 
 

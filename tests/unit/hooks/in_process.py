@@ -16,7 +16,8 @@ CALLS = ("frames", "calls")
 
 class InProcess:
     """faults: what the next calls of scripts raise, None: nothing. twist: changes their answers. takes: what
-    each of them lasts, in seconds. gate: calls wait for it."""
+    each of them lasts, in seconds. told_bytes: what it was taught. gate: calls wait for it.
+    most_bytes: of the longest head."""
 
     def __init__(self, clock: ManualClock) -> None:
         self.layers: Mapping[str, str] = {"seccomp": "on", "landlock": "not supported"}
@@ -28,6 +29,8 @@ class InProcess:
         self.gate.set()
         self.ends_over_schemas = False
         self.asked: list[str] = []
+        self.most_bytes = 0
+        self.told_bytes = 0
         self.closed = False
         self._clock = clock
         self._worker = Worker()
@@ -38,6 +41,7 @@ class InProcess:
         if self.fault is not None:
             raise self.fault
         self.asked.append(head["op"])
+        self.told_bytes += 0 if head["op"] in CALLS else len(orjson.dumps(head)) + len(blob)
         await asyncio.sleep(0)
         if head["op"] == "schema" and self.ends_over_schemas:
             self.fault = WorkerGone("it ended by SIGKILL")
@@ -50,7 +54,9 @@ class InProcess:
             self.fault = self.faults.popleft() if self.faults else None
             if self.fault is not None:
                 raise self.fault
-        answer, made = self._worker.answer(orjson.loads(orjson.dumps(head)), memoryview(blob))
+        text = orjson.dumps(head)
+        self.most_bytes = max(self.most_bytes, len(text))
+        answer, made = self._worker.answer(orjson.loads(text), memoryview(blob))
         assert len(made) <= most_answer_bytes
         if head["op"] in CALLS:
             answer = self.twist(orjson.loads(orjson.dumps(answer)))

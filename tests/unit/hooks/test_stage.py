@@ -9,6 +9,7 @@ import pytest
 from edge_agent.contracts.hooks import LinkChange, Tick
 from edge_agent.hooks.errors import BadReply, TimedOut, WorkerGone
 from edge_agent.wire.batch import Kind
+from edge_agent.wire.schema import Schema, TagSchema, ValueType
 from edge_agent.wire.scripts import HOOKS_CONNECTION, OnFailure
 from tests.unit.hooks.house import (
     BREAKS,
@@ -304,6 +305,22 @@ async def test_links_alerts_and_times_are_told_to_those_who_wait_for_them(house:
     assert [one["code"] for one in told] == ["buffer_full", "hook.shift"]
     assert told[1]["data"] | {"sha256": ""} == {"no": 1, "hook": "shift", "sha256": ""}
     assert house.stage.adjusted() == {"hooks": (4, 0)}
+
+
+async def test_in_a_shower_of_alarms_each_call_has_all_values_and_they_are_sent_once(house: House) -> None:
+    many = Schema.of("press1", "wide", 1, [TagSchema(f"t{index}", ValueType.UINT16) for index in range(1000)])
+    source = """
+OUTPUTS = {"sum": "float64"}
+INPUTS = ["press1.*"]
+def on_alert(alert):
+    alert["sum"] = alert.columns("*").sum()
+"""
+    await house.run(script("sums", source, "on_alert"))
+    await house.flush((many, frame(1, [1] * 1000)))
+    event = {"time": 9, "code": "hot", "message": "", "connection": None, "data": {}}
+    hooked = await house.flush(records={Kind.EVENT: [event] * 200})
+    assert values(hooked, "hooks") == [{"sum": 1000.0}] * 200
+    assert house.worker("sums").most_bytes < 100_000
 
 
 async def test_computed_groups_go_through_before_forward_and_into_the_newest_values(house: House) -> None:
