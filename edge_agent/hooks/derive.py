@@ -8,7 +8,7 @@ and of bytes, so that a frame is put together from a few slices, however many ta
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, Final
 
@@ -172,6 +172,19 @@ def derive(source: Schema, outputs: Sequence[Declared], script: Script) -> Deriv
     return _laid_out(source, ordered, [*kept, *made], script)
 
 
+def derive_like(like: Derived, source: Schema, mark: str) -> Derived:
+    """What `derive` makes of a group with the same tags as another; no tag is looked at.
+
+    mark: of the script. Raises ScriptRefused.
+    """
+    hooks = (*source.hooks, mark)
+    try:
+        schema = like.schema.of_group(source.connection, source.group, source.unit_id, hooks)
+    except WireError as error:
+        raise _refused(source, error) from error
+    return replace(like, source=source, schema=schema)
+
+
 def computed(outputs: Sequence[Declared], script: Script) -> Derived:
     """Of a hook without frames: its outputs are tags of connection `hooks`. Raises ScriptRefused."""
     nothing = Schema(HOOKS_CONNECTION, script.name, None, ())
@@ -238,7 +251,7 @@ def _laid_out(
         try:
             schema.check()
         except WireError as error:
-            raise ScriptRefused(f"OUTPUTS, for {source.connection}.{source.group}: {error}") from error
+            raise _refused(source, error) from error
     passed = {index: at for at, (_, (made, index)) in enumerate(tags) if not made}
     placed = {index: at for at, (_, (made, index)) in enumerate(tags) if made}
     timed = {of: placed[index] for index, (_, of) in enumerate(outputs) if of >= 0}
@@ -267,6 +280,10 @@ def _laid_out(
         ),
         all_present=((1 << count) - 1).to_bytes((count + 7) // 8, "little").hex(),
     )
+
+
+def _refused(source: Schema, error: WireError) -> ScriptRefused:
+    return ScriptRefused(f"OUTPUTS, for {source.connection}.{source.group}: {error}")
 
 
 def _checked(

@@ -75,7 +75,10 @@ class Link:
         self.worker = worker
         self.lock = asyncio.Lock()
         self._numbers: dict[str, int] = {}
+        # By the tags, the first that had them: the worker keeps those once.
+        self._first: dict[str, int] = {}
         self._planned: set[tuple[str, str]] = set()
+        self._first_planned: dict[tuple[str, str], int] = {}
 
     @property
     def is_alive(self) -> bool:
@@ -103,7 +106,7 @@ class Link:
         """Compiles a script. Its OUTPUTS, not yet judged, and INPUTS. Raises ScriptRefused and WorkerGone."""
         head = {"op": "load", "hook": script.name, "point": str(script.hook_type), "source": script.source}
         async with self.lock:
-            self._planned = {each for each in self._planned if each[0] != script.name}
+            self._forget(script.name)
             try:
                 answer, _ = await self.ask(head, seconds=COMPILE_SECONDS)
             except Said as said:
@@ -118,7 +121,12 @@ class Link:
     async def drop(self, hook: str) -> None:
         async with self.lock:
             await self.ask({"op": "drop", "hook": hook}, seconds=SCHEMA_SECONDS)
+        self._forget(hook)
+
+    def _forget(self, hook: str) -> None:
         self._planned = {each for each in self._planned if each[0] != hook}
+        planned = self._first_planned.items()
+        self._first_planned = {key: number for key, number in planned if key[0] != hook}
 
     def knows(self, hook: str, schema: Schema | None) -> bool:
         return (hook, "" if schema is None else schema.hash) in self._planned
@@ -134,8 +142,16 @@ class Link:
         number = self._numbers.get(schema.hash)
         if number is None:
             number = len(self._numbers)
-            head = {"op": "schema", "schema": number}
-            await self.ask(head, schema.canonical, seconds=SCHEMA_SECONDS)
+            like = self._first.get(schema.tags_hash)
+            if like is None:
+                head: dict[str, Any] = {"op": "schema", "schema": number}
+                await self.ask(head, schema.canonical, seconds=SCHEMA_SECONDS)
+                self._first[schema.tags_hash] = number
+            else:
+                of = [schema.connection, schema.group, schema.unit_id]
+                await self.ask(
+                    {"op": "schema", "schema": number, "like": like, "of": of}, seconds=SCHEMA_SECONDS
+                )
             self._numbers[schema.hash] = number
         return number
 
@@ -144,8 +160,12 @@ class Link:
         schema = derived.source if with_frames else None
         if self.knows(hook, schema):
             return
+        key = hook, "" if schema is None else schema.tags_hash
         async with self.lock:
             number = NO_SCHEMA if schema is None else await self.teach(schema)
-            head = {"op": "plan", "hook": hook, "schema": number, "outputs": derived.outputs()}
-            await self.ask(head, seconds=SCHEMA_SECONDS)
+            head: dict[str, Any] = {"op": "plan", "hook": hook, "schema": number}
+            like = self._first_planned.get(key)
+            told = {"outputs": derived.outputs()} if like is None else {"like": like}
+            await self.ask(head | told, seconds=SCHEMA_SECONDS)
+            self._first_planned.setdefault(key, number)
         self._planned.add((hook, "" if schema is None else schema.hash))

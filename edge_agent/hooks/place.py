@@ -47,6 +47,7 @@ class Place:
         self._outages = OutageLog(logger, clock)
         self._backoff = Backoff(_FIRST_SECONDS, _MOST_SECONDS, jitter=0)
         self._worker: Worker | None = None
+        self._link: Link | None = None
         self._to_study: dict[tuple[str, str], tuple[Hook, Schema]] = {}
         self._calls = 0
         self._free = asyncio.Event()
@@ -89,16 +90,29 @@ class Place:
             for hook in self.hooks:
                 hook.blocked = f"hooks.require names what is not on here ({said})"
             return
-        link = Link(worker)
         for hook in self.hooks:
+            hook.blocked = ""
+        self._link = Link(worker)
+        await self._load_absent(self._link)
+
+    def _absent(self) -> list[Hook]:
+        """Those that may run here and are not loaded in this process: off when it began, or new."""
+        now, link = self._clock.monotonic(), self._link
+        return [
+            hook
+            for hook in self.hooks
+            if hook.refused is None and not hook.blocked and hook.breaker.allows(now)
+            if hook.runner is None or hook.runner.link is not link
+        ]
+
+    async def _load_absent(self, link: Link) -> None:
+        for hook in self._absent():
             await self._load(hook, link)
             if not self.is_alive:
                 self._later(f"{hook.name} ended it")
                 return
 
     async def _load(self, hook: Hook, link: Link) -> None:
-        if hook.refused is not None or not hook.breaker.allows(self._clock.monotonic()):
-            return
         runner = Runner(hook.script, link, self._clock)
         try:
             outputs = await runner.load(hook.outputs)
@@ -108,7 +122,6 @@ class Place:
             hook.killed(Failure(type(gone).__name__, str(gone)))
             self._on_failure(hook)
         else:
-            hook.blocked = ""
             hook.loaded(runner, outputs)
             self.study((hook, derived.source) for derived in outputs.all_derived)
 
@@ -124,20 +137,15 @@ class Place:
         """Begins another process where this one is gone, and tries again to load what was off."""
         if self._closed or (self._task is not None and not self._task.done()):
             return
-        due = self._clock.monotonic() >= self._retry_at
-        anew = (due and self._has_work()) if not self.is_alive else self._is_due()
-        if anew or (self.is_alive and self._to_study):
-            self._task = asyncio.ensure_future(self._work(anew=anew))
+        if not self.is_alive:
+            if self._clock.monotonic() >= self._retry_at and self._has_work():
+                self._task = asyncio.ensure_future(self._work(anew=True))
+        elif self._to_study or self._absent():
+            self._task = asyncio.ensure_future(self._work(anew=False))
 
     def _has_work(self) -> bool:
         now = self._clock.monotonic()
         return any(hook.refused is None and hook.breaker.allows(now) for hook in self.hooks)
-
-    def _is_due(self) -> bool:
-        """Whether a hook that was off when the process began may try again."""
-        now = self._clock.monotonic()
-        waiting = [hook for hook in self.hooks if hook.runner is None and hook.refused is None]
-        return self.is_alive and any(hook.breaker.allows(now) and not hook.blocked for hook in waiting)
 
     async def _work(self, *, anew: bool) -> None:
         if anew:
@@ -146,6 +154,10 @@ class Place:
                 await self._begin()
             finally:
                 self._is_beginning = False
+        elif self._link is not None and self._absent():
+            # The others go on: nobody ends a process that they live in.
+            await self._free.wait()
+            await self._load_absent(self._link)
         await self._study_all()
         if self.is_alive and not self._to_study:
             self._backoff.reset()
@@ -207,8 +219,8 @@ class Place:
             await runner.learn(schema)
             return
         try:
-            known = outputs.known(schema)
-            derived = await asyncio.to_thread(outputs.derive, schema) if known is None else known
+            quick = outputs.is_quick(schema)
+            derived = outputs.derive(schema) if quick else await asyncio.to_thread(outputs.derive, schema)
         except ScriptRefused as refused:
             hook.told(Failure("ScriptRefused", str(refused)))
             return

@@ -10,7 +10,9 @@ Requests (`op`), and their answers (`ok: true`; else `error` and the worker goes
 
 load    {hook, point, source}                     → {outputs: [[name, type], …], inputs: [pattern, …]}
 schema  {schema: N}, blob: canonical bytes         → {}
+schema  {schema: N, like: M, of: [connection, group, unit id]}   → {}   a group with the tags of schema M
 plan    {hook, schema, outputs: [Out, …]}          → {}
+plan    {hook, schema, like: M}                    → {}   the outputs that the hook has on schema M
           Out = [name, wire type, count, index of the tag that it replaces or −1]
           in the order of the outputs' row: fixed-size types by size descending, then text types.
           schema: −1 for points that are not given frames.

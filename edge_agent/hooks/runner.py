@@ -4,6 +4,7 @@ The stage and `edge-agent hook test` both run scripts with this, so that a dry r
 neither what a script is run on nor what becomes of frames that it failed on.
 """
 
+import asyncio
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import inf
@@ -12,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from edge_agent.contracts.clock import Clock
-from edge_agent.hooks.derive import Declared, Derived, computed, declared, derive, named
+from edge_agent.hooks.derive import Declared, Derived, computed, declared, derive, derive_like, named
 from edge_agent.hooks.errors import BadReply, OutOfTime, ScriptRefused, TimedOut
 from edge_agent.hooks.link import Link, Said, plain
 from edge_agent.hooks.merge import Merged, merge
@@ -86,24 +87,38 @@ class Outputs:
         self.inputs = list(named(inputs))
         self.declared: tuple[Declared, ...] = declared(outputs)
         self.computed = None if script.hook_type.has_frames else computed(self.declared, script)
+        self._mark = script.mark
         self._derived: dict[str, Derived | ScriptRefused] = {}
+        # By the tags: groups of like machines have the same.
+        self._alike: dict[str, Derived] = {}
 
     def known(self, schema: Schema) -> Derived | None:
         found = self._derived.get(schema.hash)
         return found if isinstance(found, Derived) else None
+
+    def is_quick(self, schema: Schema) -> bool:
+        """Whether `derive` needs not look at each tag."""
+        return schema.hash in self._derived or schema.tags_hash in self._alike
 
     def derive(self, schema: Schema) -> Derived:
         """Takes some milliseconds for a thousand tags. Raises ScriptRefused, each time."""
         found = self._derived.get(schema.hash)
         if found is None:
             try:
-                found = derive(schema, self.declared, self.script)
+                found = self._made(schema)
             except ScriptRefused as refused:
                 found = refused
             self._derived[schema.hash] = found
         if isinstance(found, ScriptRefused):
             raise ScriptRefused(str(found), found.line)
         return found
+
+    def _made(self, schema: Schema) -> Derived:
+        like = self._alike.get(schema.tags_hash)
+        if like is not None:
+            return derive_like(like, schema, self._mark)
+        made = self._alike[schema.tags_hash] = derive(schema, self.declared, self.script)
+        return made
 
     @property
     def all_derived(self) -> list[Derived]:
@@ -117,6 +132,7 @@ class Outputs:
     def forget(self, schemas: Collection[str]) -> None:
         """Keeps what these schemas, by their hashes, need."""
         self._derived = {name: found for name, found in self._derived.items() if name in schemas}
+        self._alike = {derived.source.tags_hash: derived for derived in self.all_derived}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +162,8 @@ class Runner:
         """
         said, inputs = await self.link.load(self.script)
         try:
-            made = Outputs(self.script, said, inputs)
+            # Beside the loop: the 20,000 tags that a line may declare take a quarter of a second.
+            made = await asyncio.to_thread(Outputs, self.script, said, inputs)
         except BadReply as bad:
             raise self.link.bad(str(bad)) from bad
         if outputs is not None and (outputs.declared, outputs.inputs) == (made.declared, made.inputs):
@@ -179,8 +196,12 @@ class Runner:
         """Runs the script on frames, whose schemas are prepared.
 
         seconds: that the call may take. until: when there is no more time for it, on the clock. Raises
-        WorkerGone, and OutOfTime where `until` came first.
+        WorkerGone, and OutOfTime where `until` came first or a worker took over that is still being told.
         """
+        if not all(
+            self._is_told(schema) for schema in {id(each.schema): each.schema for each in given}.values()
+        ):
+            raise OutOfTime("its worker is new, and not told of this group yet")
         heads = [self._head(each) for each in given]
         blob = b"".join([each.frame.row for each in given])
         most = sum(each.derived.out_bytes for each in given if each.derived is not None)
@@ -202,6 +223,11 @@ class Runner:
         head = {"op": "calls", "hook": self.script.name, "calls": list(calls)}
         limit = _Limit(seconds, until, made.out_bytes * len(calls))
         return await self._run(head, b"", given, state, limit)
+
+    def _is_told(self, schema: Schema) -> bool:
+        if self.script.hook_type.has_frames:
+            return self.link.knows(self.script.name, schema)
+        return self.link.has(schema)
 
     def _head(self, given: Given) -> dict[str, Any]:
         frame = given.frame

@@ -28,6 +28,8 @@ MAX_TAGS: Final = 65_536
 MAX_ELEMENTS: Final = 65_536
 MAX_ROW_BYTES: Final = 4 * 1024 * 1024
 MAX_NAME_CHARACTERS: Final = 1_000
+_BEFORE_TAGS: Final = b',"tags":'
+_BEHIND_TAGS: Final = b',"unit_id":'
 
 
 class ValueType(StrEnum):
@@ -255,6 +257,36 @@ class Schema:
         return hashlib.sha256(self.canonical).hexdigest()
 
     @cached_property
+    def _tags_json(self) -> tuple[int, int]:
+        """Where in the canonical bytes the tags stand. Within a text there is no quote without a stroke."""
+        return self.canonical.index(_BEFORE_TAGS) + 1, self.canonical.rindex(_BEHIND_TAGS)
+
+    @cached_property
+    def tags_hash(self) -> str:
+        """Names what rows hold, whosever they are: equal where two groups have the same tags."""
+        start, end = self._tags_json
+        return hashlib.sha256(memoryview(self.canonical)[start:end]).hexdigest()
+
+    def of_group(
+        self, connection: str, group: str, unit_id: int | None, hooks: tuple[str, ...] = ()
+    ) -> "Schema":
+        """One of the same tags, without a look at each of them. Raises WireError where it is too large."""
+        start, end = self._tags_json
+        names: dict[str, Any] = {"connection": connection, "group": group}
+        if hooks:
+            names["hooks"] = list(hooks)
+        made = Schema(connection, group, unit_id, (), hooks)
+        head, unit = orjson.dumps(names, option=orjson.OPT_SORT_KEYS), orjson.dumps(unit_id)
+        canonical = b"".join([head[:-1], b",", self.canonical[start:end], _BEHIND_TAGS, unit, b"}"])
+        if len(canonical) > MAX_SCHEMA_BYTES:
+            raise WireError(f"a schema holds at most {MAX_SCHEMA_BYTES} bytes")
+        made._tags = None
+        made.__dict__.update(
+            canonical=canonical, bands=self.bands, edges=self.edges, tag_count=self.tag_count
+        )
+        return made
+
+    @cached_property
     def bands(self) -> tuple[Band, ...]:
         """The row by element size, largest first."""
         sizes: dict[int, int] = {}
@@ -343,16 +375,8 @@ class Schema:
 
 # What a schema without its tags must know beforehand.
 _FACTS: Final = (
-    "connection",
-    "group",
-    "unit_id",
-    "hooks",
-    "canonical",
-    "hash",
-    "bands",
-    "edges",
-    "tag_count",
-)
+    "connection", "group", "unit_id", "hooks", "canonical", "hash", "bands", "edges", "tag_count",
+)  # fmt: skip
 
 
 # Bounded: whoever looks at values looks at a few groups again and again.

@@ -5,6 +5,7 @@ import sys
 from array import array
 from bisect import bisect
 from collections.abc import Callable, Sequence
+from copy import copy
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -91,6 +92,12 @@ class Layout:
         self._firsts = [run.first for run in self.runs]
         self._arrays = {index: (tag, edges[index]) for index, tag in enumerate(tags) if tag.count != 1}
         self._readers: dict[int, Reader] = {}
+
+    def of(self, connection: str, group: str, unit_id: int | None) -> "Layout":
+        """Of another group with the same tags; what is kept of those is shared."""
+        other = copy(self)
+        other.schema = Of(connection, group, unit_id)
+        return other
 
     def read(self, index: int, row: Row) -> Any:
         """The engineering value of a tag of the row."""

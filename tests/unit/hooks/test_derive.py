@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from edge_agent.hooks.derive import computed, declared, derive
+from edge_agent.hooks.derive import computed, declared, derive, derive_like
 from edge_agent.hooks.errors import BadReply, ScriptRefused
 from edge_agent.wire.schema import Order, Schema, TagSchema, ValueType
 from edge_agent.wire.scripts import HookPoint, Script
@@ -97,3 +97,10 @@ def test_a_name_that_stands_twice_and_a_row_that_is_too_long_are_refused() -> No
 def test_what_is_no_declaration_is_a_bad_reply(outputs: object) -> None:
     with pytest.raises(BadReply):
         declared(outputs)
+
+
+def test_a_group_with_the_same_tags_is_derived_as_another_was() -> None:
+    outputs = declared([["zone*", "float32"], ["mean", "float64"], ["note", "string"]])
+    own = script(keep_raw=True)
+    like = Schema.of("press2", "slow", None, GROUP.tags, hooks=("before@1",))
+    assert derive_like(derive(GROUP, outputs, own), like, own.mark) == derive(like, outputs, own)

@@ -182,3 +182,37 @@ async def test_a_hook_that_was_off_when_its_neighbours_changed_is_tried_again(ho
     await house.beat([1, 2, 3])
     assert values(await house.beat([1, 2, 3]))[0]["t0"] == 1
     assert house.report("breaks").state == "running"
+
+
+ALIKE = [
+    Schema.of(f"press{n}", "fast", n, [TagSchema(f"t{at}", ValueType.UINT16) for at in range(100)])
+    for n in range(50)
+]
+
+
+async def test_what_groups_have_in_common_is_taught_once(house: House) -> None:
+    """A hundred groups of a thousand tags took six seconds: the first frames of most went on without."""
+    await house.run(script("double", DOUBLE), script("sum", SUM))
+    await house.stage.expect(ALIKE)
+    for worker in house.workers.begun:
+        assert (worker.asked.count("schema"), worker.asked.count("plan")) == (50, 50)
+        assert worker.told_bytes < 3 * 100 * 100, "the tags once and the outputs once, of 50 groups"
+    row = frame(1, range(100))
+    hooked = await house.flush(*((schema, row) for schema in ALIKE))
+    for schema in ALIKE:
+        (shown,) = values(hooked, schema.connection)
+        assert (shown["t7"], shown["sum"]) == (14.0, 2.0)
+
+
+async def test_groups_with_the_same_tags_know_nothing_of_each_other(house: House) -> None:
+    one, other = ALIKE[:2]
+    await house.run(script("sum", SUM))
+    await house.stage.expect(ALIKE[:2])
+    hooked = await house.flush((one, frame(1, range(100))), (other, frame(1, range(100, 200))))
+    assert values(hooked, "press1")[0]["sum"] == 201.0
+    only_t1 = (2).to_bytes(13, "little")
+    hooked = await house.flush(
+        (one, frame(2, [0, 40], present=only_t1)), (other, frame(2, [0, 50], present=only_t1))
+    )
+    assert values(hooked, "press0")[0]["sum"] == 40.0
+    assert values(hooked, "press1")[0]["sum"] == 150.0

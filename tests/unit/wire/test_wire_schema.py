@@ -129,3 +129,21 @@ def test_a_pickled_schema_is_the_same_and_carries_its_tags_once() -> None:
     assert (copy, copy.hash, copy.tags) == (many, many.hash, many.tags)
     assert (copy.bands, copy.edges, copy.tag_count) == (many.bands, many.edges, many.tag_count)
     assert len(pickled) < len(many.canonical) + 8 * many.tag_count + 1_000
+
+
+def test_a_group_with_the_same_tags_is_made_without_a_look_at_them() -> None:
+    """Its names may look like the place where the tags stand."""
+    odd = ',"tags":[1],"unit_id":2'
+    tags = [TagSchema(odd, ValueType.UINT16), TagSchema("b", ValueType.STRING, unit=odd)]
+    one = Schema.of("press1", odd, 1, tags)
+    for other in (Schema.of(odd, "fast", None, tags), Schema.of("p", "g", 3, tags, hooks=(odd, "b@1"))):
+        made = one.of_group(other.connection, other.group, other.unit_id, other.hooks)
+        assert (made, made.hash, made.tags) == (other, other.hash, other.tags)
+        assert (made.bands, made.edges, made.tag_count) == (other.bands, other.edges, other.tag_count)
+        assert made.tags_hash == one.tags_hash == other.tags_hash
+    assert one.tags_hash != Schema.of("press1", odd, 1, tags[:1]).tags_hash
+    large = Schema.of(
+        "p", "g", 1, [TagSchema(f"t{at}", ValueType.INT8, unit="u" * 90) for at in range(7_990)]
+    )
+    with pytest.raises(WireError, match="a schema holds at most"):
+        large.of_group("p" * (MAX_SCHEMA_BYTES - len(large.canonical)), "longer", 1)
