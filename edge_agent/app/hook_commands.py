@@ -60,7 +60,7 @@ class HookDesk:
 
     def points(self) -> list[dict[str, str]]:
         """What is known of each point."""
-        from edge_agent.hooks.points import POINTS
+        from edge_agent.wire.hook_points import POINTS
 
         return [
             {
@@ -72,7 +72,7 @@ class HookDesk:
 
     def write_stubs(self, directory: Path) -> Path:
         """The types of what scripts are given, in place of what may be there. The file."""
-        from edge_agent.hooks.points import STUBS, stubs
+        from edge_agent.hooks.stubs import STUBS, stubs
 
         path = directory / STUBS
         write_atomic(path, stubs().encode(), mode=0o644)

@@ -1,12 +1,10 @@
 """The agent itself as the child: a script that is saved and tried does what it will do on a device."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import orjson
 import pytest
 
-from central_sync.services.scripts.hook_types import HookType, hook_types
 from edge_agent.wire.scripts import HookPoint
 from tests.unit.central.conftest import House, OpenHouse
 from tests.unit.central.edge import T0, Edge
@@ -22,15 +20,6 @@ async def ask(house: House, **asked: Any) -> Any:
     return answer.json
 
 
-Asked = Callable[..., Awaitable[Any]]
-
-
-@pytest.fixture
-async def asked(open_house: OpenHouse) -> AsyncIterator[Asked]:
-    async with open_house() as house:
-        yield lambda **given: ask(house, **given)
-
-
 async def test_a_script_runs_on_what_a_device_sent_and_shows_values_prints_state_and_the_line_of_an_error(
     open_house: OpenHouse,
 ) -> None:
@@ -39,9 +28,11 @@ async def test_a_script_runs_on_what_a_device_sent_and_shows_values_prints_state
         await house.put_schema(edge)
         for first in (5, 10, 0):
             await house.post(edge, edge.upload(edge.make([first, 2, 3])))
-        found = await ask(house, script=body(source=PRINTS), data={"device": "dev-1"})
-        made = [each["after"]["f"]["value"] for each in found["outputs"][:2]]
-        assert made == pytest.approx([2.0, 1.0])
+        made = await house.ask("POST", SCRIPTS, "admin", orjson.dumps(body(source=PRINTS)))
+        assert (made.status, made.json["warnings"]) == (201, [])
+        found = await ask(house, saved={"script": made.json["id"]}, data={"device": "dev-1"})
+        values = [each["after"]["f"]["value"] for each in found["outputs"][:2]]
+        assert values == pytest.approx([2.0, 1.0])
         assert (found["ok"], found["error"]["kind"], found["error"]["line"]) == (False, "failed", 7)
         assert "ZeroDivisionError" in found["error"]["type"]
         assert "frame 2" in found["outputs"][1]["prints"]
@@ -65,32 +56,23 @@ async def test_a_script_that_no_worker_compiles_is_not_saved(open_house: OpenHou
         answer = await house.ask("POST", SCRIPTS, "admin", orjson.dumps(body(source=bad)))
         assert (answer.status, answer.json["code"]) == (400, "bad_script")
         assert (answer.json["problems"][0]["line"], "line 4" in answer.json["detail"]) == (4, True)
-        for settings, why in (
-            ({"schedule": "bananas"}, "is no schedule"),
-            ({"schedule": "0 6 * * *", "timezone": "Mars/Base"}, "Mars/Base"),
-        ):
-            script = body(hook_type="on_schedule", source="def on_schedule(tick):\n    pass\n", **settings)
-            answer = await house.ask("POST", SCRIPTS, "admin", orjson.dumps(script))
-            assert (answer.status, why in answer.json["detail"]) == (400, True), answer.body
-        good = await house.ask("POST", SCRIPTS, "admin", orjson.dumps(body()))
-        assert (good.status, good.json["warnings"]) == (201, [])
+        script = body(
+            hook_type="on_schedule", source="def on_schedule(tick):\n    pass\n", schedule="0 6 * * *",
+            timezone="Mars/Base",
+        )  # fmt: skip
+        answer = await house.ask("POST", SCRIPTS, "admin", orjson.dumps(script))
+        assert (answer.status, "Mars/Base" in answer.json["detail"]) == (400, True), answer.body
 
 
-@pytest.mark.parametrize("kind", hook_types().items, ids=lambda kind: str(kind.name))
-async def test_the_example_of_each_type_of_hook_runs(kind: HookType, asked: Asked) -> None:
-    """With a frame where it is given frames, and with one call where it is not."""
-    frame = {"connection": "press1", "group": "fast", "time": T0, "values": {"oil_temp": 20, "operator": "x"}}
-    call = {"connection": "press1", "state": "offline", "code": "buffer_full", "message": "m", "time": T0}
-    script = body(
-        hook_type=kind.name, source=kind.example, schedule="0 6 * * *" if kind.scheduled else "",
-        groups=["press1.*"],
-    )  # fmt: skip
-    by_call = kind.name in ("on_connect", "on_alert", "on_schedule")
-    found = await asked(script=script, frames=[frame], calls=[call] if by_call else [])
-    assert found["ok"], found["error"]
-    shown = [each for each in found["outputs"] if each["milliseconds"] is not None]
-    assert any(each["made"] or each["dropped"] for each in shown), found["outputs"]
-
-
-def test_there_is_a_text_for_each_type_of_hook_and_no_other() -> None:
-    assert [kind.name for kind in hook_types().items] == list(HookPoint)
+async def test_the_example_of_a_type_of_hook_runs_on_a_call(open_house: OpenHouse) -> None:
+    """That the examples of all types run in a worker: tests/unit/hooks/worker/test_points.py."""
+    async with open_house() as house:
+        types = (await house.get(f"{SCRIPTS}/hook-types"))["items"]
+        assert [each["name"] for each in types] == list(HookPoint)
+        (alert,) = [each for each in types if each["name"] == "on_alert"]
+        assert alert["input"].startswith("alert: Alert; ")
+        call = {"code": "buffer_full", "message": "m", "time": T0}
+        found = await ask(house, script=body(hook_type="on_alert", source=alert["example"]), calls=[call])
+        assert found["ok"], found["error"]
+        (shown,) = found["outputs"]
+        assert shown["after"]["last_alert"]["value"] == "buffer_full: m"

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from edge_agent.hooks.points import POINTS, PointInfo, stubs
+from edge_agent.hooks.stubs import stubs
 from edge_agent.hooks.worker.account import Account
 from edge_agent.hooks.worker.column import Column
 from edge_agent.hooks.worker.events import Alert, Cycle, Happening, Link, Tick
 from edge_agent.hooks.worker.frame import Frame
 from edge_agent.hooks.worker.modules import MARKERS
+from edge_agent.wire.hook_points import POINTS, PointInfo
 from edge_agent.wire.schema import Schema, TagSchema, ValueType
 from edge_agent.wire.scripts import HookPoint
 from tests.unit.hooks.worker.desk import Desk, good

@@ -1,15 +1,12 @@
 """The points at which scripts are run: what each is given, what it may do, and an example. Pure.
 
-The one list of them: `edge-agent hook points`, the centre's list of hook types, and the docs show it.
+The one list of them: `edge-agent hook points` and the centre's list of hook types show it.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from edge_agent.wire.scripts import HookPoint
-
-STUBS: Final = "holdfast_hooks.pyi"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +28,6 @@ class PointInfo:
     def signature(self) -> str:
         name, type_ = self.given
         return f"def {self.point}({name}: {type_}, state: State) -> None"
-
-
-def stubs() -> str:
-    """The typed stubs of what scripts are given (`holdfast_hooks.pyi`), for editors."""
-    return Path(__file__).with_name(STUBS).read_text("utf-8")
 
 
 _BESIDE: Final = "tags of group NAME (the hook's) of connection `hooks`"
