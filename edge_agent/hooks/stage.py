@@ -20,6 +20,7 @@ from edge_agent.hooks.derive import Derived
 from edge_agent.hooks.flow import Flow, Item, Sums, concerned, covered, dependencies, given_up
 from edge_agent.hooks.hook import Hook
 from edge_agent.hooks.latest import Group, Made
+from edge_agent.hooks.link import Worker
 from edge_agent.hooks.place import Place, Start
 from edge_agent.hooks.process import WorkerProcess
 from edge_agent.hooks.runner import Failure, Given, parts
@@ -36,6 +37,10 @@ PREPARE_SECONDS: Final = 5.0
 # script that hangs while it is compiled would keep it so.
 FIRST_SECONDS: Final = 1.5
 CHANGE_SECONDS: Final = 10.0
+# Processes that begin at the same time: 64 would keep the loop, and each other beyond the time that they have.
+_STARTS_AT_ONCE: Final = 4
+# Of a group's schema from one hook to the next: all of them did what they do, or one of the first failed.
+_MOST_WAYS: Final = 5
 
 
 class Stage:
@@ -51,7 +56,8 @@ class Stage:
         """states: what the buffer has kept of hooks, by name; looked at in the first flush that needs it."""
         self._clock = clock
         self._states = States(states)
-        self._start = start
+        self._start_now = start
+        self._starts = asyncio.Semaphore(_STARTS_AT_ONCE)
         self._turn = asyncio.Lock()
         self._hooks: list[Hook] = []
         self._places: dict[str, Place] = {}
@@ -97,6 +103,10 @@ class Stage:
             self._made.keep(concerned(hooks, self._made.groups))
         kept = set(places.values())
         await asyncio.gather(*(place.close() for place in before.values() if place not in kept))
+
+    async def _start(self) -> Worker:
+        async with self._starts:
+            return await self._start_now()
 
     def _hook(self, script: Script, same: Hook | None) -> Hook:
         if same is None:
@@ -239,17 +249,22 @@ class Stage:
     async def _teach(
         self, hooks: Sequence[Hook], places: Mapping[str, Place], schemas: Iterable[Schema]
     ) -> None:
-        """Each worker in the order of the hooks, since one is given what the one before makes of a schema."""
+        """Each worker in the order of the hooks, since one is given what those before make of a schema; also
+        what it is where one of them fails."""
         until = self._clock.monotonic() + PREPARE_SECONDS
-        ahead = list(schemas)
+        ways = [[schema] for schema in schemas]
         for hook in _framing(hooks):
-            own = [each for each in ahead if covers(hook.script.groups, each.connection, each.group)]
+            own = [way for way in ways if covers(hook.script.groups, way[0].connection, way[0].group)]
             place = places[key_of(hook.script)]
-            place.study((hook, each) for each in own)
+            place.study((hook, each) for way in own for each in way)
             if place.is_ready:
                 await place.studied(until - self._clock.monotonic())
-            made = {} if hook.outputs is None else {each.hash: hook.outputs.known(each) for each in own}
-            ahead = [each if (known := made.get(each.hash)) is None else known.schema for each in ahead]
+            if hook.outputs is not None:
+                for way in own:
+                    known = [hook.outputs.known(each) for each in way]
+                    made = [each if one is None else one.schema for each, one in zip(way, known, strict=True)]
+                    failed = [] if made[0] is way[0] else [way[0]]
+                    way[:] = [*made, *failed][:_MOST_WAYS]
 
 
 def _framing(hooks: Sequence[Hook]) -> list[Hook]:

@@ -1,7 +1,7 @@
 """Which scripts run: changes of them, refusals, workers that end, and what is told of all that."""
 
 from edge_agent.contracts.hooks import LinkChange
-from edge_agent.hooks.errors import WorkerGone
+from edge_agent.hooks.errors import TimedOut, WorkerGone
 from edge_agent.wire.quality import Quality
 from edge_agent.wire.schema import Schema, TagSchema, ValueType
 from edge_agent.wire.scripts import OnFailure
@@ -101,7 +101,7 @@ async def test_connections_that_begin_are_prepared_for(house: House) -> None:
     await house.stage.expect([FAST])
     before = [worker.asked.count("plan") for worker in house.workers.begun]
     await house.beat([1, 2, 3])
-    assert [worker.asked.count("plan") for worker in house.workers.begun] == before == [1, 1]
+    assert [worker.asked.count("plan") for worker in house.workers.begun] == before == [1, 2]
 
 
 async def test_what_was_made_of_a_schema_goes_with_it(house: House) -> None:
@@ -114,7 +114,7 @@ async def test_what_was_made_of_a_schema_goes_with_it(house: House) -> None:
     await house.stage.expect([other])
     house.worker("sum").kill()
     await house.flush((other, frame(9, [1, 2, 3, 4])))
-    assert house.workers.begun[-1].asked.count("schema") == 1
+    assert house.workers.begun[-1].asked.count("schema") == 2, "as it is read, and as the other makes it"
 
 
 async def test_what_fails_is_told_by_patterns(house: House) -> None:
@@ -194,9 +194,10 @@ async def test_what_groups_have_in_common_is_taught_once(house: House) -> None:
     """A hundred groups of a thousand tags took six seconds: the first frames of most went on without."""
     await house.run(script("double", DOUBLE), script("sum", SUM))
     await house.stage.expect(ALIKE)
-    for worker in house.workers.begun:
-        assert (worker.asked.count("schema"), worker.asked.count("plan")) == (50, 50)
-        assert worker.told_bytes < 3 * 100 * 100, "the tags once and the outputs once, of 50 groups"
+    double, summing = house.workers.begun
+    assert (double.asked.count("plan"), summing.asked.count("plan")) == (50, 100)
+    assert double.told_bytes < 3 * 100 * 100, "the tags once and the outputs once, of 50 groups"
+    assert summing.told_bytes < 4 * 100 * 100
     row = frame(1, range(100))
     hooked = await house.flush(*((schema, row) for schema in ALIKE))
     for schema in ALIKE:
@@ -216,3 +217,14 @@ async def test_groups_with_the_same_tags_know_nothing_of_each_other(house: House
     )
     assert values(hooked, "press0")[0]["sum"] == 40.0
     assert values(hooked, "press1")[0]["sum"] == 150.0
+
+
+async def test_a_hook_knows_its_frames_also_where_the_one_before_it_fails_on_the_first(house: House) -> None:
+    """It had been told of what the other makes of them alone, and there was no time left to tell it more."""
+    await house.run(script("counts", COUNTS), script("sum", SUM))
+    await house.stage.expect([FAST])
+    house.worker("counts").faults.append(TimedOut("too late"))
+    house.worker("counts").takes = 0.25
+    (shown,) = values(await house.beat([1, 2, 3]))
+    assert shown["sum"] == (3.0, "bad_hook"), "of values that are marked"
+    assert house.report("sum").bad_samples == 0
