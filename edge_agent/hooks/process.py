@@ -83,7 +83,9 @@ class WorkerProcess:
                 process = subprocess.Popen(  # noqa: ASYNC220 a few milliseconds: the child is not waited for
                     [sys.executable, *entry, str(os.getpid()), *layers],
                     stdin=theirs.fileno(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                    env={}, cwd="/", close_fds=True, start_new_session=True,
+                    # No session of its own: where the kernel shares the processor between sessions, how
+                    # nice a process is counts within its session alone.
+                    env={}, cwd="/", close_fds=True, process_group=0,
                 )  # fmt: skip
             except OSError as error:
                 ours.close()
@@ -273,12 +275,12 @@ class WorkerProcess:
                 self._timer = None
 
     def _kill_all(self) -> None:
-        """Its session too, in case a worker that is not confined began others."""
+        """Its group too, in case a worker that is not confined began others."""
         if self._process.returncode is None:
             try:
                 os.killpg(self.pid, signal.SIGKILL)
             except ProcessLookupError:
-                self._process.kill()  # before it had its own session
+                self._process.kill()  # before it had its own group
 
     def _bury(self, again_seconds: float) -> None:
         code = self._process.poll()

@@ -1,6 +1,7 @@
 """A worker says of its layers what the kernel says, names what it lacks, and ends with its agent."""
 
 import os
+import pty
 import re
 import subprocess
 import sys
@@ -46,6 +47,24 @@ async def main():
 asyncio.run(main())
 """
 
+# Tells the terminal of its own, and of its worker without any layer; 0: none.
+BY_HAND = """
+import asyncio, fcntl, os, termios
+from pathlib import Path
+from edge_agent.hooks.process import WorkerProcess
+
+def terminal(pid):
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[4]
+
+async def main():
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    worker = await WorkerProcess.start(layers=[])
+    print(terminal(os.getpid()), terminal(worker.pid), flush=True)
+    await worker.close()
+
+asyncio.run(main())
+"""
+
 
 async def test_the_kernel_says_what_the_worker_says() -> None:
     worker = await WorkerProcess.start()
@@ -76,6 +95,33 @@ async def test_a_machine_without_libseccomp_is_told_of_and_has_every_other_layer
         assert "seccomp" in missing["seccomp"].removeprefix("not to be had: ")
     finally:
         await worker.close()
+
+
+async def test_a_worker_is_weighed_against_its_agent_and_not_its_session_against_the_agents() -> None:
+    worker = await WorkerProcess.start()
+    try:
+        assert os.getsid(worker.pid) == os.getsid(0)
+        assert os.getpgid(worker.pid) == worker.pid
+        weighed = Path("/proc/self/autogroup")
+        if weighed.exists():
+            assert Path(f"/proc/{worker.pid}/autogroup").read_text() == weighed.read_text()
+    finally:
+        await worker.close()
+
+
+def test_a_worker_of_an_agent_that_is_run_by_hand_has_no_terminal() -> None:
+    ours, theirs = pty.openpty()
+    try:
+        told = subprocess.run(
+            [sys.executable, "-c", BY_HAND], stdin=theirs, stdout=subprocess.PIPE, cwd=ROOT, timeout=20,
+            start_new_session=True, check=True,
+        )  # fmt: skip
+        own, workers = map(int, told.stdout.split())
+        assert own != 0
+        assert workers == 0
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 async def test_a_layer_that_is_left_out_is_not_said_to_be_on() -> None:

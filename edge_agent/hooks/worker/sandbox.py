@@ -9,8 +9,10 @@ What each layer holds, and what it lets through where it is alone: docs/hooks-sa
 """
 
 import contextlib
+import fcntl
 import os
 import resource
+import termios
 from collections.abc import Callable, Collection
 from functools import partial
 from typing import Final
@@ -43,6 +45,7 @@ def confine(parent: int | None = None, layers: Collection[str] = LAYERS) -> dict
     keeps no other from being taken on: whether that is enough is the agent's to decide.
     """
     _keep_the_channel_alone()
+    _leave_terminal()
     _give_way()
     # What a layer needs, libraries or descriptors, it gets before the first of them is on.
     prepare: dict[str, Callable[[], Callable[[], None]]] = {
@@ -72,6 +75,16 @@ def _taken(step: Callable[[], None]) -> str:
     except (OSError, ValueError) as error:
         return str(error)
     return ON
+
+
+def _leave_terminal() -> None:
+    """Of somebody who runs the agent by hand: who has it could type there."""
+    with contextlib.suppress(OSError):
+        terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
+        try:
+            fcntl.ioctl(terminal, termios.TIOCNOTTY)
+        finally:
+            os.close(terminal)
 
 
 def _give_way() -> None:
