@@ -20,7 +20,6 @@ from edge_agent.hooks.derive import Derived
 from edge_agent.hooks.flow import Flow, Item, Sums, concerned, covered, dependencies, given_up
 from edge_agent.hooks.hook import Hook
 from edge_agent.hooks.latest import Group, Made
-from edge_agent.hooks.link import Worker
 from edge_agent.hooks.place import Place, Start
 from edge_agent.hooks.process import WorkerProcess
 from edge_agent.hooks.runner import Failure, Given, parts
@@ -37,8 +36,6 @@ PREPARE_SECONDS: Final = 5.0
 # script that hangs while it is compiled would keep it so.
 FIRST_SECONDS: Final = 1.5
 CHANGE_SECONDS: Final = 10.0
-# Processes that begin at the same time: 64 would keep the loop, and each other beyond the time that they have.
-_STARTS_AT_ONCE: Final = 4
 # Of a group's schema from one hook to the next: all of them did what they do, or one of the first failed.
 _MOST_WAYS: Final = 5
 
@@ -56,8 +53,7 @@ class Stage:
         """states: what the buffer has kept of hooks, by name; looked at in the first flush that needs it."""
         self._clock = clock
         self._states = States(states)
-        self._start_now = start
-        self._starts = asyncio.Semaphore(_STARTS_AT_ONCE)
+        self._start = start
         self._turn = asyncio.Lock()
         self._hooks: list[Hook] = []
         self._places: dict[str, Place] = {}
@@ -103,10 +99,6 @@ class Stage:
             self._made.keep(concerned(hooks, self._made.groups))
         kept = set(places.values())
         await asyncio.gather(*(place.close() for place in before.values() if place not in kept))
-
-    async def _start(self) -> Worker:
-        async with self._starts:
-            return await self._start_now()
 
     def _hook(self, script: Script, same: Hook | None) -> Hook:
         if same is None:
