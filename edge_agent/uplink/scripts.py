@@ -282,9 +282,14 @@ class ScriptKeeper:
             applied = Applied(etag=etag, content=judged.content)
             await asyncio.to_thread(self._last_good.save, applied, body)
         except OSError as error:
-            # What runs must be what runs after a restart.
-            await self._replace(before)
-            self._refuse_for_now(etag, f"they cannot be kept on disk: {error}")
+            message = f"they cannot be kept on disk: {error}"
+            try:
+                # What runs must be what runs after a restart.
+                await self._replace(before)
+            except (ConfigError, Unavailable) as fault:
+                self.running = judged.scripts
+                message += f"; they run until the next start, since those of before do not: {fault}"
+            self._refuse_for_now(etag, message)
             return
         self.running = judged.scripts
         self._say("applied", etag, _said(judged))

@@ -155,7 +155,7 @@ class Bench:
         self.clock = ManualClock()
         self.refusing: set[str] = set()
         self.busy = False
-        self.full = False
+        self.full = self.busy_when_full = False
         self.tried: list[list[str]] = []
         self.ran: list[str] = []
         self.begin()
@@ -185,6 +185,7 @@ class Bench:
 
     def write(self, path: Path, data: bytes) -> None:
         if self.full:
+            self.busy = self.busy_when_full
             raise OSError(28, "No space left on device")
         write_atomic(path, data)
 
@@ -322,6 +323,17 @@ async def test_what_cannot_be_kept_does_not_run_either(bench: Bench) -> None:
     await bench.clock.advance(RETRY_SECONDS)
     await bench.keeper.take(a_set(a_script("new")), "e2")
     assert bench.ran == marks(a_script("new"))
+
+
+async def test_what_cannot_be_kept_runs_on_where_what_ran_before_cannot_be_tried_again(bench: Bench) -> None:
+    """A machine that is out of file handles can neither write a file nor begin a process."""
+    await bench.keeper.take(a_set(GOOD), "e1")
+    bench.full = bench.busy_when_full = True
+    new = a_script("new")
+    await bench.keeper.take(a_set(new), "e2")
+    assert (bench.ran, [script.mark for script in bench.keeper.running]) == (marks(new), marks(new))
+    assert bench.state[0] == "rejected"
+    assert "they run until the next start" in bench.state[2]
 
 
 async def test_a_damaged_file_is_set_aside_and_the_centre_is_asked_again(bench: Bench) -> None:
