@@ -8,7 +8,7 @@ has read until it is set, and where it might have been set to something else, of
 from collections.abc import Callable
 from typing import Any, Final
 
-from edge_agent.hooks.worker.cells import NULL, QUALITY
+from edge_agent.hooks.worker.cells import BAD_VALUE, NULL, QUALITY
 from edge_agent.hooks.worker.column import Column
 from edge_agent.hooks.worker.outputs import UNSET, Encoded, Outputs
 from edge_agent.wire.frame import MAX_DEPTH
@@ -26,7 +26,7 @@ MUTABLE: Final[frozenset[type]] = frozenset({list, dict})
 class Account:
     """Base of what a script is given: its outputs, and what it has read so far."""
 
-    __slots__ = ("_codes", "_held", "_outer", "_outputs", "_read", "_said", "_values")
+    __slots__ = ("_codes", "_held", "_lacks", "_outer", "_outputs", "_read", "_said", "_values")
 
     def __init__(self, outputs: Outputs) -> None:
         self._outputs = outputs
@@ -35,12 +35,17 @@ class Account:
         self._read = 0
         self._outer: int | None = None  # while a line that stands alone is computed: what others have read
         self._held: set[int] = set()  # outputs whose lists or objects the script may still change
+        self._lacks = False
         self._said: set[int] = set()  # outputs of which the script says how good they are
 
     def taint(self, code: int) -> None:
         """The script has seen a value of this quality."""
         if code > self._read:
             self._read = code
+
+    def lack(self) -> None:
+        """The script was given no value for another reason than that it read one that there is not."""
+        self._lacks = True
 
     def _code_of(self, name: str) -> int:
         """The quality byte of an input. Raises KeyError."""
@@ -57,7 +62,7 @@ class Account:
         else:
             self._values[place] = value
         if type(value) not in PLAIN:
-            self._held.add(place)
+            self._hold(place, value)
 
     def set(self, name: str, value: Any, quality: str | None = None, of: Any = None) -> None:
         """`quality`: which the value has, whatever was read. `of`: the inputs it was made of, by name."""
@@ -65,7 +70,7 @@ class Account:
         if place is None:
             raise self._undeclared(name)
         if type(value) not in PLAIN:
-            self._held.add(place)
+            self._hold(place, value)
         if quality is None and of is None:
             self._said.discard(place)
         else:
@@ -77,6 +82,12 @@ class Account:
             self._put(place, value, max((self._code_of(each) for each in names), default=0))
         else:
             self._put(place, value, self._read)
+
+    def _hold(self, place: int, value: Any) -> None:
+        """The script may still change what it has set."""
+        if isinstance(value, Column):
+            raise TypeError("a column is no single value: set it with set_columns, or take list(column)")
+        self._held.add(place)
 
     def _put(self, place: int, value: Any, code: int) -> None:
         self._values[place] = value
@@ -145,7 +156,7 @@ class Account:
         try:
             value = make()
         except OF_NONE as error:
-            if not self._read & NULL or not is_of_none(error):
+            if not (self._lacks or self._read & NULL) or not is_of_none(error):
                 raise
             value = None
         finally:
@@ -156,6 +167,7 @@ class Account:
         if self._said:
             self._said.discard(place)
         if type(value) not in PLAIN:
+            self._hold(place, value)
             value = own(value)
             self._held.discard(place)
         if read or self._codes is not None:
@@ -173,7 +185,7 @@ class Account:
             self.taint(self._outer)
             return own(value)
         if type(value) not in PLAIN:
-            self._held.add(place)
+            self._hold(place, value)
         return value
 
     def end(self) -> None:
@@ -188,12 +200,13 @@ class Account:
     def without_value(self) -> bool:
         """Whether the call has read a value that there is not; then every output has none, for the same
         reason, that is not set yet or might have been set again."""
-        if not self._read & NULL:
+        if not (self._lacks or self._read & NULL):
             return False
+        worst = self._read if self._read & NULL else max(self._read, BAD_VALUE)
         for place, value in enumerate(self._values):
             if value is UNSET or not self._is_settled(place):
                 code = self._codes[place] if self._codes is not None else 0
-                self._put(place, None, max(code, self._read))
+                self._put(place, None, max(code, worst))
         return True
 
     def _is_settled(self, place: int) -> bool:

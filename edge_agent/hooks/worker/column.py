@@ -24,6 +24,8 @@ class Reads(Protocol):
 
     def taint(self, code: int) -> None: ...
 
+    def lack(self) -> None: ...
+
 
 class Column:
     """names: of the tags that the values are of. Made by `frame.columns`."""
@@ -57,6 +59,8 @@ class Column:
             codes = None if self._codes is None else self._codes[place]
             return Column(self.names[place], self._values[place], codes, self._reads)
         if isinstance(place, str):
+            if place not in self.names:
+                raise KeyError(f"the column has no element {place!r}")
             place = self.names.index(place)
         if self._codes is not None:
             self._reads.taint(self._codes[place])
@@ -296,6 +300,13 @@ class Column:
             return self._values
         return [value for value in self._values if value is not None]
 
+    def _some(self) -> list[Any]:
+        """Those that are known. Of none of them there is no value, as there is none of a bad input."""
+        values = self._known()
+        if not values:
+            self._reads.lack()
+        return values
+
     def count(self) -> int:
         """How many elements have a value and are not False."""
         return sum(1 for value in self._known() if value is not False)
@@ -304,14 +315,14 @@ class Column:
         return sum(self._known())
 
     def mean(self) -> float | None:
-        values = self._known()
+        values = self._some()
         return sum(values) / len(values) if values else None
 
     def min(self) -> Any:
-        return min(self._known(), default=None)
+        return min(self._some(), default=None)
 
     def max(self) -> Any:
-        return max(self._known(), default=None)
+        return max(self._some(), default=None)
 
     def any(self) -> bool:
         return any(self._known())

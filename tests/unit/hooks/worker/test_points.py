@@ -61,7 +61,7 @@ CLASSES: dict[str, type] = {
     "Link": Link, "Alert": Alert, "Tick": Tick,
 }  # fmt: skip
 # Names that the language takes of any object, and what the worker itself calls.
-OWN = {"__init__", "__slots__", "__hash__", "__repr__", "__module__", "__doc__", "__bool__", "taint",
+OWN = {"__init__", "__slots__", "__hash__", "__repr__", "__module__", "__doc__", "__bool__", "taint", "lack",
        "alone", "without_value", "end", "encoded", "__annotations__", "__static_attributes__",
        "__firstlineno__"}  # fmt: skip
 

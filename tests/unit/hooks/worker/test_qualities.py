@@ -262,3 +262,21 @@ def transform(frame):
     assert [(made[name].value, made[name].quality) for name in "abc"] == [
         (0.0, "uncertain"), (1.0, "good"), (None, "bad_device"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["in its line", "behind a variable"])
+@pytest.mark.parametrize("what", ["max()", "min()", "mean()"])
+async def test_that_no_element_is_good_is_no_failure(what: str, before: bool) -> None:
+    line = f"frame.columns('oil').good().{what} * 2"
+    lines = [f"v = {line}", "frame['a'] = v"] if before else [f"frame['a'] = {line}"]
+    desk = await Desk.of(script("'a': 'float64', 'b': 'float64'", "frame['b'] = frame['water']", *lines))
+    made = await desk.frame(ALL, {"oil": "stale"})
+    assert isinstance(made, dict), made
+    assert (made["a"].value, made["a"].quality) == (None, "bad_value")
+    assert good(made, "b") == 10.0
+    assert good(await desk.frame(ALL), "a") == 50.0
+
+
+async def test_a_mistake_with_none_is_a_failure_where_every_value_is_there() -> None:
+    desk = await Desk.of(script("'a': 'float64'", "x = {}.get('nothing')", "frame['a'] = frame['oil'] + x"))
+    assert failure(await desk.frame(ALL)).line == 4
