@@ -18,7 +18,7 @@ def redacted(badge: str) -> str:
 
 
 def before_forward(frame: Frame) -> None:
-    if "operator_name" in frame.names:
+    if any(name.startswith("operator_") for name in frame.names):
         frame.drop("operator_*")
     if "badge" in frame:
         frame["badge"] = redacted(frame["badge"])

@@ -10,6 +10,8 @@ TOO_FAST = 5.0
 
 
 def transform(frame: Frame, state: State) -> None:
+    if "oil_temp" not in frame:
+        return  # with a deadband: it did not change; how fast it did is known when it comes again
     value = frame["oil_temp"]
     if value is None:
         state.clear()  # what comes after a gap is not compared with what was before it

@@ -106,6 +106,14 @@ def test_rate_of_change() -> None:
     assert [(each.code, each.index, each.data) for each in alerts] == [("oil_heats_up", 2, {"rate": 8.0})]
 
 
+def test_the_rate_of_change_of_a_tag_with_a_deadband_is_over_all_the_time_that_it_did_not_change() -> None:
+    rows = [at(0, oil_temp=20.0, x=0), at(30, x=1), at(60, x=2), at(90, oil_temp=23.0, x=3)]
+    of = tags(oil_temp="float64", x="int8")
+    shown, alerts = shown_by("rate_of_change.py", "transform", of, rows)
+    assert values(shown, "oil_rate") == ["…", "…", "…", 2.0]
+    assert not alerts
+
+
 def test_energy_from_power() -> None:
     powers = [(0, 60.0), (60, 60.0), (120, 120.0), (180, None), (240, 120.0), (1_000, 120.0)]
     rows = [at(s, {"power": "bad_comm"} if p is None else {}, power=p) for s, p in powers]
@@ -137,6 +145,9 @@ def test_privacy_filter() -> None:
     assert values(shown, "badge") == ["somebody", ""]
     (others,), _ = shown_by("privacy_filter.py", "before_forward", tags(oil="int16"), [at(0, oil=1)])
     assert sorted(others) == ["oil"]
+    of = tags(operator_card="string", oil="int16")
+    (only,), _ = shown_by("privacy_filter.py", "before_forward", of, [at(0, operator_card="K7", oil=1)])
+    assert sorted(only) == ["oil"]
 
 
 def test_watchdog_tag() -> None:
