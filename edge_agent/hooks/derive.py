@@ -24,7 +24,11 @@ from edge_agent.wire.scripts import HOOKS_CONNECTION, Script
 # Of a tag that a hook replaced and whose original is kept.
 RAW_SUFFIX: Final = ".raw"
 
-_TYPE: Final = re.compile(r"([a-z0-9]+)(?:\[([0-9]{1,6})\])?(?: +(.{1,100}))?")
+# A unit is shown on terminals: nothing in it moves the cursor, or turns the direction in which they write.
+_TYPE: Final = re.compile(
+    r"([a-z0-9]+)(?:\[([0-9]{1,6})\])?"
+    r"(?: +([^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]{1,100}))?"
+)
 _MAX_DECLARED: Final = 5_000
 _MAX_PATTERNS: Final = 100
 

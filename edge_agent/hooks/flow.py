@@ -5,9 +5,11 @@ other. What hooks without frames compute is in lanes of connection `hooks`.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
+
+import orjson
 
 from edge_agent.contracts.clock import Clock
 from edge_agent.contracts.hooks import Frames, Hooked, LinkChange, Records, Tick
@@ -81,13 +83,14 @@ class Flow:
         sums.computed += result.computed
         sums.dropped += result.dropped
         item.schema, item.frame = schema, result.frame
-        self.made_bytes += len(result.frame.row)
+        self.made_bytes += _bytes_of(result.frame)
 
     def compute(self, schema: Schema, results: Iterable[Merged], source: Schema, first: int) -> int:
         """Frames of connection `hooks`, numbered from `first`. Returns the next number."""
         lane = self.lanes.setdefault((schema.connection, schema.group), [])
         for result in results:
             lane.append(Item(source, schema, replace(result.frame, n=first)))
+            self.made_bytes += _bytes_of(result.frame)
             self.sums[schema.connection].computed += result.computed
             first += 1
         return first
@@ -120,6 +123,10 @@ class Flow:
             told[Kind.EVENT] = [*records.get(Kind.EVENT, []), *self.events]
         schemas = [schema for name, (schema, _) in made.items() if name not in frames]
         return Hooked(made, told, schemas, dict(states))
+
+
+def _bytes_of(frame: Frame) -> int:
+    return len(frame.row) + (0 if frame.text is None else len(orjson.dumps(frame.text)))
 
 
 def lacking(computed: Derived, clock: Clock) -> Merged:
@@ -175,6 +182,11 @@ def concerned(hooks: Sequence[Hook], groups: Iterable[Group]) -> set[Group]:
         if hook.script.hook_type.has_frames:
             found |= covered(hook, made)
     return found
+
+
+def is_there(group: Group, polled: Container[Group]) -> bool:
+    """Whether it is polled, or computed."""
+    return group in polled or group[0] == HOOKS_CONNECTION
 
 
 class Wanted:

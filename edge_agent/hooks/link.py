@@ -1,6 +1,7 @@
 """What one worker process has been told, and asking it. Of its answers only the shape is judged here."""
 
 import asyncio
+import re
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
@@ -14,6 +15,8 @@ COMPILE_SECONDS: Final = 5.0
 SCHEMA_SECONDS: Final = 5.0
 NO_SCHEMA: Final = -1
 _MOST_CHARACTERS: Final = 2_000
+# What moves a terminal's cursor, or turns the direction in which it writes.
+_STEERING: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 class Worker(Protocol):
@@ -59,10 +62,10 @@ class Said(Exception):
 
 
 def plain(text: object, most: int) -> str:
-    """A text of a worker's as it can be sent on; empty where it is none."""
+    """A text of a worker's as it can be sent on and shown; empty where it is none."""
     if not isinstance(text, str):
         return ""
-    return text[:most].encode("utf-8", "replace").decode()
+    return _STEERING.sub("\ufffd", text[:most]).encode("utf-8", "replace").decode()
 
 
 class Link:

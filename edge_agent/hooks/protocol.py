@@ -39,6 +39,7 @@ state: there in a request after a (re)start or where the parent's differs; in an
 An outputs' row is little-endian (`Order.DCBA`); bytes of null outputs are zeros.
 """
 
+import re
 import struct
 from typing import Any, Final
 
@@ -57,6 +58,7 @@ MAX_STATE_BYTES: Final = 16 << 10
 MAX_PRINT_CHARACTERS: Final = 4_096
 MAX_ALERTS: Final = 20
 MAX_OUTPUTS: Final = 20_000
+ALERT_CODE: Final = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,62}[a-z0-9_])?")
 
 
 class ProtocolError(Exception):

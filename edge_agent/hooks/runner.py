@@ -17,7 +17,7 @@ from edge_agent.hooks.derive import Declared, Derived, computed, declared, deriv
 from edge_agent.hooks.errors import BadReply, OutOfTime, ScriptRefused, TimedOut
 from edge_agent.hooks.link import Link, Said, plain
 from edge_agent.hooks.merge import Merged, merge
-from edge_agent.hooks.protocol import MAX_ALERTS, MAX_PRINT_CHARACTERS, MAX_STATE_BYTES
+from edge_agent.hooks.protocol import ALERT_CODE, MAX_ALERTS, MAX_PRINT_CHARACTERS, MAX_STATE_BYTES
 from edge_agent.wire.errors import WireError
 from edge_agent.wire.frame import Frame, check_json
 from edge_agent.wire.schema import Schema
@@ -341,9 +341,11 @@ def _alerts(alerts: object, calls: int) -> list[Alert]:
 def _alert(alert: object, calls: int) -> Alert:
     if not isinstance(alert, dict):
         raise BadReply("an alert that is none")
-    data, index, code = alert.get("data"), alert.get("i"), plain(alert.get("code"), 64)
-    if not isinstance(data, dict) or type(index) is not int or not 0 <= index < calls or not code:
+    data, index, code = alert.get("data"), alert.get("i"), alert.get("code")
+    if not isinstance(data, dict) or type(index) is not int or not 0 <= index < calls:
         raise BadReply("an alert that is none")
+    if not isinstance(code, str) or ALERT_CODE.fullmatch(code) is None:
+        raise BadReply("an alert without a code")
     try:
         check_json(data)
         if len(orjson.dumps(data)) > _MOST_ALERT_BYTES:

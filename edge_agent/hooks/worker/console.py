@@ -1,13 +1,11 @@
 """What scripts print and what alerts they raise while one request is worked on: bounded, the rest told of."""
 
-import re
 from json import JSONDecoder, JSONEncoder
 from typing import Any, Final
 
-from edge_agent.hooks.protocol import MAX_ALERTS, MAX_PRINT_CHARACTERS
+from edge_agent.hooks.protocol import ALERT_CODE, MAX_ALERTS, MAX_PRINT_CHARACTERS
 from edge_agent.wire.frame import check_json
 
-_CODE: Final = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,62}[a-z0-9_])?")
 _MOST_MESSAGE: Final = 500
 _MOST_DATA_CHARACTERS: Final = 4_096
 _encode = JSONEncoder(allow_nan=False, separators=(",", ":")).encode
@@ -41,7 +39,7 @@ class Console:
             self._characters = MAX_PRINT_CHARACTERS
 
     def alert(self, code: str, message: str = "", **data: Any) -> None:
-        if not isinstance(code, str) or _CODE.fullmatch(code) is None:
+        if not isinstance(code, str) or ALERT_CODE.fullmatch(code) is None:
             raise ValueError(f"{code!r:.80} is no code of an alert: write such as 'oil_hot'")
         if len(self._alerts) >= MAX_ALERTS:
             self._left_out += 1

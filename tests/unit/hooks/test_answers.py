@@ -84,6 +84,8 @@ LIES: dict[str, Change] = {
     "alerts that are too many": with_fields(alerts=[{"code": "x", "message": "", "data": {}, "i": 0}] * 21),
     "an alert of no call": with_fields(alerts=[{"code": "x", "message": "", "data": {}, "i": 1}]),
     "an alert without a code": with_fields(alerts=[{"code": "", "message": "", "data": {}, "i": 0}]),
+    "an alert whose code is none": with_fields(alerts=[{"code": "x\n\x1b[2J", "data": {}, "i": 0}]),
+    "an alert whose code is too long": with_fields(alerts=[{"code": "x" * 65, "data": {}, "i": 0}]),
     "an alert with too much": with_fields(alerts=[{"code": "x", "data": {"x": "y" * 9_000}, "i": 0}]),
 }  # fmt: skip
 
@@ -115,6 +117,18 @@ def test_what_a_script_says_of_its_error_is_cut_to_what_can_be() -> None:
     (failure,) = told({"ok": True, "results": [{"error": "x"}]}, b"").results
     assert isinstance(failure, Failure)
     assert failure.kind == "Error"
+
+
+def test_what_a_worker_says_moves_no_cursor_where_it_is_shown() -> None:
+    steering = "\x1b[2J\x00\r\x9b\u202egood\n\tÖl"
+    shown = "\ufffd[2J" + 4 * "\ufffd" + "good\n\tÖl"
+    error = {"type": steering, "message": steering, "traceback": steering}
+    (failure,) = told({"ok": True, "results": [{"error": error}]}, b"").results
+    assert isinstance(failure, Failure)
+    assert (failure.kind, failure.message, failure.traceback) == (shown, shown, shown)
+    alert = {"code": "x", "message": steering, "data": {}, "i": 0}
+    ran = told(GOOD | {"prints": steering, "alerts": [alert]})
+    assert (ran.prints, ran.alerts[0].message) == (shown, shown)
 
 
 def test_prints_are_the_last_of_what_was_printed() -> None:

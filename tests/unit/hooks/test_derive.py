@@ -78,6 +78,7 @@ def test_a_hook_without_frames_has_a_group_of_its_own() -> None:
     [
         ([["x", "float16"]], "not TYPE"), ([["x", "float32[0]"]], "array"), ([["", "int8"]], "no name"),
         ([["a\n", "int8"]], "no name"), ([["x[3..1]", "int8"]], "backwards"),
+        ([["x", "int8 \x1b[2J"]], "not TYPE"), ([["x", "int8 \u202eC"]], "not TYPE"),
         ([["a[1..15000]", "int8"], ["b[1..15000]", "int8"]], "more than"),
     ],
 )  # fmt: skip

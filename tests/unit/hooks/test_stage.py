@@ -207,6 +207,18 @@ async def test_hooks_that_make_more_than_fits_are_stopped_in_time(house: House) 
     assert sum(len(frames) for _, frames in hooked.frames.values()) == 400
 
 
+async def test_what_hooks_compute_and_texts_of_theirs_count_for_what_fits(house: House) -> None:
+    source = """
+OUTPUTS = {"s[1..60]": "string"}
+def on_cycle(cycle):
+    cycle.set_columns("s*", "x" * 10_000)
+"""
+    await house.run(script("texts", source, "on_cycle"))
+    hooked = await house.beat(*([n, 0, 0] for n in range(100)))
+    # 32 MiB, and what one more request makes.
+    assert 50 < len(values(hooked, "hooks")) < 75
+
+
 # --- states ------------------------------------------------------------------------------------------------
 
 
