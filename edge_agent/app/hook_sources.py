@@ -34,6 +34,8 @@ class Schedules:
     def serve(self, scripts: Iterable[Script], now_ms: int) -> None:
         """From now on these. One that stays as it was keeps its next time."""
         before, upcoming = self._scripts, self._next
+        if self._is_set_back(now_ms):
+            before = {}
         self._scripts = {each.name: each for each in scripts if each.hook_type is HookPoint.ON_SCHEDULE}
         self._next = {
             name: upcoming[name] if _times(before.get(name)) == _times(script) else _next(script, now_ms)
@@ -42,7 +44,7 @@ class Schedules:
         self._looked_ms = now_ms
 
     def due(self, now_ms: int) -> list[Tick]:
-        if now_ms < self._looked_ms - _SET_BACK_MS:
+        if self._is_set_back(now_ms):
             self._next = {name: _next(script, now_ms) for name, script in self._scripts.items()}
         self._looked_ms = now_ms
         ticks: list[Tick] = []
@@ -51,6 +53,9 @@ class Schedules:
                 ticks.append(Tick(name, max(at, _last(self._scripts[name], now_ms))))
                 self._next[name] = _next(self._scripts[name], now_ms)
         return sorted(ticks, key=lambda tick: tick.scheduled)
+
+    def _is_set_back(self, now_ms: int) -> bool:
+        return now_ms < self._looked_ms - _SET_BACK_MS
 
 
 class LinkWatch:
@@ -121,8 +126,8 @@ def _next(script: Script, now_ms: int) -> int | None:
 
 def _last(script: Script, now_ms: int) -> int:
     """The last time up to `now_ms`."""
-    # What a whole second begins with counts as come.
-    return _first(CronSim(script.schedule, _at(script, now_ms) + _SECOND, reverse=True)) or 0
+    # A time is a whole second, and has come as soon as that begins.
+    return _first(CronSim(script.schedule, _at(script, now_ms // 1_000 * 1_000) + _SECOND, reverse=True)) or 0
 
 
 def _first(times: CronSim) -> int | None:

@@ -42,6 +42,13 @@ def test_of_times_that_were_missed_the_last_is_told() -> None:
     assert minutes.due(at("2026-03-01T09:10:59")) == []
 
 
+def test_a_time_is_told_neither_before_it_comes_nor_again_after_a_late_look() -> None:
+    minutes = schedules("2026-03-01T06:00:30", script("minute", "* * * * *"))
+    assert minutes.due(at("2026-03-01T06:01:59.301")) == [Tick("minute", at("2026-03-01T06:01:00"))]
+    assert minutes.due(at("2026-03-01T06:02:00.301")) == [Tick("minute", at("2026-03-01T06:02:00"))]
+    assert minutes.due(at("2026-03-01T06:02:01.301")) == []
+
+
 def test_several_come_in_their_order() -> None:
     both = schedules("2026-03-01T06:00:30", script("b", "2 * * * *"), script("a", "1 * * * *"))
     assert [tick.hook for tick in both.due(at("2026-03-01T06:03:00"))] == ["a", "b"]
@@ -62,6 +69,12 @@ def test_a_clock_that_is_set_back_a_little_repeats_nothing_and_by_days_begins_an
     assert hours.due(at("2026-03-01T06:00:02")) == []
     assert hours.due(at("2026-02-20T06:10:00")) == []
     assert hours.due(at("2026-02-20T07:00:00")) == [Tick("hour", at("2026-02-20T07:00:00"))]
+
+
+def test_a_clock_that_was_set_back_right_before_a_change_of_scripts_keeps_no_schedule_silent() -> None:
+    hours = schedules("2026-03-01T05:30:00", script("hour", "0 * * * *"))
+    hours.serve([script("hour", "0 * * * *"), script("other", "1 1 * * *")], at("2026-02-01T05:30:00"))
+    assert hours.due(at("2026-02-01T06:00:00")) == [Tick("hour", at("2026-02-01T06:00:00"))]
 
 
 def test_a_script_that_stays_keeps_its_next_time() -> None:
