@@ -175,7 +175,9 @@ class Agent:
         self._start_parts(ending, watchdog)
         if self._writer is not None and has_journal(self._database):
             await look_back(self._writer)
-        await self._hooks.boot(self._keeper.running, self._connections.links, self._scripts.running)
+        await self._hooks.boot(
+            self._keeper.running, self._connections.links, self._scripts.running, self._connections.schemas
+        )
         await self._keeper.boot(self._connections)
         await self._start_outward(ending)
         extending.cancel()
@@ -198,8 +200,9 @@ class Agent:
         self._connections = ending.connections = ConnectionSet(crew, workshop, self._store)
         self._seen = Seen(self._connections, self._hooks)
         self._writer = make_writer(
-            lambda: self._keeper.running, self._connections, self._store, self._database, self._clock
-        )
+            lambda: self._keeper.running, self._connections, self._store, self._database, self._clock,
+            self._hooks.withholds,
+        )  # fmt: skip
         writer = Role(essential=True, pulse=self._store.pulse, quiet_seconds=WRITER_SECONDS)
         crew.start(WRITER, self._store.run_flushes, writer)
         crew.start("watchdog", watchdog.run, Role(essential=True))

@@ -14,6 +14,7 @@ from cronsim import CronSim
 
 from edge_agent.contracts.clock import Clock
 from edge_agent.contracts.hooks import LinkChange, Tick
+from edge_agent.wire.schema import Schema
 from edge_agent.wire.scripts import HookPoint, Script
 
 _TOLD: Final = frozenset({"connected", "down", "stopped"})
@@ -83,8 +84,15 @@ class LinkWatch:
 class Sources:
     """Implements contracts.hooks.HookSources for the scripts that run."""
 
-    def __init__(self, links: Callable[[], Sequence[LinkChange]], clock: Clock) -> None:
+    def __init__(
+        self,
+        links: Callable[[], Sequence[LinkChange]],
+        clock: Clock,
+        polled: Callable[[], Sequence[Schema]] = list,
+    ) -> None:
+        """links: all of them, as they are. polled: of all groups."""
         self._all_links = links
+        self._polled = polled
         self._clock = clock
         self._watch = LinkWatch()
         self._wants_links = False
@@ -102,6 +110,9 @@ class Sources:
         if not self._wants_links:
             return []
         return self._watch.changes(self._all_links(), self._clock.wall_ms())
+
+    def polled(self) -> Sequence[Schema]:
+        return self._polled()
 
     def ticks(self) -> list[Tick]:
         return self._schedules.due(self._clock.wall_ms())

@@ -29,6 +29,7 @@ CALL_SHARE: Final = 0.25
 FLUSH_SECONDS: Final = 4.0
 
 Links = Callable[[], Sequence[LinkChange]]
+Polled = Callable[[], Sequence[Schema]]
 
 
 class HookedStore(Protocol):
@@ -58,6 +59,7 @@ class HookRoom:
         self._store = store
         self._types = types
         self._links: Links = list
+        self._polled: Polled = list
         self._clock = clock
         self._call_seconds = CALL_SHARE * flush_seconds
         self._lock = asyncio.Lock()
@@ -71,11 +73,13 @@ class HookRoom:
 
     # --- what runs -------------------------------------------------------------------------------
 
-    async def boot(self, wanted: Compiled, links: Links, sent: Sequence[Script] = ()) -> None:
+    async def boot(
+        self, wanted: Compiled, links: Links, sent: Sequence[Script] = (), polled: Polled = list
+    ) -> None:
         """Begins with the local scripts and those kept of the centre. One that cannot run is reported, and
-        nobody waits long for it. links: all of them, as they are."""
+        nobody waits long for it. links: all of them, as they are. polled: all groups."""
         async with self._lock:
-            self._links = links
+            self._links, self._polled = links, polled
             await self._run(wanted.hooks, sent, wanted.head.hooks.require)
 
     def check_names(self, connections: Collection[str]) -> None:
@@ -141,7 +145,7 @@ class HookRoom:
 
     async def _made(self) -> "tuple[HookStage, Sources]":
         stage_type, sources_type = await asyncio.to_thread(self._types)
-        sources = sources_type(self._links, self._clock)
+        sources = sources_type(self._links, self._clock, self._polled)
         return stage_type(self._clock, sources, self._store.hook_states), sources
 
     def hurry(self, seconds: float) -> None:
@@ -177,6 +181,12 @@ class HookRoom:
 
     def latest_of(self, schema: Schema, wanted: Iterable[int]) -> list[LatestValue]:
         return [] if self._runs is None else self._runs.latest_of(schema, wanted)
+
+    def withholds(self, connection: str, groups: Iterable[str]) -> bool:
+        """Whether a script keeps back something of one of these groups."""
+        patterns = {} if self._runs is None else self._runs.failed()
+        withheld = [pattern for pattern, is_withheld in patterns.items() if is_withheld]
+        return any(covers(withheld, connection, group) for group in groups)
 
     def quality_before(self, connection: str, group: str) -> str:
         """Of values that scripts may change or keep back, until they have made something of the group's

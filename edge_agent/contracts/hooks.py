@@ -41,11 +41,15 @@ class Tick:
 
 
 class HookSources(Protocol):
-    """What happens beside frames and records. Asked at each flush, also where nothing was taken. `app`
-    implements it; without a hook that wants to know it does nothing."""
+    """What happens beside frames and records. Links and ticks are asked for at each flush, also where nothing
+    was taken. `app` implements it; without a hook that wants to know it does nothing."""
 
     def links(self) -> list[LinkChange]:
         """Changes since this was last asked, in the order of their times."""
+        ...
+
+    def polled(self) -> Sequence[Schema]:
+        """Of all groups that are polled, as they are read."""
         ...
 
     def ticks(self) -> list[Tick]:

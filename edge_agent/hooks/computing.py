@@ -4,7 +4,7 @@ Their outputs are frames of connection `hooks`, one group a hook, numbered in th
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any, Final
 
 from edge_agent.contracts.clock import Clock
@@ -17,6 +17,7 @@ from edge_agent.hooks.flow import (
     Wanted,
     alert_calls,
     cycle,
+    is_there,
     lacking,
     link_calls,
     tick_calls,
@@ -55,6 +56,16 @@ class Computing:
         """From now on these, among others that are given frames."""
         self._hooks = [hook for hook in hooks if not hook.script.hook_type.has_frames]
         self._wanted = {}
+
+    def keep(self, polled: Container[Group]) -> None:
+        """Of other groups no value is known any more. A worker cannot forget them: its hook begins anew."""
+        known = self._values.groups
+        gone = {group: known[group].schema for group in known if not is_there(group, polled)}
+        for hook in self._of(HookPoint.ON_CYCLE):
+            wanted = self._wanted_by(hook)
+            if wanted is not None and any(wanted.indices(schema) for schema in gone.values()):
+                hook.runner = None
+        self._values.forget(gone)
 
     async def run(self, flow: Flow, records: Records) -> None:
         """All of a flush, whose frames went through their transforms."""

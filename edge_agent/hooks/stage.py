@@ -17,7 +17,7 @@ from edge_agent.contracts.status import LatestValue
 from edge_agent.hooks.asking import Asking, key_of
 from edge_agent.hooks.computing import Computing
 from edge_agent.hooks.derive import Derived
-from edge_agent.hooks.flow import Flow, Item, Sums, concerned, covered, dependencies, given_up
+from edge_agent.hooks.flow import Flow, Item, Sums, concerned, covered, dependencies, given_up, is_there
 from edge_agent.hooks.hook import Hook
 from edge_agent.hooks.latest import Group, Made
 from edge_agent.hooks.place import Place, Start
@@ -61,6 +61,7 @@ class Stage:
         # Of the flush that runs.
         self._flow: Flow | None = None
         self._sums: dict[str, Sums] = {}
+        self._sources = sources
         # Of each group the schema that it was read with last.
         self._raw: dict[Group, Schema] = {}
         self._made = Made()
@@ -70,6 +71,7 @@ class Stage:
     # --- which scripts run -------------------------------------------------------------------------
 
     async def replace(self, scripts: Sequence[Script], require: Collection[str], call_seconds: float) -> None:
+        self._look(())
         same = {(hook.name, hook.script.sha256): hook for hook in self._hooks}
         again = tuple(require) != self._require
         hooks = [self._hook(script, same.get((script.name, script.sha256))) for script in scripts]
@@ -224,12 +226,16 @@ class Stage:
         return self._made.latest_of(schema, wanted)
 
     async def expect(self, schemas: Sequence[Schema]) -> None:
-        self._raw |= {(schema.connection, schema.group): schema for schema in schemas}
-        self._forget()
+        self._look(schemas)
         await self._teach(self._hooks, self._places, schemas)
 
-    def _forget(self) -> None:
-        """What was made of schemas that groups have no more."""
+    def _look(self, announced: Sequence[Schema]) -> None:
+        """Which groups there are. What was made of others, and of schemas that they have no more, is
+        forgotten; frames that are still on their way are no worse for it."""
+        schemas = (*self._sources.polled(), *announced)
+        self._raw = {(schema.connection, schema.group): schema for schema in schemas}
+        self._computing.keep(self._raw)
+        self._made.keep([group for group in self._made.groups if is_there(group, self._raw)])
         alive = {schema.hash for schema in self._raw.values()}
         computed = [hook.outputs.computed for hook in self._hooks if hook.outputs is not None]
         alive |= {made.schema.hash for made in computed if made is not None}

@@ -165,6 +165,9 @@ class Sources:
     def links(self) -> list[LinkChange]:
         return [LinkChange(**call) for call in self._once(HookPoint.ON_CONNECT)]
 
+    def polled(self) -> list[Any]:
+        return []
+
     def ticks(self) -> list[Tick]:
         return [Tick(self.script.name, **call) for call in self._once(HookPoint.ON_SCHEDULE)]
 

@@ -107,12 +107,16 @@ class House:
         self.workers = Workers(self.clock)
         self.new_links: list[LinkChange] = []
         self.new_ticks: list[Tick] = []
+        self.groups: dict[tuple[str, str], Schema] = {}
         self.stage = Stage(self.clock, self, saved or {}, self.workers.start)
         self._n = 0
 
     def links(self) -> list[LinkChange]:
         links, self.new_links = self.new_links, []
         return links
+
+    def polled(self) -> list[Schema]:
+        return list(self.groups.values())
 
     def ticks(self) -> list[Tick]:
         ticks, self.new_ticks = self.new_ticks, []
@@ -122,6 +126,7 @@ class House:
         await self.stage.replace(scripts, require, 0.25)
 
     async def flush(self, *pairs: tuple[Schema, Frame], records: Any = None) -> Hooked:
+        self.groups |= {(schema.connection, schema.group): schema for schema, _ in pairs}
         return await self.stage.apply(given(*pairs), records or {}, 0.5)
 
     async def beat(self, *rows: Sequence[int]) -> Hooked:

@@ -24,6 +24,9 @@ class Nothing:
     def links(self) -> list[LinkChange]:
         return []
 
+    def polled(self) -> list[Schema]:
+        return []
+
     def ticks(self) -> list[Tick]:
         return []
 

@@ -18,6 +18,9 @@ class Quiet:
     def links(self) -> list[object]:
         return []
 
+    def polled(self) -> list[object]:
+        return []
+
     def ticks(self) -> list[object]:
         return []
 

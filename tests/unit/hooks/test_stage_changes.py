@@ -11,6 +11,7 @@ from tests.unit.hooks.house import (
     CYCLE,
     DOUBLE,
     FAST,
+    SLOW,
     SUM,
     House,
     frame,
@@ -228,3 +229,25 @@ async def test_a_hook_knows_its_frames_also_where_the_one_before_it_fails_on_the
     (shown,) = values(await house.beat([1, 2, 3]))
     assert shown["sum"] == (3.0, "bad_hook"), "of values that are marked"
     assert house.report("sum").bad_samples == 0
+
+
+async def test_groups_that_are_polled_no_more_are_forgotten(house: House) -> None:
+    """Their last values were shown as good for good, and each change left more of them."""
+    passes = "OUTPUTS = {}\ndef transform(frame):\n    pass\n"
+    await house.run(script("passes", passes), script("both", CYCLE, "on_cycle", ["press1.*"]))
+    await house.flush((FAST, frame(1, [5, 0, 0])), (SLOW, frame(1, [1])))
+    await house.beat([1, 2, 3])
+    assert {schema.connection for schema in house.stage.schemas()} == {"press1", "press2", "hooks"}
+    del house.groups["press2", "slow"]
+    await house.stage.expect([])
+    assert {schema.connection for schema in house.stage.schemas()} == {"press1", "hooks"}
+    assert values(await house.beat([1, 2, 3]), "hooks") == [], "its other half is not polled any more"
+    await house.flush((FAST, frame(9, [5, 0, 0])), (SLOW, frame(1, [1])))
+    assert values(await house.beat([1, 2, 3]), "hooks") == [{"both": 2.0}]
+    assert len(house.workers.begun) == 2
+
+
+async def test_scripts_that_come_later_know_the_groups_that_are_polled(house: House) -> None:
+    house.groups = {(each.connection, each.group): each for each in (FAST, SLOW)}
+    await house.run(script("sum", SUM, groups=["press1.*"]))
+    assert house.worker("sum").asked == ["load", "schema", "plan"]
