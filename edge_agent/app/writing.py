@@ -1,7 +1,7 @@
 """Writing into PLCs by the agent that runs: the room's writer, with what is configured and polled now."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,8 +33,10 @@ def make_writer(
     sink: FrameSink,
     database: Path,
     clock: Clock,
+    withholds: Callable[[str, Iterable[str]], bool],
 ) -> Writer:
-    """running: the config that is in force. database: the buffer's, beside which the journal stands."""
+    """running: the config that is in force. database: the buffer's, beside which the journal stands.
+    withholds: whether a script keeps back something of groups of a connection."""
 
     def rules() -> Rules:
         config = running()
@@ -47,7 +49,12 @@ def make_writer(
         record: dict[str, Any] = event.model_dump(mode="json")
         sink.record(Kind.EVENT, record)
 
-    return Writer(rules, link, WriteJournal(database.with_name(NAME)), clock, tell)
+    def hides(permit: Permit) -> bool:
+        """What is read back comes from the PLC, past all scripts. A tag may be in several groups."""
+        schemas = [each for each in connections.schemas() if each.connection == permit.connection]
+        return withholds(permit.connection, [schema.group for schema in schemas])
+
+    return Writer(rules, link, WriteJournal(database.with_name(NAME)), clock, tell, hides)
 
 
 def has_journal(database: Path) -> bool:

@@ -49,8 +49,11 @@ class Writer:
         journal: WriteJournal,
         clock: Clock,
         tell: Callable[[Event], None],
+        hides: Callable[[Permit], bool] = lambda _: False,
     ) -> None:
+        """hides: whether what the device holds is not to be told, to whoever asked or to the history."""
         self._rules = rules
+        self._hides = hides
         self._link = link
         self._journal = journal
         self._clock = clock
@@ -182,7 +185,7 @@ class Writer:
         try:
             # A PLC that does not answer this is not written either.
             before = await self._read(permit, link, deadline) if reading else None
-            report = report.model_copy(update={"before": before})
+            report = report.model_copy(update={"before": None if self._hides(permit) else before})
             if self._rules().permits.get(permit.entry.tag) != permit:
                 text = "what may be written was changed while this waited"
                 return _ended(report, "refused", "not_writable", text)
@@ -213,10 +216,12 @@ class Writer:
             text = f"the device took it, and it could not be read back: {error}"
             return _ended(report, "unconfirmed", message=text)
         after = values.shown(permit.tag, seen)
-        report = report.model_copy(update={"after": after})
+        hidden = self._hides(permit)
+        report = report.model_copy(update={"after": None if hidden else after})
         if permit.agrees(raw, seen):
             return _ended(report, "confirmed")
-        text = f"the device took it, and holds {after} instead of {report.value}"
+        held = "another value" if hidden else after
+        text = f"the device took it, and holds {held} instead of {report.value}"
         return _ended(report, "differs", "differs", text)
 
     async def _read(self, permit: Permit, link: WriteLink, deadline: float) -> JsonValue:

@@ -213,6 +213,16 @@ async def test_values_that_a_script_has_a_say_in_are_bad_while_it_does_not_run(
     assert room.quality_before("oil", "g") == "bad_hook"
 
 
+async def test_what_a_script_keeps_back_is_known_by_its_groups(
+    noted: Noted, room: HookRoom, write: Write
+) -> None:
+    hides = sent("water", groups=["w.*"], on_failure=OnFailure.WITHHOLD)
+    await room.boot(write(oil=GOOD), list, [hides])
+    assert room.withholds("w", ["slow", "fast"])
+    assert not room.withholds("oil", ["slow"])
+    assert not room.withholds("w", [])
+
+
 def test_of_two_hooks_on_a_group_the_one_that_withholds_decides() -> None:
     scripts = [sent("a", groups=["p.*", "q.*"]), sent("b", groups=["p.*"], on_failure=OnFailure.WITHHOLD)]
     cycle = Script(name="c", hook_type=HookPoint.ON_CYCLE, source="x", groups=["r.*"])

@@ -60,6 +60,7 @@ class House:
         self.link: FakeLink = FakeLink(self.path)
         self.polled = True
         self.events: list[Event] = []
+        self.hidden = ""
         self.permits: dict[str, Permit | str] = {}
         self.interval = 0.0
         self.permit(**{"min": 0, "max": 50, "interval": "0s", **entry})
@@ -77,6 +78,7 @@ class House:
             WriteJournal(self.path),
             self.clock,
             self.events.append,
+            lambda permit: permit.tag.name == self.hidden,
         )
 
     async def write(self, value: JsonValue, tag: str = "plc.set") -> WriteReport:
@@ -250,6 +252,16 @@ async def test_another_value_than_was_written_is_told_with_what_it_is(house: Hou
     assert (report.state, report.code, report.after) == ("differs", "differs", 4.4)
     house.permit(min=0, max=50, interval="0s", tolerance=0.1)
     assert (await house.write("4.5")).state == "confirmed"
+
+
+async def test_what_a_script_keeps_back_is_told_to_nobody_who_writes_it(house: House) -> None:
+    house.hidden = "set"
+    await house.write("4.5")
+    assert (await house.write("4.5")).state == "confirmed"
+    house.link.alters = lambda _: 44
+    report = await house.write("4.5")
+    assert (report.state, report.before, report.after) == ("differs", None, None)
+    assert "4.4" not in f"{report}{house.events}{house.lines()}"
 
 
 async def test_what_cannot_be_read_back_is_unconfirmed_and_says_why(house: House) -> None:
