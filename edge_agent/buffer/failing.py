@@ -35,7 +35,8 @@ def read(directory: Path) -> Failing:
 
 
 def write(directory: Path, failing: Mapping[str, bool]) -> None:
-    """Never raises: without room for it the ring has none for frames either."""
+    """Never raises. Where it cannot be written, the file is emptied, which needs no room: then it stands for
+    all groups, and a start withholds them."""
     path = directory / _NAME
     try:
         if failing:
@@ -44,7 +45,12 @@ def write(directory: Path, failing: Mapping[str, bool]) -> None:
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
     except OSError as error:
-        logger.warning("what hooks change cannot be kept beside the ring", error=str(error))
+        logger.warning(
+            "what hooks change cannot be kept beside the ring: a kill would withhold all of it",
+            error=str(error),
+        )
+        with contextlib.suppress(OSError):
+            path.write_bytes(b"")
 
 
 def joined(one: Mapping[str, bool], other: Mapping[str, bool]) -> Failing:

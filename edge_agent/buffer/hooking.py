@@ -28,7 +28,8 @@ class Hooking:
         """Reads what the run before has left beside the ring: `left`."""
         self._directory = ring_directory
         self.left = failing.read(ring_directory)
-        self._write(failing.joined(self.left, self._failing))
+        if self._failing:
+            self._write(failing.joined(self.left, self._failing))
 
     def opened(self, begun: Begun) -> None:
         """What was in the ring is committed, and the states are known; or the file was opened again."""

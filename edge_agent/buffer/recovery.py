@@ -368,15 +368,17 @@ def _numbers(stored: rows.Newest, schemas: _Schemas) -> Progress:
 def _take(frames: Iterable[RingFrame], schemas: _Schemas, failing: Mapping[str, bool]) -> Take:
     """failing: what hooks change. No hook has seen these frames, and none will."""
     take = Take()
+    named: dict[str, list[bool]] = {}
     for entry in frames:
         schema = schemas.get(entry.schema_hash)
         assert schema is not None, "frames of unknown schemas were put aside"
-        frame = entry.frame
-        found = [
-            withheld
-            for pattern, withheld in failing.items()
-            if covers([pattern], schema.connection, schema.group)
-        ]
+        frame, found = entry.frame, named.get(schema.hash)
+        if found is None:
+            found = named[schema.hash] = [
+                withheld
+                for pattern, withheld in failing.items()
+                if covers([pattern], schema.connection, schema.group)
+            ]
         if found:
             frame = mark_failed(frame, schema.tag_count, withhold=any(found))
         take.frames.setdefault(schema.hash, (schema, []))[1].append(frame)

@@ -196,7 +196,6 @@ class Store:
     def _opened(self, begun: Begun, *, landed: bool) -> None:
         self.openings += 1
         self.state = begun.state
-        self._hooking.opened(begun)
         self._oldest_ms = begun.oldest_ms
         self.recovered_frames += begun.recovered_frames
         self.recovered_losses += begun.losses
@@ -211,6 +210,8 @@ class Store:
                 self._settle_memory(order, mark)
             else:
                 self.memory.give_back(order.take)
+        # Behind the settling: the file may lack older states than those of the commit in doubt.
+        self._hooking.opened(begun)
         if self.openings > 1:
             self.memory.forget_stored()
 

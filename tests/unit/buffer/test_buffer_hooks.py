@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 
 import pytest
 
+from edge_agent.buffer import failing
 from edge_agent.buffer.errors import NotStored
 from edge_agent.contracts.hooks import Frames, Hooked, Records
 from edge_agent.wire.batch import Kind
@@ -256,3 +258,17 @@ async def test_what_hooks_change_is_withheld_where_that_cannot_be_read(life: Lif
     (life.runtime / "hooked.json").write_text("{")
     await (await life.start()).stop()
     assert (await stored(life, FAST))[0].quality == (QualityRun(0, 4, Quality.BAD_HOOK, True),)
+
+
+async def test_what_hooks_change_is_withheld_where_there_was_no_room_to_keep_it(tmp_path: Path) -> None:
+    """It was said in the log alone, and what a new script withholds was stored after a kill."""
+    directory = tmp_path
+    while len(str(directory)) < 4_075 - 202:
+        directory /= "d" * 200
+    directory /= "d" * (4_075 - len(str(directory)) - 1)
+    directory.mkdir(parents=True)
+    failing.write(directory, {"press1.fast": True})
+    assert not list(directory.glob(".*")), "the file beside it has a name that is too long for the kernel"
+    assert failing.read(directory) == {"*": True}
+    failing.write(directory, {})
+    assert failing.read(directory) == {}
