@@ -28,6 +28,8 @@ from edge_agent.wire.scripts import Script
 _PART_BYTES: Final = 256 << 10
 _PART_HEAD_BYTES: Final = 384 << 10
 _PART_FRAMES: Final = 1_000
+# Of an answer without its rows, from which on it is judged beside the loop: a shorter one takes no time.
+_LONG_BYTES: Final = 8 << 10
 _MOST_ALERT_BYTES: Final = 8_192
 # Of what a call may take: with less time than that left in a flush, none begins.
 _LEAST_SHARE: Final = 0.25
@@ -271,7 +273,10 @@ class Runner:
                 return Ran(list(failed), state, seconds=self._clock.monotonic() - began)
             took = self._clock.monotonic() - began
             try:
-                ran = read(answer, data, given, state, self.script)
+                if _is_long(answer):
+                    ran = await asyncio.to_thread(read, answer, data, given, state, self.script)
+                else:
+                    ran = read(answer, data, given, state, self.script)
             except BadReply as bad:
                 raise self.link.bad(str(bad)) from bad
             self._there = ran.state
@@ -280,6 +285,14 @@ class Runner:
 
 
 # --- answers, which are not believed ---------------------------------------------------------------------
+
+
+def _is_long(answer: dict[str, Any]) -> bool:
+    """Whether to judge it would keep the agent from polling: thousands of marks, or of values in texts."""
+    try:
+        return len(orjson.dumps(answer)) > _LONG_BYTES
+    except orjson.JSONEncodeError:
+        return True  # nested as nothing is that may be in it
 
 
 def read(

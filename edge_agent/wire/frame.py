@@ -86,8 +86,10 @@ def check_json(value: object) -> None:
 
 def _check_scalar(item: object) -> None:
     if isinstance(item, str):
-        if not item.isascii() and any("\ud800" <= character <= "\udfff" for character in item):
-            raise WireError("a text has characters that UTF-8 cannot hold")
+        try:
+            str.encode(item)
+        except UnicodeEncodeError as error:
+            raise WireError("a text has characters that UTF-8 cannot hold") from error
     elif isinstance(item, float):
         if not math.isfinite(item):
             raise WireError("a number is not finite")

@@ -1,6 +1,7 @@
 """Answers of a worker that is not what it was: each that cannot be is seen before it counts for anything."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -8,8 +9,10 @@ import pytest
 
 from edge_agent.hooks.derive import declared, derive
 from edge_agent.hooks.errors import BadReply
+from edge_agent.hooks.link import Link
 from edge_agent.hooks.merge import Merged
-from edge_agent.hooks.runner import Failure, Given, Ran, parts, read
+from edge_agent.hooks.runner import Failure, Given, Ran, Runner, parts, read
+from edge_agent.runtime.manual_clock import ManualClock
 from edge_agent.wire.frame import Frame
 from edge_agent.wire.schema import Schema, TagSchema, ValueType
 from edge_agent.wire.scripts import HookPoint, Script
@@ -134,6 +137,47 @@ def test_what_a_worker_says_moves_no_cursor_where_it_is_shown() -> None:
 def test_prints_are_the_last_of_what_was_printed() -> None:
     assert told(GOOD | {"prints": "a" * 5_000 + "b"}).prints == "a" * 4_095 + "b"
     assert told(GOOD | {"prints": ["a"]}).prints == ""
+
+
+class Answers:
+    """A worker that answers all frames in the same way. Implements hooks.link.Worker."""
+
+    layers: Mapping[str, str] = {}
+    fault = None
+
+    def __init__(self, answer: dict[str, Any], rows: bytes) -> None:
+        self._answer = answer
+        self._rows = rows
+
+    async def call(
+        self, head: Any, blob: bytes = b"", *, deadline_seconds: float, most_answer_bytes: int
+    ) -> tuple[Any, memoryview]:
+        if head["op"] == "frames":
+            return self._answer, memoryview(self._rows)
+        return {"ok": True}, memoryview(b"")
+
+    def kill(self) -> None:
+        raise AssertionError("the answer is sound")
+
+    async def close(self) -> None:
+        """There is nothing to end."""
+
+
+async def test_a_long_answer_is_judged_while_others_go_on() -> None:
+    wide = derive(GROUP, declared([["w[1..2000]", "float64"]]), SCRIPT)
+    marks = [[place, 1, 6, 1] for place in range(0, 2000, 2)]
+    result = {"n": wide.out_bytes, "p": wide.all_present, "q": marks}
+    answer = {"ok": True, "results": [result] * 10}
+    runner = Runner(SCRIPT, Link(Answers(answer, bytes(10 * wide.out_bytes))), ManualClock())
+    await runner.prepare(wide)
+    turns = 0
+    judged = asyncio.ensure_future(runner.frames([Given(GROUP, FRAME, wide)] * 10, b"", 1.0))
+    while not judged.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert len((await judged).results) == 10
+    # What is judged in the loop takes as many turns as there are steps to it: three.
+    assert turns > 10
 
 
 def test_requests_are_parted_so_that_neither_they_nor_answers_grow_too_large() -> None:
