@@ -87,7 +87,10 @@ def _declared(name: str, text: str) -> Declared:
         raise ScriptRefused(f"OUTPUTS: {name!r:.60} is no name of a tag")
     match = _TYPE.fullmatch(text)
     if match is None or match[1] not in list(ValueType):
-        raise ScriptRefused(f"OUTPUTS: {name!r:.60} is of {text!r:.60}, which is not TYPE or TYPE UNIT")
+        raise ScriptRefused(
+            f"OUTPUTS: {name!r:.60} is of {text!r:.60}, which is not TYPE or TYPE UNIT; types are "
+            + ", ".join(ValueType)
+        )
     count = int(match[2] or 1)
     if not 1 <= count <= MAX_ELEMENTS:
         raise ScriptRefused(f"OUTPUTS: {name!r:.60}: an array has 1 to {MAX_ELEMENTS} elements")

@@ -38,6 +38,10 @@ class Account:
         self._lacks = False
         self._said: set[int] = set()  # outputs of which the script says how good they are
 
+    def __repr__(self) -> str:
+        """Without the place in memory that Python's own would tell."""
+        return f"<{type(self).__name__}>"
+
     def taint(self, code: int) -> None:
         """The script has seen a value of this quality."""
         if code > self._read:

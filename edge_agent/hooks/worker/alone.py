@@ -51,7 +51,7 @@ def judge(tree: ast.Module, point: str) -> Judged:
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     function = functions[point]
     given, *others = [each.arg for each in (*function.args.posonlyargs, *function.args.args)]
-    bound = _bound(function)
+    bound = names_bound(function)
     if bound[given] > 1:
         return Judged(set(), [_ANYWHERE])
     walk = _Walk(given, bound, _steady(tree, functions) - set(bound))
@@ -204,7 +204,7 @@ def _made_of(
     """Whether all names are `known`, or bound within and nowhere else, as those of comprehensions are.
     `besides`: those that need not be."""
     parts = list(ast.walk(node))
-    inner = _bound(node)
+    inner = names_bound(node)
     names = {part.id for part in parts if isinstance(part, ast.Name) and _loads(part) and part not in besides}
     return (
         all(name in known or inner[name] for name in names)
@@ -213,7 +213,7 @@ def _made_of(
     )
 
 
-def _bound(function: ast.AST) -> Counter[str]:
+def names_bound(function: ast.AST) -> Counter[str]:
     """Every name that is bound in it, and how often."""
     names: Counter[str] = Counter()
     for part in ast.walk(function):
@@ -239,7 +239,7 @@ def _loads(name: ast.Name) -> bool:
 
 def _steady(tree: ast.Module, functions: dict[str, ast.FunctionDef]) -> set[str]:
     """Names of the module that stand for the same all the time, and hold nothing that was read."""
-    bound = _bound(tree)
+    bound = names_bound(tree)
     steady = {name for name in (*BUILTINS, *MODULES, "print") if not bound[name]}
     for node in tree.body:
         match node:
@@ -252,7 +252,7 @@ def _steady(tree: ast.Module, functions: dict[str, ast.FunctionDef]) -> set[str]
     # Functions that use nothing else, in their order: one may call those before it.
     for name, function in functions.items():
         if bound[name] == 1 and not _keeps(function):
-            inner = _bound(function)
+            inner = names_bound(function)
             if _made_of(function, steady, inner):
                 steady.add(name)
     return steady

@@ -1,6 +1,7 @@
 """From a script's source to code, or to errors that say in which line what is not allowed. Pure."""
 
 import ast
+import builtins
 import copy
 import unicodedata  # noqa: F401  Python's compiler does, for names that are not ASCII: too late by then
 from collections.abc import Sequence, Set
@@ -11,6 +12,7 @@ from typing import Any, Final
 from RestrictedPython.transformer import RestrictingNodeTransformer
 
 from edge_agent.hooks.worker import alone
+from edge_agent.hooks.worker.guards import BUILTINS, FORMATTING
 from edge_agent.hooks.worker.modules import MODULES
 from edge_agent.hooks.worker.outputs import Site
 
@@ -62,7 +64,7 @@ def compile_script(hook: str, point: str, source: str) -> Compiled:
         line, _ = _assigned(tree, "INPUTS") or (None, None)
         raise Refused((line, f"{point} is given its frame's own tags: INPUTS are for the other points"))
     judged = alone.judge(tree, point)
-    policy = _Policy(judged.lines)
+    policy = _Policy(judged.lines, _NO_BUILTINS - set(alone.names_bound(tree)))
     try:
         policy.visit(tree)
         if policy.found:
@@ -127,6 +129,7 @@ def _literal(name: str, tree: ast.Module, example: str) -> tuple[int, ast.expr, 
         ) from None
 
 
+_NO_BUILTINS: Final = {name for name in dir(builtins) if not name.startswith("_")} - {*BUILTINS, "print"}
 _LITERAL: Final = (ast.Dict, ast.List, ast.Tuple, ast.Constant, ast.expr_context)
 _OUTPUTS_EXAMPLE: Final = 'OUTPUTS = {"oil_f": "float32 °F"}'
 _INPUTS_EXAMPLE: Final = 'INPUTS = ["press1.oil_temp"]'
@@ -175,10 +178,11 @@ class _Policy(RestrictingNodeTransformer):
     """RestrictedPython's rules with messages for people, and more: print as it is in Python, annotated
     assignments, `frame["x"] += 1`, and lines that stand alone."""
 
-    def __init__(self, lines: Set[ast.AST]) -> None:
-        """lines: assignments that stand alone (`alone`)."""
+    def __init__(self, lines: Set[ast.AST], missing: Set[str]) -> None:
+        """lines: assignments that stand alone (`alone`). missing: names that stand for nothing."""
         super().__init__()
         self._alone = lines
+        self._missing = missing
         self.found: list[tuple[int, str]] = []
 
     def error(self, node: ast.AST, info: str) -> None:
@@ -192,6 +196,8 @@ class _Policy(RestrictingNodeTransformer):
         self.error(node, f"not allowed: {_NO_STATEMENTS.get(kind, kind)}")
 
     def visit_Name(self, node: ast.Name) -> Any:  # noqa: N802
+        if isinstance(node.ctx, ast.Load) and node.id in self._missing:
+            self.error(node, f"there is no {node.id} in scripts")
         if node.id == "print" and isinstance(node.ctx, ast.Load):
             return node
         return super().visit_Name(node)
@@ -213,6 +219,8 @@ class _Policy(RestrictingNodeTransformer):
         return self.visit(ast.copy_location(plain, node))
 
     def visit_Attribute(self, node: ast.Attribute) -> Any:  # noqa: N802
+        if isinstance(node.value, ast.Constant | ast.JoinedStr) and node.attr in FORMATTING:
+            self.error(node, f"str.{node.attr} is not allowed: write an f-string")
         visited = super().visit_Attribute(node)
         if isinstance(visited, ast.Attribute) and isinstance(visited.value, ast.Call):
             visited.value.func = ast.copy_location(ast.Name("_owner_", ast.Load()), visited)

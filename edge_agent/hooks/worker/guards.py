@@ -20,11 +20,11 @@ from RestrictedPython.transformer import INSPECT_ATTRIBUTES
 from edge_agent.hooks.worker.account import Account
 from edge_agent.hooks.worker.modules import MARKERS, MODULES, Namespace
 
-_FORMATTING: Final = frozenset({"format", "format_map"})
-_REFUSED: Final = INSPECT_ATTRIBUTES | _FORMATTING
+FORMATTING: Final = frozenset({"format", "format_map"})
+_REFUSED: Final = INSPECT_ATTRIBUTES | FORMATTING
 _MORE_BUILTINS: Final = (
-    "all", "any", "bytes", "dict", "enumerate", "filter", "frozenset", "iter", "list", "map", "max", "min",
-    "next", "object", "reversed", "set", "sorted", "sum", "tuple", "zip",
+    "all", "any", "bin", "bytes", "dict", "enumerate", "filter", "frozenset", "iter", "list", "map", "max",
+    "min", "next", "object", "reversed", "set", "sorted", "sum", "tuple", "zip",
 )  # fmt: skip
 _OF_DATETIME: Final = {name: import_module(name) for name in ("_strptime", "time")}
 _NOTHING: Final = object()
@@ -36,9 +36,9 @@ def getattr_of(value: Any, name: str, default: Any = _NOTHING) -> Any:
     if type(name) is not str:
         raise TypeError("the name of an attribute is a text")
     if name in _REFUSED or name.startswith("_"):
-        if name in _FORMATTING and isinstance(value, str | type):
+        if name in FORMATTING and isinstance(value, str | type):
             raise AttributeError(f"str.{name} is not allowed: write an f-string")
-        if name not in _FORMATTING:
+        if name not in FORMATTING:
             raise AttributeError(f"the attribute {name!r} is not allowed")
     return getattr(value, name) if default is _NOTHING else getattr(value, name, default)
 

@@ -49,7 +49,9 @@ class Program:
         exec(compiled.code, names)  # noqa: S102 what this process is for; it can do nothing but compute
         function = names.get(point)
         if not callable(function) or inspect.isgeneratorfunction(function):
-            raise Refused((None, f"{point} is no function whose call does its work"))
+            raise Refused(
+                (None, f"{point} is no plain function: it has a yield, or another value took its name")
+            )
         self._function: Callable[..., Any] = function
         self._takes_state = compiled.takes_state
 

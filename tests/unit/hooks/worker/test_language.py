@@ -4,15 +4,16 @@ import pytest
 
 from edge_agent.hooks.errors import ScriptRefused
 from edge_agent.hooks.worker.compiling import Refused, compile_script
-from tests.unit.hooks.worker.desk import Desk, failure, good
+from tests.unit.hooks.worker.desk import ALL, Desk, failure, good
 
 END = "\ndef transform(frame):\n    pass\n"
-ALL = {"oil": 25.0, "water": 10.0, "count": 7, "status": 5, "running": True, "batch": "B7"}
 
 
 @pytest.mark.parametrize(
     ("source", "line", "message"),
     [
+        ("x = 1\ny = open('x')" + END, 2, "there is no open in scripts"),
+        ("x = '{}'.format(1)" + END, 1, "str.format is not allowed: write an f-string"),
         ("_x = 1" + END, 1, "names that begin with an underscore are not allowed: '_x'"),
         (
             "\nx = (1).__class__" + END,
@@ -118,11 +119,11 @@ def transform(frame: Frame, state: State) -> None:
 @pytest.mark.parametrize(
     ("line", "kind", "message"),
     [
-        ("'{0.x}'.format(1)", "AttributeError", "str.format is not allowed: write an f-string"),
+        ("x = '{0.x}'; x.format(1)", "AttributeError", "str.format is not allowed: write an f-string"),
         ("getattr(1, '__class__')", "AttributeError", "'__class__' is not allowed"),
         ("math.pi = 3", "TypeError", "Namespace cannot be changed by a script"),
         ("math.system", "AttributeError", "scripts have no math.system"),
-        ("open('/etc/passwd')", "NameError", "name 'open' is not defined"),
+        ("x = nothing", "NameError", "name 'nothing' is not defined"),
         ("1 / 0", "ZeroDivisionError", "division by zero"),
         ("raise SystemExit(3)", "SystemExit", "3"),
         ("raise KeyboardInterrupt", "KeyboardInterrupt", ""),
@@ -176,7 +177,11 @@ def transform(frame):
 
 @pytest.mark.parametrize(
     ("source", "kind"),
-    [("1 / 0", "division by zero"), ("raise SystemExit", "SystemExit"), ("transform = 7", "is no function")],
+    [
+        ("1 / 0", "division by zero"),
+        ("raise SystemExit", "SystemExit"),
+        ("transform = 7", "is no plain function"),
+    ],
 )
 async def test_what_the_modules_own_lines_raise_refuses_it(source: str, kind: str) -> None:
     with pytest.raises(ScriptRefused) as refused:
@@ -185,5 +190,11 @@ async def test_what_the_modules_own_lines_raise_refuses_it(source: str, kind: st
 
 
 async def test_a_transform_that_yields_is_refused() -> None:
-    with pytest.raises(ScriptRefused, match="is no function whose call does its work"):
+    with pytest.raises(ScriptRefused, match="is no plain function: it has a yield"):
         await Desk.of("def transform(frame):\n    yield 1\n")
+
+
+async def test_a_name_of_a_builtin_that_scripts_have_not_may_be_their_own() -> None:
+    source = "def type(x):\n    return x + 1\nOUTPUTS = {'a': 'string'}\ndef transform(frame):\n"
+    desk = await Desk.of(source + "    frame['a'] = bin(type(4))\n")
+    assert good(await desk.frame(ALL), "a") == "0b101"
