@@ -131,7 +131,7 @@ class Stage:
             flow.add_sums(self._sums)
             flow.events += self._asking.take_events()
             states = {hook.name: hook.state or b"" for hook in self._hooks if hook.state != before[hook.name]}
-            return flow.hooked(frames, records, states)
+            return flow.hooked(frames, records, self._states.surplus(self._hooks) | states)
 
     def hurry(self, seconds: float) -> None:
         if self._flow is not None:

@@ -7,8 +7,8 @@ import orjson
 
 from edge_agent.hooks.hook import Hook
 
-# States of hooks that are gone, in case they come back.
-_KEPT: Final = 128
+# States of hooks that are gone, in memory and in the buffer, in case they come back.
+KEPT: Final = 128
 
 
 class States:
@@ -36,6 +36,14 @@ class States:
             if hook.state is None:
                 hook.state = left.get(hook.name, self._parted.get(hook.name))
         self._parted = {name: state for name, state in (self._parted | left).items() if name not in names}
-        for name in list(self._parted)[:-_KEPT]:
+        for name in list(self._parted)[:-KEPT]:
             del self._parted[name]
         return left.keys() - names
+
+    def surplus(self, hooks: Sequence[Hook]) -> dict[str, bytes]:
+        """Those that the buffer is to forget: of hooks that are gone, the first of too many."""
+        if len(self._saved) <= KEPT:
+            return {}
+        names = {hook.name for hook in hooks}
+        gone = [name for name in self._saved if name not in names]
+        return dict.fromkeys(gone[:-KEPT], b"")
