@@ -12,7 +12,7 @@ from edge_agent.hooks.flow import Flow, befell
 from edge_agent.hooks.hook import Hook
 from edge_agent.hooks.merge import Merged
 from edge_agent.hooks.place import Place
-from edge_agent.hooks.runner import Failure, Given, Ran, Runner
+from edge_agent.hooks.runner import Alert, Failure, Given, Ran, Runner
 from edge_agent.runtime.logging import OutageLog
 from edge_agent.wire.schema import Schema
 from edge_agent.wire.scripts import Script
@@ -129,10 +129,17 @@ class Asking:
             self._praise(hook)
         elif failures:
             self.blame(hook)
-        now_ms = self._clock.wall_ms()
-        for alert in ran.alerts:
-            flow.raised(hook, alert, now_ms, None)
+        self._alert(flow, hook, ran.alerts)
         return ran.results
+
+    def _alert(self, flow: Flow, hook: Hook, alerts: Sequence[Alert]) -> None:
+        now, now_ms = self._clock.monotonic(), self._clock.wall_ms()
+        for alert in alerts:
+            if hook.allowance.take(now):
+                flow.raised(hook, alert, now_ms, None)
+        if left_out := hook.allowance.untold(now):
+            message = f"{hook.name} raises too many alerts: {left_out} were left out"
+            self._events.append(befell(hook, "hook_alerts_left_out", message, now_ms))
 
     def blame(self, hook: Hook) -> None:
         if hook.failed():

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from edge_agent.contracts.clock import Clock
+from edge_agent.hooks.allowance import Allowance
 from edge_agent.hooks.breaker import HookBreaker
 from edge_agent.hooks.latest import Group
 from edge_agent.hooks.runner import Failure, Outputs, Runner
@@ -33,6 +34,7 @@ class Hook:
         self.script = script
         self.state: bytes | None = None
         self.breaker = HookBreaker()
+        self.allowance = Allowance()
         self.runner: Runner | None = None
         self.outputs: Outputs | None = None
         self.refused: str | None = None

@@ -1,6 +1,7 @@
 """All hooks of a flush: order, failures, breakers, states and deadlines, without a process."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -326,6 +327,24 @@ async def test_links_alerts_and_times_are_told_to_those_who_wait_for_them(house:
     assert [one["code"] for one in told] == ["buffer_full", "hook.shift"]
     assert told[1]["data"] | {"sha256": ""} == {"no": 1, "hook": "shift", "sha256": ""}
     assert house.stage.adjusted() == {"hooks": (4, 0)}
+
+
+async def test_a_hook_that_raises_alerts_all_the_time_fills_no_disk_and_says_what_was_left_out(
+    house: House,
+) -> None:
+    source = 'def transform(frame):\n    for n in range(20):\n        alert("x", "y" * 500, z="z" * 4000)\n'
+    await house.run(script("shouts", source))
+    codes: Counter[str] = Counter()
+    left_out = []
+    for _ in range(90):
+        hooked = await house.beat([1, 2, 3])
+        for event in hooked.records.get(Kind.EVENT, []):
+            codes[event["code"]] += 1
+            if event["code"] == "hook_alerts_left_out":
+                left_out.append(event["message"])
+        await house.clock.advance(60)
+    assert codes == {"hook.x": 120 + 2 * 89, "hook_alerts_left_out": 2}
+    assert left_out[0] == "shouts raises too many alerts: 8 were left out"
 
 
 async def test_in_a_shower_of_alarms_each_call_has_all_values_and_they_are_sent_once(house: House) -> None:
