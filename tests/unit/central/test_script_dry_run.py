@@ -10,6 +10,7 @@ import pytest
 
 from central_sync.dry_runner import CHILDREN, MAX_WAITING, AgentTester
 from central_sync.services.errors import Busy, Invalid, Refusal
+from central_sync.services.scripts.dry_run import MAX_OF_ONE
 from edge_agent.wire.batch import FramesPart
 from edge_agent.wire.dry_run import MAX_ANSWER_BYTES, DryRun
 from edge_agent.wire.quality import Quality, QualityRun
@@ -132,6 +133,7 @@ async def test_what_is_no_answer_is_nobodys_but_the_agents_fault(
         {"script": body(), "data": {"device": "dev-1"}, "frames": [
             {"connection": "a", "group": "b", "time": 1, "values": {}},
         ]},
+        {"script": body(), "schemas": [{"tags": [[] for _ in range(60_000)]}]},
         {"script": body(), "seconds": 11}, {"script": body(), "repeat": 0}, {"script": body(), "extra": 1},
     ],
 )  # fmt: skip
@@ -141,6 +143,24 @@ async def test_a_request_says_one_script_and_bounded_samples(
     async with open_house(agent_command=fake_agent(tmp_path, TAKES_ALL)) as house:
         answer = await ask(house, **asked)
         assert (answer.status, answer.json["code"]) == (400, "bad_body")
+
+
+async def test_one_person_tries_few_scripts_at_a_time_and_leaves_room_for_others(
+    open_house: OpenHouse, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    then = f"import time\nwhile not os.path.exists({str(gate)!r}):\n    time.sleep(0.01)\n{TAKES_ALL}"
+    async with open_house(agent_command=fake_agent(tmp_path, then)) as house:
+        await meet(house)
+        await give_token(house, "other", "engineer")
+        asking = [asyncio.ensure_future(ask(house, script=body())) for _ in range(MAX_OF_ONE + 1)]
+        (busy,), waiting = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+        assert (busy.result().status, busy.result().json["code"]) == (503, "tester_busy")
+        others = asyncio.ensure_future(ask(house, "other", script=body()))
+        gate.touch()
+        assert [(await each).status for each in [*waiting, others]] == [200] * (MAX_OF_ONE + 1)
+        # What has ended counts no more.
+        assert [(await ask(house, script=body())).status for _ in range(MAX_OF_ONE + 1)][-1] == 200
 
 
 # --- children ---------------------------------------------------------------------------------------
