@@ -20,6 +20,9 @@ logger = structlog.stdlib.get_logger(__name__)
 
 _JITTER: Final = 0.1
 FASTEST_SECONDS: Final = 1.0
+# Documents, one right after the other, that somebody who works at the centre may want to see taken at once.
+# Each is tried and kept on disk: where there is a new one all the time, the next ones have to wait.
+_AT_ONCE: Final = 10
 # While the centre does not accept this device.
 REFUSED_SECONDS: Final = (30.0, 900.0)
 SLOWEST_SECONDS: Final = 3600.0
@@ -169,6 +172,8 @@ class DocumentPoll:
         self._hinted = asyncio.Event()
         self._hint: str | None = None  # the last one that was followed
         self._backoff = Backoff(FASTEST_SECONDS, max(FASTEST_SECONDS, interval))
+        self._in_a_row = 0  # answers that had something new
+        self._news = Backoff(FASTEST_SECONDS, max(FASTEST_SECONDS, interval), jitter=0)
         self._refusal = Backoff(*REFUSED_SECONDS)
         self._retry = asyncio.Event()
         self._random = Random()
@@ -221,8 +226,14 @@ class DocumentPoll:
                 self._outages.back(self._name, f"the centre's {self._name} can be asked for again")
                 self._backoff.reset()
                 self._refusal.reset()
-                if found is not None:
+                if found is None:
+                    self._in_a_row = 0
+                    self._news.reset()
+                else:
                     await self._take(found)
+                    self._in_a_row += 1
+                    if self._in_a_row > _AT_ONCE:
+                        pause = self._news.next()
             await self._clock.sleep(pause)
             delay = self._interval * (1 - _JITTER * self._random.random())
             await wait_for_event(self._hinted, delay - pause, self._clock)

@@ -265,3 +265,19 @@ async def test_a_config_that_cannot_be_asked_for_is_no_storm() -> None:
             bench.poll.hint("v1")
             await bench.clock.advance(1)
     assert len(bench.asked) <= 20
+
+
+async def test_a_centre_with_something_new_all_the_time_is_asked_less_and_less_often() -> None:
+    """Each is tried and kept on disk."""
+    bench = PollBench()
+    async with running(bench.poll.run()):
+        for second in range(600):
+            bench.etag = f"v{second}"
+            bench.poll.hint(bench.etag)
+            await bench.clock.advance(1)
+        assert 10 < len(bench.taken) < 30
+        await bench.clock.advance(130)
+        bench.etag = "last"
+        bench.poll.hint("last")
+        await bench.clock.advance(1)
+        assert bench.known == "last", "once it had nothing new it is asked at once again"
