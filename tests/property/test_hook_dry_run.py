@@ -21,6 +21,7 @@ from edge_agent.hooks.stage import Stage
 from edge_agent.runtime.clock import SystemClock
 from edge_agent.wire.batch import Kind
 from edge_agent.wire.dry_run import DryFrame, DryRunAnswer
+from edge_agent.wire.schema import Schema
 from edge_agent.wire.scripts import HOOKS_CONNECTION, HookPoint, Script
 from tests.unit.buffer.life import Life
 
@@ -160,13 +161,14 @@ class Sources:
     """What a case says that happened, told once."""
 
     script: Script
+    groups: Sequence[Schema]
     calls: tuple[dict[str, Any], ...] = ()
 
     def links(self) -> list[LinkChange]:
         return [LinkChange(**call) for call in self._once(HookPoint.ON_CONNECT)]
 
-    def polled(self) -> list[Any]:
-        return []
+    def polled(self) -> Sequence[Schema]:
+        return self.groups
 
     def ticks(self) -> list[Tick]:
         return [Tick(self.script.name, **call) for call in self._once(HookPoint.ON_SCHEDULE)]
@@ -181,7 +183,7 @@ class Sources:
 async def really(case: Case, directory: Path) -> Real:
     """Through the buffer of an agent, with a flush wherever the case has one."""
     life = Life(directory)
-    sources = Sources(case.script)
+    sources = Sources(case.script, [schema for schema, _ in case.samples])
     stage = Stage(SystemClock(), sources, {})
     await stage.replace([case.script], (), _FLUSH_SECONDS / 4)
     agent = await life.start(flush_seconds=_FLUSH_SECONDS)
