@@ -101,7 +101,7 @@ class Flow:
             code=f"hook.{alert.code}",
             message=alert.message or alert.code,
             connection=connection,
-            data={**alert.data, "hook": hook.name, "sha256": hook.script.sha256},
+            data={**alert.data, "hook": hook.name, "sha256": hook.sha256},
         )
         self.events.append(event.model_dump(mode="json"))
 
@@ -157,7 +157,7 @@ def befell(hook: Hook, code: str, message: str, now_ms: int) -> dict[str, Any]:
         time=max(0, now_ms),
         code=code,
         message=message[:1_000],
-        data={"hook": hook.name, "sha256": hook.script.sha256, "error": hook.error},
+        data={"hook": hook.name, "sha256": hook.sha256, "error": hook.error},
     )
     return event.model_dump(mode="json")
 

@@ -32,6 +32,8 @@ class Hook:
 
     def __init__(self, script: Script, clock: Clock) -> None:
         self.script = script
+        # Of 64 KiB it takes half a millisecond, and each look at the status asks for that of all hooks.
+        self.sha256 = script.sha256
         self.state: bytes | None = None
         self.breaker = HookBreaker()
         self.allowance = Allowance()
@@ -172,7 +174,7 @@ class Hook:
             state=self._shown,
             origin="centre" if script.version else "local",
             version=script.version,
-            sha256=script.sha256,
+            sha256=self.sha256,
             error=(self.blocked or self.awaited or self._error)[:1_000],
             line=self._line,
             since=max(0, self._since),

@@ -72,7 +72,7 @@ class Stage:
 
     async def replace(self, scripts: Sequence[Script], require: Collection[str], call_seconds: float) -> None:
         self._look(())
-        same = {(hook.name, hook.script.sha256): hook for hook in self._hooks}
+        same = {(hook.name, hook.sha256): hook for hook in self._hooks}
         again = tuple(require) != self._require
         hooks = [self._hook(script, same.get((script.name, script.sha256))) for script in scripts]
         groups: dict[str, list[Hook]] = {}
