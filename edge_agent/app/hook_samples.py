@@ -4,7 +4,6 @@ Files are what `edge-agent buffer export` writes (NDJSON or CSV), frames as JSON
 line), or a table with a column `time` and one for each tag.
 """
 
-import csv
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from edge_agent.config.csv_text import Sheet, SheetError, decode
 from edge_agent.config.load import Loaded
 from edge_agent.contracts.errors import ConfigError
 from edge_agent.drivers import registry
@@ -25,6 +25,7 @@ from edge_agent.wire.scripts import covers
 
 MAX_FILE_BYTES: Final = 64 << 20
 _LONG: Final = frozenset({"time", "connection", "group", "tag", "value"})
+_NAMING: Final = ("connection", "group", "tag", "time", "run", "n")
 # A round number, so that what is made up is the same at each run: 2026-01-01T00:00:00Z.
 _BEGIN_MS: Final = 1_767_225_600_000
 _WAVE_FRAMES: Final = 20
@@ -50,9 +51,11 @@ def from_file(path: Path, group: str | None) -> list[DryFrame]:
     if len(data) > MAX_FILE_BYTES:
         raise ConfigError(f"{path}: is longer than {MAX_FILE_BYTES >> 20} MiB: take the newest part of it")
     try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not UTF-8") from error
+        text = decode(data, str(path)).text
+    except SheetError as error:
+        raise ConfigError(f"{path}: is neither UTF-8 nor CP949: save it as 'CSV UTF-8'") from error
+    if not text.strip():
+        raise ConfigError(f"{path}: is empty")
     if text.lstrip()[:1] in ("[", "{"):
         return _frames(path, _json(path, text))
     return _frames(path, _table(path, text, group))
@@ -62,12 +65,13 @@ def _json(path: Path, text: str) -> list[Any]:
     """The items of a list, of {"frames": list}, or one a line."""
     try:
         whole = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         items = []
-        for number, line in enumerate(text.splitlines(), 1):
+        # Not `splitlines`: a text may hold U+2028 as it is.
+        for number, line in enumerate(text.split("\n"), 1):
             try:
                 items += [json.loads(line)] if line.strip() else []
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ConfigError(f"{path}:{number}: is not JSON: {error}") from error
         return items
     if isinstance(whole, dict):
@@ -78,25 +82,27 @@ def _json(path: Path, text: str) -> list[Any]:
 
 
 def _table(path: Path, text: str, group: str | None) -> list[Any]:
-    """Rows of CSV as items of JSON."""
-    lines = text.splitlines()
-    rows = csv.DictReader(
-        lines, delimiter=";" if lines and lines[0].count(";") > lines[0].count(",") else ","
-    )
-    names = list(rows.fieldnames or ())
+    """Rows of CSV as items of JSON. Cells that a row lacks or has too many are as if they were not there."""
+    try:
+        sheet = Sheet(text, str(path))
+        rows = [dict(zip(sheet.headings, cells, strict=False)) for _, cells in sheet.rows()]
+    except SheetError as error:
+        raise ConfigError(f"{error.problem.place}: {error}") from error
+    names = sheet.headings
     if set(names) >= _LONG:
-        return [{**row, "value": _cell(row["value"] or "")} for row in rows]
+        return [{**row, "value": _cell(row.get("value", ""))} for row in rows]
     if "time" not in names:
         raise ConfigError(
-            f"{path}:1: has neither the columns of `edge-agent buffer export` nor a column time"
+            f"{path}:{sheet.heading_line}: has neither the columns of `edge-agent buffer export` nor a "
+            "column time"
         )
     connection, dot, name = (group or "").partition(".")
     if not dot:
         raise ConfigError(f"{path}: name the group of this table: --group CONNECTION.GROUP")
     return [
         {
-            "connection": connection, "group": name, "time": row["time"],
-            "values": {tag: _cell(row[tag]) for tag in names if tag != "time" and row[tag] is not None},
+            "connection": connection, "group": name, "time": row.get("time", ""),
+            "values": {tag: _cell(text) for tag, text in row.items() if tag != "time"},
         }
         for row in rows
     ]  # fmt: skip
@@ -108,7 +114,7 @@ def _cell(text: str) -> JsonValue:
         return None
     try:
         value: JsonValue = json.loads(text, parse_constant=str)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     return value
 
@@ -120,7 +126,7 @@ def _frames(path: Path, items: Sequence[Any]) -> list[DryFrame]:
     for index, item in enumerate(items):
         try:
             found.append(DryFrame.model_validate({**item, "time": _time(item.get("time", _BEGIN_MS))}))
-        except (ValidationError, ValueError, AttributeError, TypeError) as error:
+        except (ValidationError, ValueError, OverflowError, AttributeError, TypeError) as error:
             raise ConfigError(f"{path}: frame {index + 1}: {_first_line(error)}") from error
     return found
 
@@ -129,7 +135,7 @@ def _first_line(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False)[0]
         return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    return str(error) if isinstance(error, ValueError) else "is no object"
+    return str(error) if isinstance(error, ValueError | OverflowError) else "is no object"
 
 
 def _grouped(path: Path, samples: Iterable[Any]) -> list[dict[str, Any]]:
@@ -138,6 +144,8 @@ def _grouped(path: Path, samples: Iterable[Any]) -> list[dict[str, Any]]:
     for number, each in enumerate(samples, 1):
         if not (isinstance(each, dict) and set(each) >= _LONG):
             raise ConfigError(f"{path}: sample {number}: has not all of {', '.join(sorted(_LONG))}")
+        if wrong := [name for name in _NAMING if isinstance(each.get(name), list | dict)]:
+            raise ConfigError(f"{path}: sample {number}: {wrong[0]} is a list or an object")
         key = (each["connection"], each["group"], each["time"], each.get("run"), each.get("n"))
         frame = found.setdefault(
             key,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+import orjson
 from pydantic import ValidationError
 
 from edge_agent.app import hook_samples
@@ -18,8 +19,11 @@ from edge_agent.buffer import recorded
 from edge_agent.config.scripts import lacking_library, schedule_fault, zone_fault
 from edge_agent.contracts.errors import ConfigError, Unavailable
 from edge_agent.hooks import dry_run
+from edge_agent.hooks.protocol import MAX_STATE_BYTES
 from edge_agent.hooks.samples import Originals, Sampled, frames_of
 from edge_agent.wire.dry_run import MAX_REQUEST_BYTES, DryError, DryRun, DryRunAnswer
+from edge_agent.wire.errors import WireError
+from edge_agent.wire.frame import check_json
 from edge_agent.wire.schema import Schema
 from edge_agent.wire.scripts import HookPoint, Script
 
@@ -54,7 +58,7 @@ def try_out(chosen: Chosen, wanted: Wanted, warn: Callable[[str], None]) -> DryR
         require=() if chosen.loaded is None else tuple(chosen.loaded.document.hooks.require),
         flush_seconds=_flush_seconds(chosen),
     )
-    return asyncio.run(dry_run.run(order))
+    return _run(order)
 
 
 def answer(request: TextIO) -> DryRunAnswer:
@@ -84,7 +88,28 @@ def answer(request: TextIO) -> DryRunAnswer:
         repeat=asked.repeat,
         seconds=asked.seconds,
     )
+    return _run(order)
+
+
+def _run(order: dry_run.Order) -> DryRunAnswer:
+    """Raises ConfigError for calls and a state that no agent could give to a script."""
+    kind = order.script.hook_type
+    if order.calls and (kind.has_frames or kind is HookPoint.ON_CYCLE):
+        raise ConfigError(f"calls: {kind} is given frames, and no calls")
+    for index, call in enumerate(order.calls):
+        _check_json(f"calls[{index}]", call)
+    _check_json("state", order.state)
+    size = len(orjson.dumps(order.state))
+    if size > MAX_STATE_BYTES:
+        raise ConfigError(f"state: has {size} bytes as JSON: {MAX_STATE_BYTES} are the most")
     return asyncio.run(dry_run.run(order))
+
+
+def _check_json(what: str, value: object) -> None:
+    try:
+        check_json(value)
+    except WireError as error:
+        raise ConfigError(f"{what}: {error}") from error
 
 
 def _check_libraries() -> None:
@@ -113,7 +138,7 @@ def _samples(chosen: Chosen, wanted: Wanted, warn: Callable[[str], None]) -> lis
             groups = ", ".join(wanted.groups or _patterns(chosen.script))
             raise ConfigError(f"{wanted.from_buffer}: holds no frame of {groups}")
         if chosen.script.hook_type is HookPoint.TRANSFORM:
-            _warn_of_hooked(found.frames, warn)
+            _warn_of_hooked(found.frames, warn, with_config=chosen.loaded is not None)
         return _before(chosen.script, found.frames, schemas)
     if wanted.frames is not None:
         group = wanted.groups[0] if len(wanted.groups) == 1 else None
@@ -142,9 +167,10 @@ def _before(script: Script, samples: list[Sampled], schemas: Sequence[Schema]) -
     return [originals.of(each) for each in samples]
 
 
-def _warn_of_hooked(samples: list[Sampled], warn: Callable[[str], None]) -> None:
+def _warn_of_hooked(samples: list[Sampled], warn: Callable[[str], None], *, with_config: bool) -> None:
+    hint = "" if with_config else "; -c CONFIG leaves out what else hooks made"
     for name in sorted({f"{schema.connection}.{schema.group}" for schema, _ in samples if schema.hooks}):
-        warn(f"{name}: recorded behind hooks: originals are taken where they were kept (keep_raw)")
+        warn(f"{name}: recorded behind hooks: originals are taken where they were kept (keep_raw){hint}")
 
 
 # --- calls and state -----------------------------------------------------------------------------------
@@ -178,7 +204,7 @@ def _read_json(path: Path) -> Any:
         raise ConfigError(f"{path}: is longer than {_MAX_SMALL_BYTES >> 20} MiB")
     try:
         return json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: is not JSON: {error}") from error
 
 

@@ -27,6 +27,8 @@ Sampled = tuple[Schema, Frame]
 _QUALITIES: Final = {quality.label: quality for quality in Quality}
 _MOST_FLOAT32: Final = (2 - 2**-23) * 2.0**127
 _INT64: Final = range(-(1 << 63), 1 << 63)
+# A frame has nanoseconds, too.
+_MOST_TIME_MS: Final = ((1 << 63) - 1) // 1_000_000
 
 
 def frames_of(given: Sequence[DryFrame], schemas: Iterable[Mapping[str, object]]) -> list[Sampled]:
@@ -112,6 +114,8 @@ def _joined(one: ValueType | None, other: ValueType | None) -> ValueType | None:
 
 def _frame(schema: Schema, given: DryFrame, n: int) -> Frame:
     values, tags = given.values, schema.tags
+    if given.time > _MOST_TIME_MS:
+        raise ValueError(f"time: {given.time} ms is behind the year 2262")
     for name in (*values, *given.quality):
         if schema.index(name) is None:
             group = f"{given.connection}.{given.group}"

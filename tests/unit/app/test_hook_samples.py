@@ -83,6 +83,7 @@ def test_a_table_has_a_column_for_each_tag(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
+        (" \n", r"samples: is empty"),
         ("a,b\n1,2\n", r"samples:1: has neither the columns of .* nor a column time"),
         ("time,a\n1,2\n", r"samples: name the group of this table: --group CONNECTION.GROUP"),
         ('{"connection": 1}\nx', r"samples:2: is not JSON"),
@@ -91,6 +92,12 @@ def test_a_table_has_a_column_for_each_tag(tmp_path: Path) -> None:
         ('[{"connection": "a", "group": "b", "time": "noon"}]', r"frame 1: time: 'noon' is neither"),
         ('[{"connection": "a", "time": 5, "values": {}}]', r"frame 1: group: Field required"),
         ('[{"tag": "a", "value": 1}]', r"sample 1: has not all of connection, group"),
+        (f"[{json.dumps({**EXPORTED[0], 'tag': ['a']})}]", r"sample 1: tag is a list or an object"),
+        (f"[{json.dumps({**EXPORTED[0], 'n': {}})}]", r"sample 1: n is a list or an object"),
+        ("[" * 100_000, r"samples:1: is not JSON"),
+        ('[{"connection": "a", "group": "b", "time": 1e999, "values": {}}]', r"frame 1: cannot convert"),
+        ('time,a\n1,"2\n', r"samples:2:1: a quoted cell"),
+        ("time,a\n1," + "x" * 200_000, r"samples:2:1: "),
         ("[{\"connection\": \"a\", \"group\": \"b\", \"time\": 1, \"values\": {\"x\": NaN}}]", r"frame 1: "),
     ],
 )  # fmt: skip
@@ -99,9 +106,36 @@ def test_a_file_that_holds_no_samples_is_refused_with_its_place(tmp_path: Path, 
         read(tmp_path, text)
 
 
-def test_what_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "data",
+    [
+        '\ufefftime,온도,메모\n5,41,"가\n나"\n'.encode(),
+        'time,온도,메모\n5,41,"가\n나"\n'.encode("cp949"),
+        'time\t온도\t메모\n5\t41\t"가\n나"\n'.encode("utf-16"),
+    ],
+    ids=["CSV UTF-8", "CSV of a Korean Excel", "Unicode text"],
+)
+def test_tables_are_read_as_spreadsheets_save_them(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "samples").write_bytes(data)
+    (found,) = hook_samples.from_file(tmp_path / "samples", "p.g")
+    assert (found.time, found.values) == (5, {"온도": 41, "메모": "가\n나"})
+
+
+def test_a_cell_that_is_no_json_that_can_be_read_is_a_text(tmp_path: Path) -> None:
+    (found,) = read(tmp_path, "time,a\n1," + "[" * 100_000, "p.g")
+    assert found.values == {"a": "[" * 100_000}
+
+
+def test_a_text_may_hold_any_character_that_separates_lines(tmp_path: Path) -> None:
+    text = "a\u2028b\x85c"
+    items = [{**each, "value": text, "quality": "good"} for each in EXPORTED]
+    lines = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in items)
+    assert [each.values for each in read(tmp_path, lines)] == [{"a": text, "b": text}, {"a": text}]
+
+
+def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "samples").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match="is not UTF-8"):
+    with pytest.raises(ConfigError, match="is neither UTF-8 nor CP949"):
         hook_samples.from_file(tmp_path / "samples", None)
 
 

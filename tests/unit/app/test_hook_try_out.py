@@ -92,7 +92,7 @@ def test_samples_that_were_through_hooks_are_those_from_before_with_a_warning(
     assert doubles(found) == [16.0]
     assert cli.err == (
         "edge-agent: press1.fast: recorded behind hooks: "
-        "originals are taken where they were kept (keep_raw)\n"
+        "originals are taken where they were kept (keep_raw); -c CONFIG leaves out what else hooks made\n"
     )
 
 
@@ -155,6 +155,27 @@ def test_state_and_calls_are_those_of_the_files(cli: CommandLine, tmp_path: Path
         assert f"wrong.json: {why}" in cli.err
     assert cli("hook", "test", "double.py", "--calls", "calls.json") == 2
     assert cli.err == "edge-agent: transform is run on frames: leave --calls out\n"
+
+
+@pytest.mark.parametrize(
+    ("flag", "text", "why"),
+    [
+        ("--state", f'{{"a": {10**30}}}', "state: a whole number has more than 64 bits"),
+        ("--state", '{"a": "\\ud800"}', "state: a text has characters that UTF-8 cannot hold"),
+        ("--state", f'{{"a": {"[" * 100_000}}}', "is not JSON"),
+        ("--state", f'{{"a": {"[" * 200}{"]" * 200}}}', "state: a value is nested more than"),
+        ("--state", f'{{"a": "{"x" * 17_000}"}}', "16384 are the most"),
+        ("--calls", f'[{{}}, {{"time": {10**30}}}]', "calls[1]: a whole number has more than 64 bits"),
+        ("--calls", '[{"connection": "\\ud800"}]', "calls[0]: a text has characters"),
+    ],
+)
+def test_what_no_agent_could_give_a_script_is_wrong_use(
+    cli: CommandLine, tmp_path: Path, flag: str, text: str, why: str
+) -> None:
+    (tmp_path / "given.json").write_text(text)
+    assert cli("hook", "test", "--hook", "inline", "-c", "edge-agent.yaml", flag, "given.json", "--json") == 2
+    assert cli.out == ""
+    assert why in cli.err
 
 
 def test_a_schedule_needs_not_be_known_for_a_trial(cli: CommandLine, tmp_path: Path) -> None:

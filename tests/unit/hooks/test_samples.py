@@ -173,3 +173,8 @@ def test_what_a_hook_replaced_for_good_is_not_made_up() -> None:
 def test_frames_without_hooks_stay_as_they_are() -> None:
     (sampled,) = samples.frames_of([frame({"count": 1})], SCHEMAS)
     assert samples.Originals([SCHEMA]).of(sampled) is sampled
+
+
+def test_a_time_that_a_frame_cannot_have_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"frames\[0\].time: 10+ ms is behind the year 2262"):
+        samples.frames_of([frame({"count": 1}).model_copy(update={"time": 10**15})], SCHEMAS)
