@@ -126,6 +126,8 @@ class Stage:
             except Exception:  # the boundary of hooks: a fault of ours must not cost the samples either
                 logger.exception("hooks could not be run")
                 flow = given_up(frames, flow, self._hooks)
+                for hook in self._hooks:
+                    hook.state = before[hook.name]
             finally:
                 self._flow = None
             flow.add_sums(self._sums)
@@ -161,14 +163,14 @@ class Stage:
         if len(hooks) == 1:
             await self._framed(flow, hooks[0], lanes[0])
             return
-        done: list[asyncio.Future[None]] = []
-        for hook, own, earlier in zip(hooks, lanes, dependencies(hooks, lanes), strict=True):
-            waits = [done[index] for index in earlier]
-            done.append(asyncio.ensure_future(self._after(waits, flow, hook, own)))
-        await asyncio.gather(*done)
+        done: list[asyncio.Task[None]] = []
+        async with asyncio.TaskGroup() as together:
+            for hook, own, earlier in zip(hooks, lanes, dependencies(hooks, lanes), strict=True):
+                waits = [done[index] for index in earlier]
+                done.append(together.create_task(self._after(waits, flow, hook, own)))
 
     async def _after(
-        self, earlier: Sequence["asyncio.Future[None]"], flow: Flow, hook: Hook, own: Collection[Group]
+        self, earlier: Sequence["asyncio.Task[None]"], flow: Flow, hook: Hook, own: Collection[Group]
     ) -> None:
         if earlier:
             await asyncio.wait(earlier)
@@ -254,7 +256,9 @@ class Stage:
         for hook in _framing(hooks):
             own = [way for way in ways if covers(hook.script.groups, way[0].connection, way[0].group)]
             place = places[key_of(hook.script)]
-            place.study((hook, each) for way in own for each in way)
+            # What is usual first.
+            place.study((hook, way[0]) for way in own)
+            place.study((hook, each) for way in own for each in way[1:])
             if place.is_ready:
                 await place.studied(until - self._clock.monotonic())
             if hook.outputs is not None:

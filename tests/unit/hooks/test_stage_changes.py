@@ -146,6 +146,22 @@ async def test_a_fault_of_ours_costs_no_sample(house: House) -> None:
     assert values(await house.beat([1, 2, 3])) == [dict.fromkeys(("t0", "t1", "t2"), (None, "bad_hook"))]
 
 
+async def test_a_fault_of_ours_leaves_states_as_they_were(house: House) -> None:
+    """A state that has counted frames whose values did not go on would be ahead of them."""
+    await house.run(script("counts", COUNTS))
+    told = house.links
+
+    def broken() -> list[LinkChange]:
+        raise RuntimeError("a bug")
+
+    house.links = broken  # type: ignore[method-assign]
+    assert (await house.beat([1, 2, 3])).states == {}
+    house.links = told  # type: ignore[method-assign]
+    hooked = await house.beat([1, 2, 3])
+    assert values(hooked)[0]["calls"] == 1
+    assert hooked.states == {"counts": b'{"n":1}'}
+
+
 async def test_newest_values_show_what_hooks_made_and_that_they_fail(house: House) -> None:
     await house.run(script("double", DOUBLE))
     await house.beat([1, 2, 3])
