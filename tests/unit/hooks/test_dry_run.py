@@ -278,8 +278,12 @@ def test_what_was_before_hooks_is_for_transform_alone(point: HookPoint, seen: in
         ),
         ("[" * (MAX_REQUEST_BYTES + 1), "the request has more than 8 MiB"),
         ("[" * 100_000, "the request is not one"),
+        (
+            '{"script": {"name": "a", "hook_type": "transform", "source": "x"}, "calls": [{}]}',
+            "calls: transform is given frames, and no calls",
+        ),
     ],
-    ids=["empty", "no script", "no point", "long", "deep"],
+    ids=["empty", "no script", "no point", "long", "deep", "calls"],
 )
 def test_what_is_no_request_is_said(text: str, why: str) -> None:
     with pytest.raises(ConfigError, match=why):
