@@ -69,6 +69,8 @@ class Computing:
 
     async def run(self, flow: Flow, records: Records) -> None:
         """All of a flush, whose frames went through their transforms."""
+        for hook in self._hooks:
+            await self._knowing(flow, hook)
         primers = self._primers()
         for group, lane in flow.lanes.items():
             self._note(group, lane)
@@ -89,6 +91,16 @@ class Computing:
             self._wanted[hook.name] = Wanted(hook.outputs.inputs)
         return self._wanted.get(hook.name)
 
+    async def _knowing(self, flow: Flow, hook: Hook) -> Wanted | None:
+        """What its INPUTS name, found in all that there is."""
+        wanted = self._wanted_by(hook)
+        if wanted is not None:
+            schemas = {item.schema.hash: item.schema for lane in flow.lanes.values() for item in lane}
+            schemas |= {each.schema.hash: each.schema for each in self._values.groups.values()}
+            if unknown := wanted.unknown(schemas.values()):
+                await asyncio.to_thread(wanted.learn, unknown)
+        return wanted
+
     async def _called(
         self, flow: Flow, point: HookPoint, calls_of: Callable[[Hook], list[dict[str, Any]]]
     ) -> None:
@@ -98,7 +110,7 @@ class Computing:
         del calls[MAX_CALLS:]
         if not calls:
             return
-        unable, wanted = await self._asking.unable(flow, hook), self._wanted_by(hook)
+        unable, wanted = await self._asking.unable(flow, hook), await self._knowing(flow, hook)
         if unable is not None or wanted is None:
             self._compute(flow, hook, [unable])
             return
@@ -114,7 +126,7 @@ class Computing:
         self._compute(flow, hook, results)
 
     async def _cycle(self, flow: Flow, hook: Hook, before: Sequence[tuple[Schema, Frame]]) -> None:
-        wanted = self._wanted_by(hook)
+        wanted = await self._knowing(flow, hook)
         if wanted is None or hook.outputs is None:
             return
         given = cycle(hook, flow.lanes, wanted, before)

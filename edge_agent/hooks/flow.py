@@ -210,6 +210,15 @@ class Wanted:
             self._known[schema.hash] = found
         return found
 
+    def unknown(self, schemas: Iterable[Schema]) -> list[Schema]:
+        """Those that were not looked through."""
+        return [schema for schema in schemas if schema.hash not in self._known]
+
+    def learn(self, schemas: Iterable[Schema]) -> None:
+        """Of many patterns and tags it takes seconds: not in the loop."""
+        for schema in schemas:
+            self.indices(schema)
+
     def values(self, values: Values) -> dict[str, list[Any]]:
         """As a call is given them: value, quality, time, by CONNECTION.TAG."""
         found: dict[str, list[Any]] = {}

@@ -329,6 +329,21 @@ async def test_links_alerts_and_times_are_told_to_those_who_wait_for_them(house:
     assert house.stage.adjusted() == {"hooks": (4, 0)}
 
 
+async def test_what_inputs_name_is_looked_for_while_others_go_on(house: House) -> None:
+    many = Schema.of(
+        "press1", "wide", 1, [TagSchema(f"zone{index}", ValueType.UINT16) for index in range(900)]
+    )
+    patterns = [f"*.*z*o*n*e*{index}?x" for index in range(100)]
+    await house.run(script("shift", f"INPUTS = {patterns}\n{TICK}", "on_schedule", schedule="0 6 * * *"))
+    turns = 0
+    flushed = asyncio.ensure_future(house.flush((many, frame(1, [1] * 900))))
+    while not flushed.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert (await flushed).frames
+    assert turns > 20
+
+
 async def test_a_hook_that_raises_alerts_all_the_time_fills_no_disk_and_says_what_was_left_out(
     house: House,
 ) -> None:
