@@ -2,12 +2,22 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from edge_agent.buffer import failing
 from edge_agent.buffer.frames import FrameMemory
 from edge_agent.buffer.recovery import Begun
 from edge_agent.buffer.seal import Take
 from edge_agent.contracts.hooks import FrameHooks, Hooked
+
+# What scripts can be expected to come to in a second, several times over what 100,000 samples take.
+_BYTES_A_SECOND: Final = 1 << 20
+
+
+def hooked_bytes(flush_seconds: float) -> int:
+    """The most that a flush gives to hooks: of what has piled up behind a disk that failed, they would not
+    come to the rest in their time, which would go on without them."""
+    return int(_BYTES_A_SECOND * max(1.0, flush_seconds))
 
 
 class Hooking:

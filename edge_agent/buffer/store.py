@@ -25,7 +25,7 @@ from edge_agent.buffer.database import finish
 from edge_agent.buffer.errors import DiskFull, NotStored
 from edge_agent.buffer.file import transaction
 from edge_agent.buffer.frames import TAKE_BYTES, FrameMemory
-from edge_agent.buffer.hooking import Hooking
+from edge_agent.buffer.hooking import Hooking, hooked_bytes
 from edge_agent.buffer.ledger import Ledger, batch_id
 from edge_agent.buffer.news import News
 from edge_agent.buffer.quota import Space
@@ -277,7 +277,10 @@ class Store:
 
     async def _flush_locked(self, *, settle: bool, ends_run: bool) -> bool:
         """Whether something was committed."""
-        take = self.memory.take(min(TAKE_BYTES, self.settings.max_bytes // _TAKE_SHARE))
+        most_bytes = min(TAKE_BYTES, self.settings.max_bytes // _TAKE_SHARE)
+        if self.hooks is not None and not ends_run:
+            most_bytes = min(most_bytes, hooked_bytes(self.flush_seconds))
+        take = self.memory.take(most_bytes)
         mark = self._ring.rotate()
         try:
             seconds = min(self.flush_seconds / 2, self.hook_seconds)

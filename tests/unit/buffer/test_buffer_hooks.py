@@ -32,9 +32,12 @@ class Counting:
         self.events: list[object] = []
         self.expected: list[Schema] = []
         self.seconds = 0.0
+        self.most_bytes = 0
 
     async def apply(self, frames: Frames, records: Records, seconds: float) -> Hooked:
         self.seconds = seconds
+        taken = sum(len(each.row) for _, own in frames.values() for each in own)
+        self.most_bytes = max(self.most_bytes, taken)
         self.events += records.get(Kind.EVENT, [])
         made: Frames = {}
         for name, (described, own) in frames.items():
@@ -196,6 +199,23 @@ async def test_of_very_much_what_hooks_made_already_is_stored_first(life: Life) 
     while agent.store.report().uncommitted_frames:
         await agent.store.flush()
     assert [each.n for each in await stored(life, wide)] == list(range(1, 231))
+    await agent.stop()
+
+
+async def test_what_has_piled_up_comes_to_hooks_in_parts_that_they_have_time_for(life: Life) -> None:
+    """A flush after an outage had eight megabytes of it: most went on without hooks, for want of time."""
+    agent, hooks = await begun(life)
+    wide = schema("press1", "wide", tags=20_000)
+    await agent.store.announce([wide])
+    for n in range(1, 101):
+        agent.store.append(wide, replace(frame(n), row=bytes(40_000), read=20_000))
+    flushes = 0
+    while agent.store.report().uncommitted_frames:
+        await agent.store.flush()
+        flushes += 1
+    assert flushes >= 4
+    assert hooks.most_bytes <= 1 << 20
+    assert [each.n for each in await stored(life, wide)] == list(range(1, 101))
     await agent.stop()
 
 
