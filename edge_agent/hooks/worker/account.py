@@ -109,20 +109,17 @@ class Account:
         places = outputs.choose(pattern)
         if not places:
             raise self._undeclared(pattern)
-        codes: bytes | None = None
-        if isinstance(values, Column):
-            items, codes = values._values, self._no_better(values._codes, len(values))
-        elif isinstance(values, list | tuple):
-            items, codes = list(values), self._same(len(values))
-        else:
-            items, codes = [values] * len(places), self._same(len(places))
+        items, codes = self._items(values, len(places))
         if quality is not None:
             codes = bytes((_code(quality),)) * len(places)
         if len(items) != len(places):
             raise ValueError(
                 f"{pattern!r} stands for {len(places)} outputs, and {len(items)} values were given"
             )
-        self._said = self._said.difference(places) if quality is None else self._said.union(places)
+        if quality is not None:
+            self._said.update(places)
+        elif self._said:
+            self._said.difference_update(places)
         if not PLAIN.issuperset(map(type, items)):
             self._held.update(places)
         if isinstance(places, range):
@@ -131,6 +128,12 @@ class Account:
             return
         for number, place in enumerate(places):
             self._put(place, items[number], codes[number] if codes else 0)
+
+    def _items(self, values: Any, count: int) -> tuple[list[Any], bytes | None]:
+        if isinstance(values, Column):
+            return values._values, self._no_better(values._codes, len(values))
+        items = list(values) if isinstance(values, list | tuple) else [values] * count
+        return items, self._same(len(items))
 
     def _same(self, count: int) -> bytes | None:
         return bytes((self._read,)) * count if self._read else None
@@ -156,7 +159,7 @@ class Account:
     def alone(self, name: str, make: Callable[[], Any]) -> None:
         """Sets an output that is made of what `make` reads alone, as nothing else is."""
         before, outer = self._read, self._outer
-        self._read, self._outer = 0, max(before, outer or 0)
+        self._read, self._outer = 0, outer if outer and outer > before else before
         try:
             value = make()
         except OF_NONE as error:
