@@ -169,7 +169,7 @@ def _may_set(tree: ast.Module, function: ast.FunctionDef, direct: set[str]) -> b
                 return True
             case ast.Attribute(attr=attr) if attr in _SETTERS:
                 return True
-            case ast.Name(id="getattr"):
+            case ast.Name(id=name) if name in ("getattr", function.name):
                 return True
     return False
 
