@@ -1,7 +1,7 @@
 """The section `hooks`: the site's own scripts, and what the gateway asks of those that the centre sends.
 
 The local file alone has it: a centre sends scripts (`remote.manage: [hooks]`), and cannot change what is
-required of them (DESIGN §3, 11).
+required of them (DESIGN §3, 11). Validators of their own are built where somebody needs them: few agents do.
 """
 
 from typing import Annotated, Final, Literal
@@ -16,7 +16,7 @@ MAX_KEY_NAME: Final = 64
 Layer = Literal["rlimits", "no_new_privs", "landlock", "seccomp"]
 
 
-class HookSettings(Settings):
+class HookSettings(Settings, defer_build=True):
     """One script, and what it is run on."""
 
     name: str = Field(
@@ -70,7 +70,7 @@ class HookSettings(Settings):
         return self
 
 
-class HooksSettings(Settings):
+class HooksSettings(Settings, defer_build=True):
     """Scripts of this device, and what is required before any script is run."""
 
     require: list[Layer] = Field(
