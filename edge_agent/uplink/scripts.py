@@ -199,6 +199,9 @@ class ScriptKeeper:
         if warning := await asyncio.to_thread(self._last_good.load):
             logger.warning(warning)
         judged = await self._judged_again()
+        if warning and self.is_wanted:
+            # Until the centre sends them again, and whoever relies on one of them is to know.
+            self._say("rejected", None, warning)
         self.running = judged.scripts
         if judged.problem:
             logger.warning("the kept scripts of the centre do not run", error=judged.problem)

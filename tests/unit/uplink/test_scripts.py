@@ -342,6 +342,10 @@ async def test_a_damaged_file_is_set_aside_and_the_centre_is_asked_again(bench: 
     await bench.restart()
     assert (bench.booted, bench.keeper.known_etag) == ([], None)
     assert bench.path.with_name("central-scripts.json.corrupt").exists()
+    assert bench.state[0] == "rejected"
+    assert "does not match its digest" in bench.state[2]
+    await bench.keeper.take(a_set(GOOD), "e1")
+    assert bench.state == ("applied", "e1", "")
 
 
 async def test_hooks_taken_out_of_remote_manage_end_what_the_centre_sent(bench: Bench) -> None:
