@@ -11,7 +11,7 @@ from edge_agent.hooks.worker.cells import ABSENT, NULL, Cells, History, Read
 from edge_agent.hooks.worker.column import Column
 from edge_agent.hooks.worker.layout import Layout
 from edge_agent.hooks.worker.outputs import UNSET, Outputs
-from edge_agent.hooks.worker.patterns import choose, matcher
+from edge_agent.hooks.worker.patterns import choose, expand, is_glob, matcher
 
 _UNKNOWN: Final = Read(None, ABSENT | NULL, 0)
 
@@ -20,10 +20,11 @@ class Named:
     """The tags that INPUTS name."""
 
     def __init__(self, inputs: Sequence[str]) -> None:
-        self._matchers = [matcher(pattern) for pattern in inputs]
+        self._names = frozenset(name for each in inputs if not is_glob(each) for name in expand(each))
+        self._matchers = [matcher(pattern) for pattern in inputs if is_glob(pattern)]
 
     def have(self, name: str) -> bool:
-        return any(matches(name) for matches in self._matchers)
+        return name in self._names or any(matches(name) for matches in self._matchers)
 
 
 class Latest:
@@ -32,7 +33,8 @@ class Latest:
     def __init__(self, inputs: Named) -> None:
         self._inputs = inputs
         self._groups: dict[tuple[str, str], tuple[Layout, History]] = {}
-        self._places: dict[str, tuple[History, int]] = {}
+        self._named: dict[tuple[str, str], dict[str, tuple[History, int]]] = {}
+        self._all_places: dict[str, tuple[History, int]] | None = None
 
     def push(self, cells: Cells, number: int | None) -> None:
         schema = cells.layout.schema
@@ -40,17 +42,23 @@ class Latest:
         known = self._groups.get(group)
         if known is None or known[0] is not cells.layout:
             known = self._groups[group] = (cells.layout, History())
-            self._name_again()
+            self._named[group] = self._name(*known)
+            self._all_places = None
         known[1].push(cells, number)
 
-    def _name_again(self) -> None:
-        self._places = {}
-        for layout, history in self._groups.values():
-            before = layout.schema.connection + "."
-            for index, tag in enumerate(layout.names):
-                name = before + tag
-                if self._inputs.have(name):
-                    self._places[name] = (history, index)
+    def _name(self, layout: Layout, history: History) -> dict[str, tuple[History, int]]:
+        before = layout.schema.connection + "."
+        names = [before + tag for tag in layout.names]
+        return {name: (history, index) for index, name in enumerate(names) if self._inputs.have(name)}
+
+    @property
+    def _places(self) -> dict[str, tuple[History, int]]:
+        """Of all groups; laid together when somebody looks, since a new worker is told of many at once."""
+        if self._all_places is None:
+            self._all_places = {}
+            for named in self._named.values():
+                self._all_places |= named
+        return self._all_places
 
     @property
     def names(self) -> list[str]:

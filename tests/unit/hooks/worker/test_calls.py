@@ -7,6 +7,9 @@ import pytest
 
 from edge_agent.hooks.errors import ScriptRefused
 from edge_agent.hooks.protocol import MAX_ALERTS, MAX_PRINT_CHARACTERS
+from edge_agent.hooks.worker.cells import Cells
+from edge_agent.hooks.worker.events import Latest, Named
+from edge_agent.hooks.worker.layout import Layout
 from edge_agent.wire.schema import Schema, TagSchema, ValueType
 from tests.unit.hooks.worker.desk import Desk, failure, good
 
@@ -198,3 +201,28 @@ def {point}(given, state):
 async def test_a_point_without_a_frame_has_no_patterns_of_outputs() -> None:
     with pytest.raises(ScriptRefused, match="only transform and before_forward have patterns"):
         await Desk.of("OUTPUTS = {'t*': 'int8'}\ndef on_schedule(tick): pass\n", "on_schedule")
+
+
+class Asked(Named):
+    """How often it was asked about a name."""
+
+    times = 0
+
+    def have(self, name: str) -> bool:
+        self.times += 1
+        return super().have(name)
+
+
+def test_a_new_worker_looks_once_at_each_tag_of_many_groups() -> None:
+    """It looked at all again with each group: of a hundred it was killed in its first call, again and again."""
+    inputs = Asked(["*.t1", "press7.t[2..3]"])
+    latest = Latest(inputs)
+    for number in range(30):
+        tags = [TagSchema(f"t{at}", ValueType.UINT16) for at in range(10)]
+        layout = Layout(Schema.of(f"press{number}", "fast", 1, tags))
+        latest.push(Cells(layout, {"t": 1, "m": 1}, bytes([number, 0] * 10)), 1)
+    assert inputs.times == 30 * 10
+    assert len(latest.names) == 30 + 2
+    found = latest.find("press7.t3")
+    assert found is not None
+    assert found.value == 7
