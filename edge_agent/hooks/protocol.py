@@ -52,7 +52,7 @@ MAX_REQUEST_BYTES: Final = 8 << 20
 # Of an answer beside its rows, whose size the parent knows beforehand.
 MAX_ANSWER_HEAD_BYTES: Final = 1 << 20
 # Of such a head: to read values takes the agent longer than to read bytes. Those within texts count too.
-MAX_ANSWER_BRACKETS: Final = 1 << 15
+MAX_ANSWER_BRACKETS: Final = 1 << 14
 MAX_ANSWER_COMMAS: Final = 1 << 17
 MAX_STATE_BYTES: Final = 16 << 10
 MAX_PRINT_CHARACTERS: Final = 4_096
