@@ -214,7 +214,7 @@ class Asked(Named):
 
 
 def test_a_new_worker_looks_once_at_each_tag_of_many_groups() -> None:
-    """It looked at all again with each group: of a hundred it was killed in its first call, again and again."""
+    """It looked at all again with each group: of a hundred its first call never came to an end."""
     inputs = Asked(["*.t1", "press7.t[2..3]"])
     latest = Latest(inputs)
     for number in range(30):
