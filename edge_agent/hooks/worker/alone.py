@@ -145,6 +145,22 @@ def _sites(
     return sites
 
 
+def last_drop(tree: ast.Module, point: str) -> int:
+    """The line of the last statement of function `point` that may leave tags out; 0: there is none."""
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    drop = {name for name, function in functions.items() if name != point and _names(function, {"drop"})}
+    found = [node.lineno for node in functions[point].body if _names(node, {"drop", *drop})]
+    return max(found, default=0)
+
+
+def _names(node: ast.AST, names: set[str]) -> bool:
+    return any(
+        (isinstance(part, ast.Attribute) and part.attr in names)
+        or (isinstance(part, ast.Name) and part.id in names)
+        for part in ast.walk(node)
+    )
+
+
 def _set_by(node: ast.stmt) -> ast.AST | None:
     """The part of a statement that is run whenever it is."""
     match node:

@@ -42,13 +42,14 @@ class Refused(Exception):
 @dataclass(frozen=True)
 class Compiled:
     """outputs: names (ranges and globs as they are written) and types. inputs: patterns of CONNECTION.TAG.
-    sites: where outputs are set."""
+    sites: where outputs are set. last_drop: the line of the last statement that may leave tags out, or 0."""
 
     code: CodeType
     outputs: dict[str, str]
     inputs: list[str]
     takes_state: bool
     sites: Sequence[Site]
+    last_drop: int
 
 
 def file_name(hook: str) -> str:
@@ -64,6 +65,7 @@ def compile_script(hook: str, point: str, source: str) -> Compiled:
         line, _ = _assigned(tree, "INPUTS") or (None, None)
         raise Refused((line, f"{point} is given its frame's own tags: INPUTS are for the other points"))
     judged = alone.judge(tree, point)
+    last_drop = alone.last_drop(tree, point)
     policy = _Policy(judged.lines, _NO_BUILTINS - set(alone.names_bound(tree)))
     try:
         policy.visit(tree)
@@ -74,7 +76,7 @@ def compile_script(hook: str, point: str, source: str) -> Compiled:
         raise Refused((error.lineno, error.msg)) from None
     except (RecursionError, MemoryError):
         raise Refused((None, "the script is nested too deeply")) from None
-    return Compiled(code, outputs, inputs, takes_state, judged.sites)
+    return Compiled(code, outputs, inputs, takes_state, judged.sites, last_drop)
 
 
 def _parsed(source: str) -> ast.Module:

@@ -46,6 +46,17 @@ def raised(error: BaseException, hook: str, source: Sequence[str]) -> dict[str, 
     }
 
 
+def line_within(error: BaseException, hook: str, function: str) -> int:
+    """In which line of this function it came about."""
+    step = error.__traceback__
+    while step is not None:
+        code = step.tb_frame.f_code
+        if code.co_filename == file_name(hook) and code.co_name == function:
+            return step.tb_lineno
+        step = step.tb_next
+    return 0
+
+
 def _source_line(source: Sequence[str], line: int) -> str:
     return source[line - 1].strip()[:200] if 0 < line <= len(source) else ""
 

@@ -40,6 +40,7 @@ class Program:
         self.console = Console()
         self.lines = source.splitlines()
         self._sites = compiled.sites
+        self._last_drop = compiled.last_drop
         self._plans: dict[int, Plan] = {}
         self._called_outputs = Outputs(())
         self._named = Named(compiled.inputs)
@@ -129,7 +130,8 @@ class Program:
             else:
                 self._function(given)
         except OF_NONE as error:
-            if not is_of_none(error) or not given.without_value():
+            line = faults.line_within(error, self.hook, self.point)
+            if line < self._last_drop or not is_of_none(error) or not given.without_value():
                 raise
             # It computed with a value that there is not: what it would have set has none either.
             self.state.take_back()

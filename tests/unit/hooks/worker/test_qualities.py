@@ -280,3 +280,34 @@ async def test_that_no_element_is_good_is_no_failure(what: str, before: bool) ->
 async def test_a_mistake_with_none_is_a_failure_where_every_value_is_there() -> None:
     desk = await Desk.of(script("'a': 'float64'", "x = {}.get('nothing')", "frame['a'] = frame['oil'] + x"))
     assert failure(await desk.frame(ALL)).line == 4
+
+
+@pytest.mark.parametrize(
+    "drop", ["frame.drop('batch')", "redact(frame)", "if 'batch' in frame: frame.drop('batch')"]
+)
+async def test_a_call_that_ends_before_it_leaves_tags_out_is_a_failure(drop: str) -> None:
+    """What is to be withheld then is not sent as it is, for a sensor that is gone."""
+    source = """
+OUTPUTS = {{"a": "float64"}}
+def redact(frame):
+    frame.drop("batch")
+def before_forward(frame):
+    {}
+    oil = frame["oil"]
+    frame["a"] = oil * 2
+    {}
+"""
+    desk = await Desk.of(source.format("pass", drop), "before_forward")
+    assert failure(await desk.frame({**ALL, "oil": None}, {"oil": "bad_comm"})).line == 8
+    desk = await Desk.of(source.format(drop, "pass"), "before_forward")
+    made = await desk.frame({**ALL, "oil": None}, {"oil": "bad_comm"})
+    assert isinstance(made, dict), made
+    assert made["a"].quality == "bad_comm"
+    assert "batch" not in made
+
+
+async def test_a_question_about_a_missing_value_that_decides_on_a_drop_is_no_failure() -> None:
+    desk = await Desk.of(script("'a': 'int8'", "if frame['oil'] - 20 < 1:", "    frame.drop('oil')"))
+    made = await desk.frame({**ALL, "oil": None}, {"oil": "bad_comm"})
+    assert isinstance(made, dict), made
+    assert made["oil"].quality == "bad_comm"
