@@ -198,17 +198,9 @@ class Wanted:
         self._known: dict[str, list[int]] = {}
 
     def indices(self, schema: Schema) -> list[int]:
-        found = self._known.get(schema.hash)
-        if found is None:
-            before = schema.connection + "."
-            found = [
-                index
-                for index, tag in enumerate(schema.tags)
-                if (name := before + tag.name) in self._names
-                or any(matches(name) for matches in self._matchers)
-            ]
-            self._known[schema.hash] = found
-        return found
+        if schema.hash not in self._known:
+            self.learn([schema])
+        return self._known[schema.hash]
 
     def unknown(self, schemas: Iterable[Schema]) -> list[Schema]:
         """Those that were not looked through."""
@@ -216,8 +208,16 @@ class Wanted:
 
     def learn(self, schemas: Iterable[Schema]) -> None:
         """Of many patterns and tags it takes seconds: not in the loop."""
+        names: dict[str, list[str]] = {}
         for schema in schemas:
-            self.indices(schema)
+            if schema.tags_hash not in names:
+                names[schema.tags_hash] = [tag.name for tag in schema.tags]
+            before = schema.connection + "."
+            self._known[schema.hash] = [
+                index
+                for index, tag in enumerate(names[schema.tags_hash])
+                if (name := before + tag) in self._names or any(matches(name) for matches in self._matchers)
+            ]
 
     def values(self, values: Values) -> dict[str, list[Any]]:
         """As a call is given them: value, quality, time, by CONNECTION.TAG."""
