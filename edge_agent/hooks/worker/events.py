@@ -26,6 +26,13 @@ class Named:
     def have(self, name: str) -> bool:
         return name in self._names or any(matches(name) for matches in self._matchers)
 
+    def among(self, names: Sequence[str]) -> set[str]:
+        """Those of very many that they name."""
+        found = set(self._names.intersection(names))
+        for matches in self._matchers:
+            found.update(filter(matches, names))
+        return found
+
 
 class Latest:
     """The newest values of tags that INPUTS name, by CONNECTION.TAG, laid together from frames."""
@@ -49,7 +56,8 @@ class Latest:
     def _name(self, layout: Layout, history: History) -> dict[str, tuple[History, int]]:
         before = layout.schema.connection + "."
         names = [before + tag for tag in layout.names]
-        return {name: (history, index) for index, name in enumerate(names) if self._inputs.have(name)}
+        found = self._inputs.among(names)
+        return {name: (history, index) for index, name in enumerate(names) if name in found}
 
     @property
     def _places(self) -> dict[str, tuple[History, int]]:

@@ -1,5 +1,6 @@
 """State, prints and alerts, and the points that are given no frame of their own."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -204,13 +205,13 @@ async def test_a_point_without_a_frame_has_no_patterns_of_outputs() -> None:
 
 
 class Asked(Named):
-    """How often it was asked about a name."""
+    """About how many names it was asked."""
 
     times = 0
 
-    def have(self, name: str) -> bool:
-        self.times += 1
-        return super().have(name)
+    def among(self, names: Sequence[str]) -> set[str]:
+        self.times += len(names)
+        return super().among(names)
 
 
 def test_a_new_worker_looks_once_at_each_tag_of_many_groups() -> None:
