@@ -5,7 +5,6 @@ import asyncio
 import contextlib
 import json
 import sqlite3
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
@@ -19,10 +18,11 @@ import yaml
 
 from edge_agent.contracts.errors import NotConnected
 from edge_agent.demo.children import output_of
-from edge_agent.wire.scripts import Script
+from edge_agent.hooks import signing
+from edge_agent.web.client import LocalClient
+from edge_agent.wire.scripts import HookPoint, Script
 from tests.crash.orders import Orders
 from tests.crash.rig import DEVICE, Rig, Setup, until
-from tests.integration.fleet_house import run
 
 TAG = "t0_of_the_hook"
 SECONDS = 20.0
@@ -42,7 +42,6 @@ BAD = f'OUTPUTS = {{"{TAG}": "uint32"}}\n\n\ndef transform(frame):\n    import o
 class House:
     rig: Rig
     headers: dict[str, str]
-    directory: Path
     script: dict[str, Any] = field(default_factory=dict)
 
     async def ask(self, method: str, path: str, body: Any = None) -> Any:
@@ -55,12 +54,16 @@ class House:
 
     async def put(self, text: str) -> str:
         """The next version of the script. Returns its mark."""
-        body = {"name": "doubled", "hook_type": "transform", "source": text, "groups": ["plc00.*"]}
+        script = self.version(text)
+        body = {"name": script.name, "hook_type": script.hook_type, "source": text, "groups": script.groups}
         if self.script:
             self.script = await self.ask("PUT", f"/scripts/{self.script['id']}", body)
         else:
             self.script = await self.ask("POST", "/scripts", body)
-        return Script.model_validate(body).mark
+        return script.mark
+
+    def version(self, text: str) -> Script:
+        return Script(name="doubled", hook_type=HookPoint.TRANSFORM, source=text, groups=["plc00.*"])
 
     async def sign(self, version: int, signatures: list[dict[str, str]]) -> None:
         path = f"/scripts/{self.script['id']}/versions/{version}/signatures"
@@ -106,11 +109,8 @@ class House:
         """Writes the section `hooks` of the agent's file, and reloads."""
         document = yaml.safe_load(self.rig.config.read_text())
         self.rig.config.write_text(yaml.safe_dump({**document, "hooks": hooks}))
-        code, said = await self.edge_agent("reload", "-c", self.rig.config)
-        assert code == 0, said
-
-    async def edge_agent(self, *arguments: str | Path) -> tuple[int, str]:
-        return await run(sys.executable, "-m", "edge_agent", *arguments, cwd=self.directory, seconds=30)
+        done = await asyncio.to_thread(LocalClient(self.rig.runtime / "agent.sock").reload)
+        assert done.applied, done.problems
 
 
 @asynccontextmanager
@@ -121,7 +121,7 @@ async def house(directory: Path) -> AsyncIterator[House]:
         engineer = await output_of("central_sync", "token", "create", "--data", data, "--role", "engineer")
         await rig.start_centre()
         await rig.start_agent()
-        yield House(rig, {"Authorization": f"Bearer {engineer}"}, directory)
+        yield House(rig, {"Authorization": f"Bearer {engineer}"})
 
 
 def now_ms() -> int:
@@ -190,19 +190,14 @@ def _forge(database: Path) -> None:
 
 
 async def _only_what_is_signed(made: House) -> None:
-    code, said = await made.edge_agent("hook", "keygen", "plant.pem", "--name", "plant", "--json")
-    assert code == 0, said
-    await made.change_file(require_signature={"plant": json.loads(said)["public"]})
+    # That the commands make the same: tests/integration/test_scripts_guide.py.
+    pem, public = signing.new_key()
+    await made.change_file(require_signature={"plant": public})
     report = await made.until_reported("rejected", None)
     assert "doubled is not signed" in report["message"]
 
-    (made.directory / "doubled.py").write_text(source(4))
-    code, said = await made.edge_agent(
-        "hook", "sign", "doubled.py", "--groups", "plc00.*", "--key", "plant.pem", "--as", "plant",
-        "--out", "doubled.json",
-    )  # fmt: skip
-    assert code == 0, said
-    signatures = json.loads((made.directory / "doubled.json").read_text())["signatures"]
+    signed = signing.sign(made.version(source(4)), "plant", pem)
+    signatures = [each.model_dump() for each in signed.signatures]
     await made.sign(2, signatures)
     await made.until_reported("applied", 2)
     await made.until_factor(4, now_ms())
