@@ -19,7 +19,7 @@ from edge_agent.wire.schema import Order, Schema, TagSchema, ValueType
 SCHEMA = Schema.of(
     "c", "g", None, [TagSchema(name, ValueType.FLOAT64, Order.DCBA) for name in ("oil", "water")]
 )
-OUTPUTS = [["a", "float64", 1, -1], ["b", "float64", 1, -1], ["l", "json", 1, -1]]
+OUTPUTS: list[list[Any]] = [["a", "float64", 1, -1], ["b", "float64", 1, -1], ["l", "json", 1, -1]]
 HEAD = """
 KEPT = []
 OUTPUTS = {"a": "float64", "b": "float64", "l": "json"}
