@@ -9,7 +9,6 @@ import pytest
 
 from edge_agent.contracts.hooks import LinkChange, Tick
 from edge_agent.hooks.errors import BadReply, TimedOut, WorkerGone
-from edge_agent.hooks.states import KEPT
 from edge_agent.wire.batch import Kind
 from edge_agent.wire.schema import Schema, TagSchema, ValueType
 from edge_agent.wire.scripts import HOOKS_CONNECTION, OnFailure
@@ -235,14 +234,6 @@ async def test_a_state_goes_on_where_the_last_run_ended(houses: Callable[..., Ho
 async def test_a_state_that_does_not_change_is_not_written(house: House) -> None:
     await house.run(script("sum", SUM))
     assert (await house.beat([1, 2, 3])).states == {}
-
-
-async def test_states_of_hooks_that_are_gone_are_bounded(houses: Callable[..., House]) -> None:
-    saved = {f"gone-{n:03}": b'{"n":1}' for n in range(KEPT + 2)} | {"counts": b'{"n":41}'}
-    house = houses(saved)
-    await house.run(script("counts", COUNTS))
-    hooked = await house.beat([1, 2, 3])
-    assert hooked.states == {"gone-000": b"", "gone-001": b"", "counts": b'{"n":42}'}
 
 
 async def test_a_new_version_has_the_state_of_the_one_before(house: House) -> None:

@@ -1,7 +1,10 @@
 """Which scripts run: changes of them, refusals, workers that end, and what is told of all that."""
 
+from collections.abc import Callable
+
 from edge_agent.contracts.hooks import LinkChange
 from edge_agent.hooks.errors import TimedOut, WorkerGone
+from edge_agent.hooks.states import KEPT
 from edge_agent.wire.quality import Quality
 from edge_agent.wire.schema import Schema, TagSchema, ValueType
 from edge_agent.wire.scripts import OnFailure
@@ -267,3 +270,11 @@ async def test_scripts_that_come_later_know_the_groups_that_are_polled(house: Ho
     house.groups = {(each.connection, each.group): each for each in (FAST, SLOW)}
     await house.run(script("sum", SUM, groups=["press1.*"]))
     assert house.worker("sum").asked == ["load", "schema", "plan"]
+
+
+async def test_states_of_hooks_that_are_gone_are_bounded(houses: Callable[..., House]) -> None:
+    saved = {f"gone-{n:03}": b'{"n":1}' for n in range(KEPT + 2)} | {"counts": b'{"n":41}'}
+    house = houses(saved)
+    await house.run(script("counts", COUNTS))
+    hooked = await house.beat([1, 2, 3])
+    assert hooked.states == {"gone-000": b"", "gone-001": b"", "counts": b'{"n":42}'}
