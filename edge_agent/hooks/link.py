@@ -121,11 +121,6 @@ class Link:
             raise self.bad("INPUTS that are no names")
         return answer.get("outputs"), inputs
 
-    async def drop(self, hook: str) -> None:
-        async with self.lock:
-            await self.ask({"op": "drop", "hook": hook}, seconds=SCHEMA_SECONDS)
-        self._forget(hook)
-
     def _forget(self, hook: str) -> None:
         self._planned = {each for each in self._planned if each[0] != hook}
         planned = self._first_planned.items()

@@ -27,7 +27,6 @@ calls   {hook, state?, calls: [Call, …]}           → {results: [Result, …]
           on_connect {connection, driver, address, state}; on_alert {code, message, connection, data};
           on_schedule {scheduled: wall ms}. v: what INPUTS name, in engineering values; null where bad;
           without it those of the call before.
-drop    {hook}                                     → {}   its code and state are forgotten
 
 Result of a frame that was run (null for `run: 0`), in order:
   {n: bytes of its outputs' row in the blob, p: outputs present (hex bitmap over outputs), q?: runs over

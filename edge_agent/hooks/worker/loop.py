@@ -34,7 +34,6 @@ class Worker:
             "plan": self._plan,
             "frames": self._frames,
             "calls": self._calls,
-            "drop": self._drop,
         }
 
     def answer(self, head: dict[str, Any], blob: memoryview) -> Answer:
@@ -91,10 +90,6 @@ class Worker:
         if program.state.kept != before:
             fields["state"] = program.state.value
         return fields, b"".join(rows)
-
-    def _drop(self, head: dict[str, Any], _: memoryview) -> Answer:
-        self._programs.pop(head["hook"], None)
-        return {}, b""
 
 
 def serve(descriptor: int, layers: dict[str, str]) -> None:
