@@ -2,9 +2,14 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from edge_agent.contracts.hooks import LinkChange
-from edge_agent.hooks.errors import TimedOut, WorkerGone
+from edge_agent.hooks.errors import OutOfTime, TimedOut, WorkerGone
+from edge_agent.hooks.link import Link
+from edge_agent.hooks.runner import Given, Runner
 from edge_agent.hooks.states import KEPT
+from edge_agent.runtime.manual_clock import ManualClock
 from edge_agent.wire.quality import Quality
 from edge_agent.wire.schema import Schema, TagSchema, ValueType
 from edge_agent.wire.scripts import OnFailure
@@ -23,6 +28,7 @@ from tests.unit.hooks.house import (
     until,
     values,
 )
+from tests.unit.hooks.in_process import Workers
 
 # --- which scripts run -------------------------------------------------------------------------------------
 
@@ -278,3 +284,16 @@ async def test_states_of_hooks_that_are_gone_are_bounded(houses: Callable[..., H
     await house.run(script("counts", COUNTS))
     hooked = await house.beat([1, 2, 3])
     assert hooked.states == {"gone-000": b"", "gone-001": b"", "counts": b'{"n":42}'}
+
+
+async def test_a_worker_that_took_over_is_not_asked_about_a_group_that_it_was_not_told_of() -> None:
+    """A reload begins another while a flush is on its way: it was asked, and ended over it."""
+    clock = ManualClock()
+    worker = await Workers(clock).start()
+    runner = Runner(script("sum", SUM), Link(worker), clock)
+    derived = (await runner.load()).derive(FAST)
+    with pytest.raises(OutOfTime, match="not told of this group"):
+        await runner.frames([Given(FAST, frame(1, [1, 2, 3]), derived)], b"", 1.0)
+    await runner.prepare(derived)
+    assert len((await runner.frames([Given(FAST, frame(1, [1, 2, 3]), derived)], b"", 1.0)).results) == 1
+    assert worker.fault is None
