@@ -8,7 +8,7 @@ from edge_agent.hooks.worker.cells import ABSENT, BAD_VALUE, NULL, Cells, Histor
 from edge_agent.hooks.worker.column import Column
 from edge_agent.hooks.worker.layout import Layout, Selection
 from edge_agent.hooks.worker.outputs import MOST_PATTERNS, UNSET, Encoded, Outputs
-from edge_agent.hooks.worker.patterns import choose
+from edge_agent.hooks.worker.patterns import choose, is_glob
 
 _UNKNOWN: Final = Read(None, ABSENT | NULL, 0)
 
@@ -139,7 +139,8 @@ class Frame(Account):
         return bytes(made) if any(made) else None
 
     def drop(self, pattern: str | None = None) -> None:
-        """Leaves tags and outputs out of the frame; without a pattern: all of them."""
+        """Leaves tags and outputs out of the frame; without a pattern: all of them. A pattern that stands for
+        nothing here leaves nothing out; a name that nothing has is a mistake."""
         if self._dropped is None:
             self._dropped = set()
         outputs = self._outputs
@@ -149,13 +150,22 @@ class Frame(Account):
             return
         chosen = self._plan.choose(pattern).indices
         places = outputs.choose(pattern)
-        if not chosen and not places:
-            raise KeyError(
-                f"{pattern!r} stands for no tag of {self.connection}.{self.group} and for no output"
-            )
+        if not chosen and not places and not is_glob(pattern):
+            raise KeyError(f"{self.connection}.{self.group} has no tag {pattern!r}, and it is no output")
         self._dropped.update(chosen)
         for place in places:
             self._values[place] = UNSET
+
+    def set_columns(self, pattern: str, values: Any, quality: str | None = None) -> None:
+        """As for others. A replaced tag that is not in this frame stays out of it, as its deadband wants."""
+        super().set_columns(pattern, values, quality)
+        cells, outputs = self._cells, self._outputs
+        if cells.whole or not outputs.replaced:
+            return
+        for place in outputs.choose(pattern):
+            index = outputs.all[place].replaces
+            if index >= 0 and cells.code(index) & ABSENT:
+                self._values[place] = UNSET
 
     def _unknown(self, name: object) -> Exception:
         if name in self._outputs.index:

@@ -139,7 +139,7 @@ def transform(frame):
         ("frame.set_columns('x*', 1)", "'x*' is not declared in OUTPUTS, which has a"),
         ("frame['nope']", "press1.fast has no tag 'nope'"),
         ("frame.columns('nope*')", "'nope*' stands for no tag of press1.fast"),
-        ("frame.drop('nope*')", "'nope*' stands for no tag of press1.fast and for no output"),
+        ("frame.drop('nope')", "press1.fast has no tag 'nope', and it is no output"),
         ("frame['a']", "the output 'a' is not set yet"),
         ("frame['a'] = frame.columns('oil')", "a column is no single value: set it with set_columns"),
         ("frame.set('a', frame.columns('oil'))", "a column is no single value: set it with set_columns"),
@@ -154,6 +154,29 @@ async def test_an_error_names_what_is_wrong_and_its_line(line: str, message: str
     assert message in told.message
     assert told.line == 4
     assert told.traceback == f"line 4, in transform: {line}"
+
+
+async def test_a_pattern_that_stands_for_nothing_leaves_nothing_out() -> None:
+    desk = await Desk.of(
+        "OUTPUTS = {'a': 'int32'}\ndef transform(frame):\n    frame.drop('nope*')\n    frame['a'] = 1\n"
+    )
+    assert good(await desk.frame(ALL), "a") == 1
+
+
+async def test_columns_put_no_replaced_tag_into_a_frame_that_its_deadband_kept_it_out_of() -> None:
+    desk = await Desk.of("""
+OUTPUTS = {"oil": "float32", "water": "float32", "sum": "float32"}
+def transform(frame):
+    both = frame.columns("oil") * 2
+    frame.set_columns("oil", both)
+    frame.set_columns("water", frame.columns("water") * 2)
+    frame["sum"] = frame["oil"] + frame["water"]
+""")
+    first, second = await desk.run([ALL, {"water": 11.0}])
+    assert (good(first, "oil"), good(first, "water"), good(first, "sum")) == (50.0, 20.0, 70.0)
+    assert isinstance(second, dict)
+    assert "oil" not in second
+    assert (good(second, "water"), good(second, "sum")) == (22.0, 47.0)
 
 
 async def test_every_order_of_bytes_is_read() -> None:
