@@ -26,10 +26,10 @@ $(VENV)/.dev: $(VENV)/.run
 demo: $(VENV)/.run  ## three simulated PLCs, a centre, an agent and a page; FOR=30s ends with a verdict
 	@$(BIN)/edge-agent demo $(if $(FOR),--for $(FOR))
 
-# Many crash tests wait for processes, so four files run at a time, the long ones first. Those that mount file
+# Many crash tests wait for processes, so three files run at a time, the long ones first. Those that mount file
 # systems need root: they are in test-system and in crash. The long forms are in crash alone.
 test: $(VENV)/.dev  ## unit, contract, property and short crash tests
-	$(BIN)/python -m pytest -n 4 --dist loadfile -m "not root" tests/crash tests/contract tests/property tests/unit
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not root" tests/crash tests/contract tests/property tests/unit
 
 system-packages:
 	@tests/install-system-packages

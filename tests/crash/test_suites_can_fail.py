@@ -36,7 +36,7 @@ KILL_LOOP_MUTANTS = (
 )
 SPOILED = "hooks lost, doubled or spoiled something: "
 HOOK_KILL_MUTANTS = (
-    ("frames-of-a-killed-worker-dropped", HOOK_KILL, 1, f"{SPOILED}.* follows "),
+    ("frames-of-a-killed-worker-dropped", HOOK_KILL, 1, rf"{SPOILED}.*(?: follows |\d of \d)"),
     ("failed-samples-not-marked", HOOK_KILL, 1, f"{SPOILED}.* are not marked"),
 )
 KILLS = (

@@ -35,7 +35,7 @@ async def _audit(house: House) -> list[tuple[str, str | None, dict[str, object]]
 async def test_the_types_are_listed_with_who_may_send_them(open_house: OpenHouse) -> None:
     async with open_house() as house:
         items = {item["type"]: item for item in (await house.get("/api/fleet/commands/types"))["items"]}
-        assert len(items) == 11
+        assert len(items) == 12
         assert (items["write_tag"]["role"], items["write_tag"]["dangerous"]) == ("engineer", True)
         assert items["read_tags"]["params_schema"]["properties"]["tags"]["maxItems"] == 200
 
