@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from edge_agent.drivers.modbus import SPEC
 from edge_agent.drivers.modbus.settings import ModbusConnection
 from edge_agent.pipeline.build import Workshop, blueprint, build_poller
@@ -18,6 +20,8 @@ from edge_agent.pipeline.poller import Poller
 from edge_agent.runtime.clock import SystemClock
 from edge_agent.wire.frame import Frame
 from edge_agent.wire.schema import Schema
+
+pytestmark = pytest.mark.alone
 
 CONNECTIONS = 500
 SOON_SECONDS = 20.0

@@ -37,6 +37,7 @@ ONLY = os.environ.get("MODE")
 NAMES = [name for name in (*FAULTS, FROZEN) if ONLY in (None, name)]
 # Faults in which nothing is acknowledged, however long they last.
 DEAF = ("reset", "refuse", "stall", "lost_answer", "half_to_client", FROZEN)
+pytestmark = pytest.mark.alone
 BAD_SECONDS = float(os.environ.get("BAD_SECONDS", "1.6"))
 LIVE_SECONDS = 5.0
 # A cycle that begins this late was disturbed; schedulers of busy machines need some of it.

@@ -117,6 +117,7 @@ async def test_wherever_the_agent_dies_a_state_is_kept_with_its_batch_and_only_w
     _assert_whole(verdict, promised, f"seed {SEED}")
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(size(900, 60))
 async def test_scripts_that_hang_hoard_and_print_cost_a_healthy_one_and_the_daemon_nothing(
     tmp_path: Path, plc: int
