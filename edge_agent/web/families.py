@@ -67,8 +67,8 @@ def _each_hook(value: Callable[[HookReport], float | None]) -> Reader:
 
 def _hook_latencies(status: AgentStatus) -> Iterator[Sample]:
     for report in status.hooks.hooks if status.hooks is not None else ():
-        yield (report.name, "0.5"), _seconds(report.p50_ms)
-        yield (report.name, "0.99"), _seconds(report.p99_ms)
+        yield (report.name, "50"), _seconds(report.p50_ms)
+        yield (report.name, "99"), _seconds(report.p99_ms)
 
 
 def _hook_info(status: AgentStatus) -> Iterator[Sample]:
@@ -265,7 +265,7 @@ _HOOKS: Final = (
     Family("hook_bad_samples_total", "counter", "Samples marked bad_hook because of a hook.",
            _each_hook(lambda report: report.bad_samples), ("hook",)),
     Family("hook_call_seconds", "gauge", "How long a hook's latest calls took, there and back.",
-           _hook_latencies, ("hook", "quantile")),
+           _hook_latencies, ("hook", "percentile")),
     Family("hook_layer", "gauge", "Whether a layer of the hooks' sandbox is on.",
            _hook_layers, ("layer",)),
 )  # fmt: skip
