@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 FOR    ?=
-FILES_BESIDE := --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 # Tests start hundreds of processes: each would compile every module anew, for a third of its start.
@@ -27,22 +26,21 @@ $(VENV)/.dev: $(VENV)/.run
 demo: $(VENV)/.run  ## three simulated PLCs, a centre, an agent and a page; FOR=30s ends with a verdict
 	@$(BIN)/edge-agent demo $(if $(FOR),--for $(FOR))
 
-# Many crash tests wait for processes, so four files run at a time, the long ones first: xdist would begin with
-# those of many tests. What measures polling's rhythm runs by itself. Those that mount file systems need root:
-# they are in test-system and in crash. The long forms are in crash alone.
+# Many crash tests wait for processes, so four files run at a time; what measures polling's rhythm runs by itself.
+# Those that mount file systems need root: they are in test-system and in crash. The long forms are in crash alone.
 test: $(VENV)/.dev  ## unit, contract, property and short crash tests
-	$(BIN)/python -m pytest $(FILES_BESIDE) -n 4 -m "not root and not alone" tests/crash tests/contract tests/property tests/unit
+	$(BIN)/python -m pytest -n 4 --dist loadfile -m "not root and not alone" tests/crash tests/contract tests/property tests/unit
 	$(BIN)/python -m pytest -m "alone and not root" tests/crash tests/contract
 
 system-packages:
 	@tests/install-system-packages
 
 test-integration: $(VENV)/.dev system-packages  ## against software that others wrote; installs it (root)
-	$(BIN)/python -m pytest $(FILES_BESIDE) -n 3 tests/integration
+	$(BIN)/python -m pytest -n 3 --dist loadfile tests/integration
 
 test-system: $(VENV)/.dev system-packages  ## the installed programs as a user runs them (root)
-	$(BIN)/python -m pytest $(FILES_BESIDE) -n 2 tests/system
-	$(BIN)/python -m pytest $(FILES_BESIDE) -n 2 -m root tests/crash
+	$(BIN)/python -m pytest tests/system
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m root tests/crash
 
 # N kills and N/10 power cuts; FOR: seconds of soak; SAMPLES: of the outage of a day; COMMANDS: rounds of chaos more.
 # SEED repeats what a failure printed.
