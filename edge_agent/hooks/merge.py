@@ -6,7 +6,7 @@ slices; bits and runs are looked at only where there are any.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ from edge_agent.hooks.derive import Derived, Run
 from edge_agent.hooks.errors import BadReply
 from edge_agent.wire.errors import WireError
 from edge_agent.wire.frame import Frame, JsonValue, check_json
-from edge_agent.wire.quality import Quality, QualityRun, SourceRun
+from edge_agent.wire.quality import Quality, QualityRun, SourceRun, join_runs
 from edge_agent.wire.schema import Order, ValueType
 from edge_agent.wire.values import elements
 
@@ -55,7 +55,7 @@ def merge(derived: Derived, frame: Frame, result: dict[str, Any], values: bytes 
         computed, dropped, present = _presence(derived, frame, bits, result.get("d"))
     made = Frame(
         frame.n, frame.mono_ns, frame.wall_ms, row, frame.read + computed, frame.suppressed + dropped,
-        present, text, _joined(marks), tuple(sorted(source)),
+        present, text, join_runs(marks), tuple(sorted(source)),
     )  # fmt: skip
     return Merged(made, computed, dropped)
 
@@ -231,14 +231,3 @@ def _placed(runs: Sequence[_Run], moves: Sequence[Run]) -> list[_Run]:
             last = min(move.first + move.count, end)
             placed.append(run._replace(first=first - move.first + move.to, count=last - first))
     return placed
-
-
-def _joined(marks: Iterable[QualityRun]) -> tuple[QualityRun, ...]:
-    joined: list[QualityRun] = []
-    for mark in sorted(marks):
-        last = joined[-1] if joined else None
-        if last is not None and last.first + last.count == mark.first and last[2:] == mark[2:]:
-            joined[-1] = last._replace(count=last.count + mark.count)
-        else:
-            joined.append(mark)
-    return tuple(joined)

@@ -1,12 +1,12 @@
 """NaN and infinity become a quality: JSON cannot carry them and nobody could compute with them. Pure."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from edge_agent.wire import values
 from edge_agent.wire.frame import JsonValue
-from edge_agent.wire.quality import Quality, QualityRun
+from edge_agent.wire.quality import Quality, QualityRun, join_runs
 from edge_agent.wire.schema import Order, Schema, ValueType
 
 
@@ -99,15 +99,3 @@ def mark_bad(
         if tag not in marks or not marks[tag].null:
             marks[tag] = QualityRun(tag, 1, Quality.BAD_VALUE)
     return bytes(cleaned), tuple(texts) if text is not None else None, join_runs(marks.values())
-
-
-def join_runs(marks: Iterable[QualityRun]) -> tuple[QualityRun, ...]:
-    """Single-tag runs, joined where neighbours say the same."""
-    joined: list[QualityRun] = []
-    for mark in sorted(marks):
-        last = joined[-1] if joined else None
-        if last is not None and last.first + last.count == mark.first and last[2:] == mark[2:]:
-            joined[-1] = last._replace(count=last.count + mark.count)
-        else:
-            joined.append(mark)
-    return tuple(joined)

@@ -4,6 +4,7 @@ A bad value is null. Null is a bit of its own beside the quality, because a good
 null too, and a sample that a hook failed on keeps its raw value.
 """
 
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -50,3 +51,15 @@ class SourceRun(NamedTuple):
 def whole(tags: int, quality: Quality, status: int = 0) -> tuple[QualityRun, ...]:
     """Every tag of a frame without a value, for one reason."""
     return (QualityRun(0, tags, quality, True, status),) if tags else ()
+
+
+def join_runs(marks: Iterable[QualityRun]) -> tuple[QualityRun, ...]:
+    """Runs that do not overlap, in order, joined where neighbours say the same."""
+    joined: list[QualityRun] = []
+    for mark in sorted(marks):
+        last = joined[-1] if joined else None
+        if last is not None and last.first + last.count == mark.first and last[2:] == mark[2:]:
+            joined[-1] = last._replace(count=last.count + mark.count)
+        else:
+            joined.append(mark)
+    return tuple(joined)
